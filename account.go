@@ -1,0 +1,85 @@
+package parallax
+
+import (
+	"strings"
+	"time"
+)
+
+// Stamp is what every count of an exchange is filed under. Received decides the
+// minute, so that counts and rows of one exchange fall into the same window.
+type Stamp struct {
+	Service, Endpoint string
+	Received          time.Time
+}
+
+// Place is where an exchange stands in the accounting. Every exchange that was
+// received is in exactly one place at any time, and
+//
+//	received = unmirrored + compared + lost + in flight
+//
+// holds because each step of its way is one move from a place to the next, made
+// by the code that takes the step.
+type Place string
+
+// Places an exchange passes through. They are gauges.
+const (
+	InLive   Place = "in_flight/live"   // the live leg has not finished
+	InShadow Place = "in_flight/shadow" // a shadow leg has not finished
+	InQueue  Place = "in_flight/queue"
+	InWorker Place = "in_flight/worker"
+	InBatch  Place = "in_flight/batch" // compared, not yet acknowledged by the store
+)
+
+// Places where an exchange that was not sent to the other legs ends, with the
+// reason.
+const (
+	UnmirroredUnsafe     Place = "unmirrored/unsafe"      // unsafe method, and no leg's state allows it
+	UnmirroredSample     Place = "unmirrored/sample"      // not in the sample
+	UnmirroredBodySize   Place = "unmirrored/body_size"   // request body over max_body
+	UnmirroredBudget     Place = "unmirrored/budget"      // no room in the byte budget for all copies
+	UnmirroredInFlight   Place = "unmirrored/in_flight"   // mirror.in_flight shadow requests are under way
+	UnmirroredRejected   Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503) or did not answer
+	UnmirroredUnfinished Place = "unmirrored/unfinished"  // the caller never finished the request body
+	UnmirroredUpgrade    Place = "unmirrored/upgrade"     // protocol upgrade, passed through
+	UnmirroredShadowCall Place = "unmirrored/shadow_call" // itself a shadow's downstream call
+	UnmirroredNoLeg      Place = "unmirrored/no_leg"      // no other leg is configured
+	UnmirroredDraining   Place = "unmirrored/draining"    // Parallax is shutting down
+)
+
+// Places where a mirrored exchange ends that was not compared, with the reason.
+const (
+	LostQueueFull Place = "lost/queue_full" // the workers do not keep up
+	LostCodec     Place = "lost/codec"      // written by a version this one cannot read
+	LostStore     Place = "lost/store"      // the store was away for longer than the buffer lasts
+	LostShutdown  Place = "lost/shutdown"   // not finished within the shutdown deadline
+	LostPanic     Place = "lost/panic"      // a defect in Parallax; the log has it
+)
+
+// Places where a compared exchange ends.
+const (
+	ComparedMatch         Place = "compared/match"
+	ComparedDiverged      Place = "compared/diverged"
+	ComparedNotComparable Place = "compared/not_comparable"
+)
+
+// Places lists every place there is.
+var Places = []Place{
+	InLive, InShadow, InQueue, InWorker, InBatch,
+	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredInFlight,
+	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredNoLeg, UnmirroredDraining,
+	LostQueueFull, LostCodec, LostStore, LostShutdown, LostPanic,
+	ComparedMatch, ComparedDiverged, ComparedNotComparable,
+}
+
+// Group returns what stands before the slash: in_flight, unmirrored, lost or
+// compared.
+func (p Place) Group() string {
+	group, _, _ := strings.Cut(string(p), "/")
+	return group
+}
+
+// Reason returns what stands behind the slash.
+func (p Place) Reason() string {
+	_, reason, _ := strings.Cut(string(p), "/")
+	return reason
+}

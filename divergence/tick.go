@@ -1,0 +1,31 @@
+package divergence
+
+import "time"
+
+// Tick is one step of the evidence on one endpoint: what was counted between
+// two flushes of one instance. Ticks are append-only; a verdict is a fold over
+// them, in the order of At, Instance and Seq.
+type Tick struct {
+	At               time.Time // when it was written, UTC, milliseconds
+	Instance         string
+	Seq              uint64 // ascending within the instance
+	Service          string
+	Endpoint         string
+	RulesHash        string // of the endpoint's rules, acceptances, catalogue and comparer version
+	PolicyHash       string
+	PrimaryVersion   string // what the leg says its version is; may be empty
+	CandidateVersion string
+
+	Received uint64 // requests that came in
+	Lost     uint64 // mirrored exchanges that will never be compared
+
+	N, K          uint64 // match + diverged, diverged
+	NotComparable uint64
+	Noise         uint64 // exchanges with at least one difference that was noise
+	Accepted      uint64 // exchanges with at least one accepted difference
+
+	B, C uint64 // candidate failed and primary did not; the reverse
+
+	Timed        uint64 // pairs with both latencies
+	SlowB, SlowC uint64 // candidate > ratio * primary + plus; primary > ratio * candidate + plus
+}

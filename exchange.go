@@ -1,0 +1,191 @@
+package parallax
+
+import (
+	"fmt"
+	"time"
+)
+
+// Leg is one of the places a request is sent to.
+type Leg uint8
+
+// The legs of a service. Their values index [Exchange.Legs] and are stored.
+const (
+	Primary   Leg = iota // the old version
+	Candidate            // the new version
+	Secondary            // a second instance of the old version, for noise
+)
+
+// Legs is the number of legs an exchange may have.
+const Legs = 3
+
+// String returns the leg's name as it stands in headers, metrics and reports.
+func (l Leg) String() string {
+	switch l {
+	case Primary:
+		return "primary"
+	case Candidate:
+		return "candidate"
+	case Secondary:
+		return "secondary"
+	}
+	return fmt.Sprintf("leg(%d)", uint8(l))
+}
+
+// Source says where the traffic of an exchange came from.
+type Source uint8
+
+// The sources of traffic. Their values are stored.
+const (
+	FromProxy  Source = iota // Parallax stood in the request's path
+	FromTap                  // a copy of a request that another proxy mirrored
+	FromReplay               // a recorded request
+)
+
+// String returns the source's name as it is stored and shown.
+func (s Source) String() string {
+	switch s {
+	case FromProxy:
+		return "proxy"
+	case FromTap:
+		return "tap"
+	case FromReplay:
+		return "replay"
+	}
+	return fmt.Sprintf("source(%d)", uint8(s))
+}
+
+// Field is one header or trailer line. Order, case and repeats are kept where
+// the HTTP machinery keeps them.
+type Field struct {
+	Name, Value string
+}
+
+// Body is a bounded copy of a body. Bytes holds its beginning, at most the
+// bound; Size and SHA256 cover everything that passed. Cut says that Bytes is
+// shorter than Size, or that the body never ended.
+type Body struct {
+	Bytes  []byte
+	Size   int64
+	SHA256 [32]byte
+	Cut    bool
+}
+
+// Request is a request as one leg got it. Target is the raw path and query as
+// they stood on the request line.
+type Request struct {
+	Method, Target, Host, Proto string
+	Headers                     []Field
+	Body                        Body
+	Trailers                    []Field
+}
+
+// Response is a leg's complete answer.
+type Response struct {
+	Status   int
+	Headers  []Field
+	Body     Body
+	Trailers []Field
+}
+
+// ErrKind says why a leg gave no complete answer. The zero value means it did.
+type ErrKind uint8
+
+// The kinds of failure of a leg. Their values are stored.
+const (
+	NoError    ErrKind = iota
+	Refused            // no connection
+	Reset              // the connection broke before the answer was complete
+	Timeout            // no complete answer within the leg's deadline
+	BadAnswer          // what came was not HTTP
+	CallerGone         // the caller left before the answer was complete
+	NotAsked           // Parallax did not send the request to this leg; Text says why
+)
+
+// String returns the kind's name as it is stored and shown.
+func (k ErrKind) String() string {
+	switch k {
+	case NoError:
+		return ""
+	case Refused:
+		return "refused"
+	case Reset:
+		return "reset"
+	case Timeout:
+		return "timeout"
+	case BadAnswer:
+		return "bad_answer"
+	case CallerGone:
+		return "caller_gone"
+	case NotAsked:
+		return "not_asked"
+	}
+	return fmt.Sprintf("error(%d)", uint8(k))
+}
+
+// CallErr is the failure of a leg as data. Text is for people and carries no
+// credentials.
+type CallErr struct {
+	Kind ErrKind
+	Text string
+}
+
+// Call is what one leg was asked and what it answered. When Err.Kind is not
+// NoError, Response holds what had arrived, and its status is 0 if nothing had.
+// Start, FirstByte and Done are monotonic durations since [Exchange.Received];
+// Start is when the request was sent, without waits in queues or lanes.
+type Call struct {
+	Request  Request
+	Response Response
+	Err      CallErr
+	Start    time.Duration
+	First    time.Duration // first byte of the answer's head; 0 when none came
+	Done     time.Duration
+	Version  string // what the leg says its version is; may be empty
+	Effects  []Effect
+}
+
+// Latency is the time the leg took: from request sent to first answer byte. It
+// is false when there was no answer byte.
+func (c *Call) Latency() (time.Duration, bool) {
+	if c == nil || c.First == 0 {
+		return 0, false
+	}
+	return c.First - c.Start, true
+}
+
+// Effect is one row change a leg caused, as its database committed it. Before
+// and After hold column values as text; a nil pointer is SQL NULL.
+type Effect struct {
+	Table         string
+	Op            string // "insert", "update", "delete", "truncate"
+	Before, After []Column
+	Correlation   string // how it was joined to the exchange: "tag", "column", "key"
+	At            time.Time
+}
+
+// Column is one column of a row image.
+type Column struct {
+	Name  string
+	Value *string
+}
+
+// Exchange is one request with what every leg answered. It is a value: after it
+// was offered to a queue nobody changes it; only the worker fills in effects, on
+// a copy of its own.
+type Exchange struct {
+	ID         ID
+	Service    string
+	Endpoint   string
+	Source     Source
+	User       [16]byte // keyed HMAC of the user the split and lanes go by; zero when unknown
+	Received   time.Time
+	Live       Leg
+	Concurrent bool // overlapped with another exchange of its user
+	Covered    bool // the safety net answered instead of the live leg
+	Legs       [Legs]*Call
+}
+
+// Stamp is what every count of an exchange is filed under.
+func (x *Exchange) Stamp() Stamp {
+	return Stamp{Service: x.Service, Endpoint: x.Endpoint, Received: x.Received}
+}
