@@ -28,7 +28,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 			continue
 		}
 		n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-		if err != nil || n < 0 || n*u.bytes > math.MaxInt64/2 {
+		if err != nil || !(n >= 0 && n*u.bytes <= math.MaxInt64/2) {
 			break
 		}
 		*s = Size(n * u.bytes)
