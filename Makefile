@@ -1,0 +1,34 @@
+# Parallax. `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help setup build demo test check bench fuzz clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what building, testing and the demo need (idempotent)
+	@bash scripts/setup.sh
+
+build: ## build ./bin/parallax
+	@mkdir -p bin
+	go build -o bin/parallax ./cmd/parallax
+
+demo: setup build ## compare two releases of a real service, here and now; ARGS="--for 90s --exit" ends by itself
+	@./bin/parallax demo $(ARGS)
+
+test: setup ## run every test, with the race detector and the real engine
+	go test -race -timeout 11m ./...
+
+check: setup ## formatting, vet, staticcheck, tidy modules, and the import rule
+	@bash scripts/check.sh
+
+bench: setup ## run the benchmarks (SIZE=1x: once each, as CI does)
+	go test -run '^$$' -bench . -benchtime $(or $(SIZE),1s) ./...
+
+fuzz: setup ## run each fuzz target for FUZZTIME (default 30s)
+	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s)
+
+clean: ## remove what was built here
+	rm -rf bin

@@ -1,0 +1,109 @@
+package parallax_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms says what each room may import of this module; a room covers the
+// folders below it. ARCHITECTURE.md has the picture. What is not listed may be
+// imported by cmd and internal/rig only.
+var rooms = []struct {
+	room string
+	may  []string
+}{
+	{"parallax", nil},
+	{"parallax/internal/yamlstrict", nil},
+	{"parallax/internal/body", []string{"parallax"}},
+	{"parallax/internal/ids", []string{"parallax", "parallax/internal/body"}},
+	{"parallax/compare", []string{"parallax", "parallax/internal/body", "parallax/internal/ids"}},
+	{"parallax/divergence/embedded", []string{"parallax"}},
+	{"parallax/divergence", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/compare"}},
+	{"parallax/reports", []string{"parallax", "parallax/compare", "parallax/divergence"}},
+	{"parallax/ui", []string{"parallax", "parallax/compare", "parallax/divergence", "parallax/reports"}},
+	{"parallax/mirror", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/mirror/split"}},
+}
+
+// only names outside packages that one room alone may use.
+var only = map[string]string{
+	"github.com/labstack/echo/v4":            "parallax/ui",
+	"github.com/ClickHouse/clickhouse-go/v2": "parallax/divergence",
+	"github.com/ebitengine/purego":           "parallax/divergence/embedded",
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	t.Parallel()
+	for _, p := range listPackages(t) {
+		room, may, free := roomOf(p.ImportPath)
+		for _, imported := range p.Imports {
+			if owner, ok := only[imported]; ok && !within(p.ImportPath, owner) {
+				t.Errorf("%s imports %s, which belongs to %s", p.ImportPath, imported, owner)
+			}
+			if !strings.HasPrefix(imported+"/", "parallax/") || free || within(imported, room) && room != "parallax" {
+				continue
+			}
+			if !slices.Contains(may, imported) {
+				t.Errorf("%s imports %s; %s may import %v", p.ImportPath, imported, room, may)
+			}
+		}
+	}
+}
+
+// TestRootAndCompareArePure keeps I/O, clocks and logs out of the rooms that are
+// values and functions only.
+func TestRootAndCompareArePure(t *testing.T) {
+	t.Parallel()
+	for _, p := range listPackages(t) {
+		if p.ImportPath != "parallax" && p.ImportPath != "parallax/compare" && p.ImportPath != "parallax/internal/body" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			switch imported {
+			case "os", "net", "net/http", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "context":
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var p goPackage
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	if len(list) < 5 {
+		t.Fatalf("go list found only %d packages", len(list))
+	}
+	return list
+}
+
+// roomOf returns the deepest room that path lies in. free says that no rule
+// holds there: it wires rooms together.
+func roomOf(path string) (room string, may []string, free bool) {
+	for _, r := range rooms {
+		if within(path, r.room) && len(r.room) > len(room) && (r.room != "parallax" || path == "parallax") {
+			room, may = r.room, r.may
+		}
+	}
+	return room, may, room == "" && (within(path, "parallax/cmd") || within(path, "parallax/internal/rig"))
+}
+
+func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
