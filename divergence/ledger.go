@@ -1,0 +1,428 @@
+package divergence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"parallax"
+)
+
+// received is the first counter of a cell; the places follow in the order of
+// parallax.Places.
+const received = 0
+
+// placeIndex holds the counter of each place.
+var placeIndex = func() map[parallax.Place]int {
+	index := make(map[parallax.Place]int, len(parallax.Places))
+	for i, p := range parallax.Places {
+		index[p] = i + 1
+	}
+	return index
+}()
+
+// counters is how many counters a cell has.
+var counters = len(parallax.Places) + 1
+
+// stored lists the counters that the table counts holds. Compared exchanges are
+// rows of their own, and gauges live in memory only.
+var stored = func() []int {
+	list := []int{received}
+	for i, p := range parallax.Places {
+		if g := p.Group(); g == "unmirrored" || g == "lost" {
+			list = append(list, i+1)
+		}
+	}
+	return list
+}()
+
+// gauges lists the counters that say how much is in flight.
+var gauges = func() []int {
+	var list []int
+	for i, p := range parallax.Places {
+		if p.Group() == "in_flight" {
+			list = append(list, i+1)
+		}
+	}
+	return list
+}()
+
+// reasonOf is what a counter is called in the table counts.
+func reasonOf(counter int) string {
+	if counter == received {
+		return "received"
+	}
+	return string(parallax.Places[counter-1])
+}
+
+// OtherEndpoint is what the ledger files exchanges under whose endpoint has no
+// room among its bounded cells.
+const OtherEndpoint = "other"
+
+const (
+	maxEntries = 4096    // services times endpoints that have totals of their own
+	maxCells   = 1 << 16 // minutes times entries; about 450 bytes each
+)
+
+// entry is one service and endpoint, with its totals since the process began.
+// Entries are never removed, so that an exchange finds the one it entered by.
+type entry struct {
+	service, endpoint string
+	n                 []int64
+}
+
+// cell is one entry in one minute. taken is the part of n that a flush took;
+// what remains is not in the store yet.
+type cell struct {
+	entry    *entry
+	minute   int64 // Unix minutes
+	n, taken []int64
+	dirty    bool
+}
+
+// bucket is all cells of one minute. A coarse one has a single cell a service,
+// because the ledger was full when its minute began.
+type bucket struct {
+	minute int64 // Unix minutes
+	coarse bool
+	cells  map[*entry]*cell
+}
+
+type entryKey struct{ service, endpoint string }
+
+// Ledger counts every exchange by where it is: double entry, each step of an
+// exchange's way one move from a place to the next, called by the code that
+// takes the step. It never blocks on anything but its own mutex, which nobody
+// holds while waiting for I/O, and may be used by many goroutines.
+//
+// It keeps totals for Prometheus, and cells by the minute that a flush takes to
+// the store. Both are bounded: endpoints beyond 4 096 are counted as
+// [OtherEndpoint], and when the store was away for so long that 65 536 cells
+// wait for it, new minutes keep one cell a service.
+type Ledger struct {
+	mu      sync.Mutex
+	entries map[entryKey]*entry
+	buckets map[int64]*bucket
+	last    *bucket // Fast path: the bucket of the exchange before; see BenchmarkLedger
+	cells   int
+	dirty   []*cell // with counts that no flush took
+}
+
+// NewLedger returns an empty ledger.
+func NewLedger() *Ledger {
+	return &Ledger{entries: map[entryKey]*entry{}, buckets: map[int64]*bucket{}}
+}
+
+// Enter counts an exchange as received and puts it in parallax.InLive.
+func (l *Ledger) Enter(s parallax.Stamp) {
+	l.mu.Lock()
+	c := l.cell(s)
+	c.add(received, 1)
+	c.add(placeIndex[parallax.InLive], 1)
+	l.touch(c)
+	l.mu.Unlock()
+}
+
+// Move takes an exchange from one place to the next. Both must be listed in
+// parallax.Places; Move panics otherwise.
+func (l *Ledger) Move(s parallax.Stamp, from, to parallax.Place) {
+	i, j := mustIndex(from), mustIndex(to)
+	l.mu.Lock()
+	c := l.cell(s)
+	c.add(i, -1)
+	c.add(j, 1)
+	if g := to[0]; g == 'u' || g == 'l' {
+		l.touch(c)
+	}
+	l.mu.Unlock()
+}
+
+func mustIndex(p parallax.Place) int {
+	i, ok := placeIndex[p]
+	if !ok {
+		panic(fmt.Sprintf("divergence: place %q is not listed in parallax.Places", p))
+	}
+	return i
+}
+
+func (c *cell) add(counter int, d int64) {
+	c.n[counter] += d
+	c.entry.n[counter] += d
+}
+
+// touch notes that the cell has counts to flush.
+func (l *Ledger) touch(c *cell) {
+	if !c.dirty {
+		c.dirty = true
+		l.dirty = append(l.dirty, c)
+	}
+}
+
+// cell returns the cell an exchange is filed in. The answer for one stamp stays
+// the same for as long as the exchange is in flight: entries are never removed,
+// a bucket is not while one of its gauges is not zero, and whether it is coarse
+// is settled when it is made.
+func (l *Ledger) cell(s parallax.Stamp) *cell {
+	b := l.bucket(s.Received)
+	e := l.entry(s.Service, s.Endpoint)
+	if b.coarse {
+		e = l.other(s.Service)
+	}
+	c := b.cells[e]
+	if c == nil {
+		n := make([]int64, 2*counters)
+		c = &cell{entry: e, minute: b.minute, n: n[:counters], taken: n[counters:]}
+		b.cells[e] = c
+		l.cells++
+	}
+	return c
+}
+
+func (l *Ledger) bucket(received time.Time) *bucket {
+	minute := received.Unix() / 60
+	if l.last != nil && l.last.minute == minute {
+		return l.last
+	}
+	b := l.buckets[minute]
+	if b == nil {
+		b = &bucket{minute: minute, coarse: l.cells >= maxCells, cells: map[*entry]*cell{}}
+		l.buckets[minute] = b
+	}
+	l.last = b
+	return b
+}
+
+func (l *Ledger) entry(service, endpoint string) *entry {
+	if e := l.entries[entryKey{service, endpoint}]; e != nil {
+		return e
+	}
+	if len(l.entries) >= maxEntries {
+		return l.other(service)
+	}
+	return l.newEntry(service, endpoint)
+}
+
+// other returns the entry for endpoints without room. Services come from the
+// configuration, so these few may pass the cap.
+func (l *Ledger) other(service string) *entry {
+	if e := l.entries[entryKey{service, OtherEndpoint}]; e != nil {
+		return e
+	}
+	return l.newEntry(service, OtherEndpoint)
+}
+
+func (l *Ledger) newEntry(service, endpoint string) *entry {
+	e := &entry{service: strings.Clone(service), endpoint: strings.Clone(endpoint), n: make([]int64, counters)}
+	l.entries[entryKey{e.service, e.endpoint}] = e
+	return e
+}
+
+// Count is one row of the table counts: how often something happened to the
+// exchanges of one endpoint that were received in one minute.
+type Count struct {
+	Minute            time.Time
+	Service, Endpoint string
+	Reason            string // "received", or the place: unmirrored/..., lost/...
+	N                 int64
+}
+
+// take removes up to max counts from what is unflushed, and forgets minutes that
+// have nothing left to say. The caller owns the counts until the store has them.
+func (l *Ledger) take(max int) []Count {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Count
+	done := 0
+	for _, c := range l.dirty {
+		if len(out) >= max {
+			break
+		}
+		for _, i := range stored {
+			if d := c.n[i] - c.taken[i]; d != 0 {
+				c.taken[i] = c.n[i]
+				out = append(out, c.count(i, d))
+			}
+		}
+		c.dirty = false
+		done++
+	}
+	l.dirty = slices.Delete(l.dirty, 0, done)
+	l.retire()
+	return out
+}
+
+func (c *cell) count(counter int, n int64) Count {
+	return Count{
+		Minute:  time.Unix(c.minute*60, 0).UTC(),
+		Service: c.entry.service, Endpoint: c.entry.endpoint,
+		Reason: reasonOf(counter), N: n,
+	}
+}
+
+// retire forgets the minutes, but the two newest, in which nothing is in flight
+// or unflushed.
+func (l *Ledger) retire() {
+	if len(l.buckets) <= 2 {
+		return
+	}
+	var newest int64
+	for minute := range l.buckets {
+		newest = max(newest, minute)
+	}
+	for minute, b := range l.buckets {
+		if minute < newest-1 && b.settled() {
+			l.cells -= len(b.cells)
+			delete(l.buckets, minute)
+			if l.last == b {
+				l.last = nil
+			}
+		}
+	}
+}
+
+func (b *bucket) settled() bool {
+	for _, c := range b.cells {
+		if c.dirty {
+			return false
+		}
+		for _, i := range gauges {
+			if c.n[i] != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Balance is what the ledger holds and the store does not: counts that no flush
+// took, and what is in flight, of one service by endpoint.
+type Balance map[string]map[parallax.Place]int64
+
+// Received is the key of a Balance for exchanges received.
+const Received parallax.Place = "received"
+
+func (b Balance) add(endpoint string, p parallax.Place, n int64) {
+	if n == 0 {
+		return
+	}
+	m := b[endpoint]
+	if m == nil {
+		m = map[parallax.Place]int64{}
+		b[endpoint] = m
+	}
+	m[p] += n
+}
+
+// Unflushed returns the balance of a service in a window, read at one instant.
+func (l *Ledger) Unflushed(service string, w Window) Balance {
+	w = w.minutes()
+	out := Balance{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.buckets {
+		if !w.holds(time.Unix(b.minute*60, 0)) {
+			continue
+		}
+		for e, c := range b.cells {
+			if e.service != service {
+				continue
+			}
+			for _, i := range stored {
+				out.add(e.endpoint, parallax.Place(reasonOf(i)), c.n[i]-c.taken[i])
+			}
+			for _, i := range gauges {
+				out.add(e.endpoint, parallax.Places[i-1], c.n[i])
+			}
+		}
+	}
+	return out
+}
+
+// Totals returns the accounting of a service since the process began, from
+// memory alone; it is there while the store is away. An empty service means all.
+func (l *Ledger) Totals(service string) Accounting {
+	b := Balance{}
+	l.mu.Lock()
+	for _, e := range l.entries {
+		if service != "" && e.service != service {
+			continue
+		}
+		b.add("", Received, e.n[received])
+		for i, p := range parallax.Places {
+			b.add("", p, e.n[i+1])
+		}
+	}
+	l.mu.Unlock()
+	a := newAccounting()
+	for p, n := range b[""] {
+		a.add(p, n)
+	}
+	return a
+}
+
+// InFlight returns how many exchanges of a service are in a place; an empty
+// service means all.
+func (l *Ledger) InFlight(service string, p parallax.Place) int64 {
+	i := mustIndex(p)
+	var n int64
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if service == "" || e.service == service {
+			n += e.n[i]
+		}
+	}
+	return n
+}
+
+// Abandon moves everything that is still in flight to parallax.LostShutdown. It
+// is the last thing that happens to a ledger: call it when nobody moves
+// exchanges any more.
+func (l *Ledger) Abandon() {
+	to := mustIndex(parallax.LostShutdown)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.buckets {
+		for _, c := range b.cells {
+			for _, i := range gauges {
+				if n := c.n[i]; n != 0 {
+					c.add(i, -n)
+					c.add(to, n)
+					l.touch(c)
+				}
+			}
+		}
+	}
+}
+
+func newAccounting() Accounting {
+	return Accounting{
+		Unmirrored: map[string]int64{},
+		Compared: map[string]int64{
+			parallax.ComparedMatch.Reason():         0,
+			parallax.ComparedDiverged.Reason():      0,
+			parallax.ComparedNotComparable.Reason(): 0,
+		},
+		Lost: map[string]int64{},
+		At:   map[string]int64{},
+	}
+}
+
+// add files n exchanges under a place.
+func (a *Accounting) add(p parallax.Place, n int64) {
+	switch {
+	case p == Received:
+		a.Received += n
+	case p.Group() == "unmirrored":
+		a.Unmirrored[p.Reason()] += n
+	case p.Group() == "compared":
+		a.Compared[p.Reason()] += n
+	case p.Group() == "lost":
+		a.Lost[p.Reason()] += n
+	case p.Group() == "in_flight":
+		a.InFlight += n
+		a.At[p.Reason()] += n
+	}
+}
