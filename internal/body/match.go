@@ -1,0 +1,111 @@
+package body
+
+// Step is one level of the way from the root of a document to a value: a member
+// of an object or an element of an array.
+type Step struct {
+	Name    string // of the member; empty for elements
+	Index   int    // of the element
+	Len     int    // number of elements of the array, for negative indices
+	Element bool
+}
+
+// Matches reports whether the path selects the value that steps lead to.
+func (p *Path) Matches(steps []Step) bool {
+	exact, _ := p.run(steps)
+	return exact
+}
+
+// Covers reports whether the path selects the value that steps lead to or a
+// value it lies in.
+func (p *Path) Covers(steps []Step) bool {
+	exact, above := p.run(steps)
+	return exact || above
+}
+
+// run takes the steps through the path as an automaton whose states are the
+// segments still to match: a descendant segment also waits in its own state. It
+// takes len(steps) times len(segments) at most, however many descendants there
+// are.
+func (p *Path) run(steps []Step) (exact, above bool) {
+	var now, next [maxPathSegments + 1]bool
+	last := len(p.segments)
+	now[0] = true
+	for i := range steps {
+		if now[last] {
+			above = true
+		}
+		clear(next[:last+1])
+		for at := range p.segments {
+			if !now[at] {
+				continue
+			}
+			s := &p.segments[at]
+			next[at] = next[at] || s.descendant
+			next[at+1] = next[at+1] || s.selects(&steps[i])
+		}
+		now, next = next, now
+	}
+	return now[last], above
+}
+
+func (s *segment) selects(step *Step) bool {
+	for i := range s.selectors {
+		if s.selectors[i].selects(step) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *selector) selects(step *Step) bool {
+	switch s.kind {
+	case byWildcard:
+		return true
+	case byName:
+		return !step.Element && s.name == step.Name
+	case byIndex:
+		index := s.index
+		if index < 0 {
+			index += int64(step.Len)
+		}
+		return step.Element && index == int64(step.Index)
+	}
+	return step.Element && s.inSlice(int64(step.Index), int64(step.Len))
+}
+
+// inSlice follows RFC 9535, section 2.3.4.2.2.
+func (s *selector) inSlice(index, length int64) bool {
+	if s.step == 0 {
+		return false
+	}
+	lower, upper := s.bounds(length)
+	if s.step > 0 {
+		return index >= lower && index < upper && (index-lower)%s.step == 0
+	}
+	return index <= upper && index > lower && (upper-index)%-s.step == 0
+}
+
+func (s *selector) bounds(length int64) (lower, upper int64) {
+	start, end := int64(0), length
+	if s.step < 0 {
+		start, end = length-1, -length-1
+	}
+	if s.hasStart {
+		start = s.start
+	}
+	if s.hasEnd {
+		end = s.end
+	}
+	start, end = fromEnd(start, length), fromEnd(end, length)
+	if s.step > 0 {
+		return min(max(start, 0), length), min(max(end, 0), length)
+	}
+	return min(max(end, -1), length-1), min(max(start, -1), length-1)
+}
+
+func fromEnd(i, length int64) int64 {
+	if i < 0 {
+		return length + i
+	}
+	return i
+}
