@@ -57,6 +57,9 @@ type Document struct {
 	root *yaml.Node
 }
 
+// Defaulter is a list element or map value that does not start from zero.
+type Defaulter interface{ SetDefaults() }
+
 // Option changes how a document is decoded.
 type Option func(*decoder)
 
@@ -258,6 +261,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
+		setDefaults(out.Index(i))
 		d.value(item, out.Index(i), fmt.Sprintf("%s[%d]", path, i))
 	}
 	v.Set(out)
@@ -277,10 +281,17 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 			continue
 		}
 		item := reflect.New(v.Type().Elem()).Elem()
+		setDefaults(item)
 		d.value(n.Content[i+1], item, at)
 		out.SetMapIndex(key, item)
 	}
 	v.Set(out)
+}
+
+func setDefaults(v reflect.Value) {
+	if d, ok := v.Addr().Interface().(Defaulter); ok {
+		d.SetDefaults()
+	}
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {

@@ -16,6 +16,8 @@ type leg struct {
 	State string   `yaml:"state"`
 }
 
+func (l *leg) SetDefaults() { l.State = "shared" }
+
 type config struct {
 	Name    string         `yaml:"name"`
 	Sample  float64        `yaml:"sample"`
@@ -45,7 +47,7 @@ other: {state: dry}
 `), &got)
 	want := config{
 		Name: "shop", Sample: 0.5, Limit: 7, Timeout: 5 * time.Second, Max: 1 << 20, Auto: true,
-		Legs: []leg{{URLs: []string{"a", "b"}}, {State: "own"}}, Pins: map[string]leg{"staff-1": {State: "none"}}, Other: &leg{State: "dry"},
+		Legs: []leg{{URLs: []string{"a", "b"}, State: "shared"}, {State: "own"}}, Pins: map[string]leg{"staff-1": {State: "none"}}, Other: &leg{State: "dry"},
 	}
 	if d := cmp.Diff(want, got); d != "" || faults != nil {
 		t.Errorf("faults %v, (-want +got)\n%s", faults, d)
