@@ -1,0 +1,243 @@
+// Package split decides whose requests the candidate answers: user -> bucket ->
+// live leg.
+//
+// A user keeps a bucket for as long as the salt stays the same, and the step
+// only says up to which bucket the candidate is live. So raising the step moves
+// users to the candidate and none back, and lowering it does the reverse.
+package split
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"sync/atomic"
+
+	"parallax"
+)
+
+// Buckets is the number of buckets users fall into: one per basis point.
+const Buckets = 10000
+
+// Config is the split block of a service.
+type Config struct {
+	// Key says where the user's name stands: header:NAME, cookie:NAME or ip.
+	// Empty: users are unknown, and only step 10000 makes the candidate live.
+	Key string `yaml:"key"`
+	// Salt is mixed into the bucket, so that two services move different users
+	// first.
+	Salt string `yaml:"salt"`
+	// Endpoints lists what may go live on the candidate, such as "GET *" or
+	// "POST /orders/*". Empty: whatever the candidate's state allows.
+	Endpoints []string `yaml:"endpoints"`
+	// Pin names users who always get one leg, whatever the step: primary or
+	// candidate.
+	Pin map[string]string `yaml:"pin"`
+}
+
+// Validate returns everything that is wrong with the configuration.
+func (c Config) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	if _, err := parseKey(c.Key); err != nil {
+		faults = append(faults, parallax.Fault{Path: "key", Text: err.Error(), Hint: "write header:X-User, cookie:sid or ip"})
+	}
+	for i, e := range c.Endpoints {
+		if _, err := parsePattern(e); err != nil {
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, such as "GET *" or "POST /orders/*"`})
+		}
+	}
+	for user, leg := range c.Pin {
+		if leg != parallax.Primary.String() && leg != parallax.Candidate.String() {
+			faults = append(faults, parallax.Fault{Path: "pin." + user, Text: fmt.Sprintf("unknown leg %q", leg), Hint: "write primary or candidate"})
+		}
+	}
+	if len(c.Pin) > 0 && c.Key == "" {
+		faults = append(faults, parallax.Fault{Path: "pin", Text: "users are pinned, but split.key does not say who a user is", Hint: "set split.key"})
+	}
+	return faults
+}
+
+// Bucket is the bucket of a user: the first 8 bytes, big endian, of
+// SHA-256(salt 0x00 user), modulo [Buckets].
+func Bucket(salt, user string) int {
+	buf := make([]byte, 0, 128)
+	buf = append(buf, salt...)
+	buf = append(buf, 0)
+	buf = append(buf, user...)
+	sum := sha256.Sum256(buf)
+	return int(binary.BigEndian.Uint64(sum[:8]) % Buckets)
+}
+
+// Splitter picks the live leg. Its step is the only thing about it that
+// changes; all methods may be called from many goroutines.
+type Splitter struct {
+	key      key
+	salt     string
+	patterns []pattern
+	pin      map[string]parallax.Leg
+	step     atomic.Int64
+}
+
+// New returns a splitter at step 0. The faults are those of [Config.Validate];
+// with any fault there is no splitter.
+func New(c Config) (*Splitter, []parallax.Fault) {
+	if faults := c.Validate(); len(faults) > 0 {
+		return nil, faults
+	}
+	s := &Splitter{salt: c.Salt, pin: make(map[string]parallax.Leg, len(c.Pin))}
+	s.key, _ = parseKey(c.Key) // validated above, as are the patterns
+	for _, e := range c.Endpoints {
+		p, _ := parsePattern(e)
+		s.patterns = append(s.patterns, p)
+	}
+	for user, leg := range c.Pin {
+		s.pin[user] = parallax.Primary
+		if leg == parallax.Candidate.String() {
+			s.pin[user] = parallax.Candidate
+		}
+	}
+	return s, nil
+}
+
+// Step returns the share of users whose live leg is the candidate, in basis
+// points.
+func (s *Splitter) Step() int { return int(s.step.Load()) }
+
+// SetStep changes the share of users whose live leg is the candidate. It takes
+// basis points, brings them into 0..10000, and holds from the next request on.
+func (s *Splitter) SetStep(basisPoints int) {
+	s.step.Store(int64(min(max(basisPoints, 0), Buckets)))
+}
+
+// Allows reports whether an endpoint, named by method and route template, may
+// go live on the candidate as far as split.endpoints is concerned.
+func (s *Splitter) Allows(endpoint string) bool {
+	if len(s.patterns) == 0 {
+		return true
+	}
+	for _, p := range s.patterns {
+		if p.matches(endpoint) {
+			return true
+		}
+	}
+	return false
+}
+
+// Pick returns the live leg of a user's request. A pin goes before the step. An
+// unknown user, written as "", has no bucket and stays on the primary until
+// step 10000, which means everybody.
+func (s *Splitter) Pick(user string) parallax.Leg {
+	if leg, ok := s.pin[user]; ok && user != "" {
+		return leg
+	}
+	switch step := s.step.Load(); {
+	case step == 0:
+		return parallax.Primary
+	case step == Buckets:
+		return parallax.Candidate
+	case user != "" && int64(Bucket(s.salt, user)) < step:
+		return parallax.Candidate
+	}
+	return parallax.Primary
+}
+
+// User finds the user's name in a request, "" when it is unknown. The address
+// is the peer's; what a caller writes into X-Forwarded-For does not count.
+func (s *Splitter) User(headers []parallax.Field, address string) string {
+	switch s.key.from {
+	case fromAddress:
+		return address
+	case fromHeader:
+		return first(headers, s.key.name)
+	case fromCookie:
+		return cookie(headers, s.key.name)
+	}
+	return ""
+}
+
+// key says where a user's name stands.
+type key struct {
+	from keyKind
+	name string
+}
+
+type keyKind uint8
+
+const (
+	fromNowhere keyKind = iota
+	fromHeader
+	fromCookie
+	fromAddress
+)
+
+func parseKey(text string) (key, error) {
+	kind, name, _ := strings.Cut(text, ":")
+	switch {
+	case text == "":
+		return key{}, nil
+	case text == "ip":
+		return key{from: fromAddress}, nil
+	case kind == "header" && name != "":
+		return key{fromHeader, textproto.CanonicalMIMEHeaderKey(name)}, nil
+	case kind == "cookie" && name != "":
+		return key{fromCookie, name}, nil
+	}
+	return key{}, fmt.Errorf("cannot read split key %q", text)
+}
+
+func first(headers []parallax.Field, name string) string {
+	for _, h := range headers {
+		if strings.EqualFold(h.Name, name) {
+			return strings.TrimSpace(h.Value)
+		}
+	}
+	return ""
+}
+
+func cookie(headers []parallax.Field, name string) string {
+	for _, h := range headers {
+		if !strings.EqualFold(h.Name, "Cookie") {
+			continue
+		}
+		cookies, err := http.ParseCookie(h.Value)
+		if err != nil {
+			continue
+		}
+		for _, c := range cookies {
+			if c.Name == name {
+				return c.Value
+			}
+		}
+	}
+	return ""
+}
+
+// pattern is one line of split.endpoints.
+type pattern struct {
+	method string // "*": any
+	path   string
+	prefix bool // path ended in *: it is a beginning
+}
+
+func parsePattern(text string) (pattern, error) {
+	method, path, ok := strings.Cut(text, " ")
+	if !ok || method == "" || method != strings.ToUpper(method) || (path != "*" && !strings.HasPrefix(path, "/")) {
+		return pattern{}, fmt.Errorf("cannot read endpoint pattern %q", text)
+	}
+	p := pattern{method: method, path: path}
+	p.path, p.prefix = strings.CutSuffix(path, "*")
+	return p, nil
+}
+
+func (p pattern) matches(endpoint string) bool {
+	method, path, _ := strings.Cut(endpoint, " ")
+	if p.method != "*" && p.method != method {
+		return false
+	}
+	if p.prefix {
+		return strings.HasPrefix(path, p.path)
+	}
+	return path == p.path
+}
