@@ -1,0 +1,73 @@
+package divergence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// AppendDecision stores a decision. The time is kept to the microsecond.
+func (s *Store) AppendDecision(ctx context.Context, d Decision) error {
+	token := fmt.Sprintf("%d %s %s %s %s", d.At.UnixMicro(), d.Service, d.Kind, d.Key, d.Value)
+	err := s.insert(ctx, "decisions", token, 1, func(b driver.Batch, _ int) error {
+		return b.Append(d.At.UTC().Truncate(time.Microsecond), d.Service, d.Kind, d.Key, d.Value, d.Who, d.Note)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot store the decision: %w", err)
+	}
+	return nil
+}
+
+// Decisions returns the decisions on a service in the order they were made, all
+// kinds if kind is empty.
+func (s *Store) Decisions(ctx context.Context, service, kind string) ([]Decision, error) {
+	cond := forService(service).equal("kind", kind)
+	var out []Decision
+	err := s.each(ctx, `SELECT at, service, kind, key, value, who, note FROM decisions `+cond.String()+` ORDER BY at, key`, cond.args,
+		func(rows driver.Rows) error {
+			var d Decision
+			if err := rows.Scan(&d.At, &d.Service, &d.Kind, &d.Key, &d.Value, &d.Who, &d.Note); err != nil {
+				return err
+			}
+			out = append(out, d)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read decisions: %w", err)
+	}
+	return out, nil
+}
+
+// Ticks returns up to limit ticks of a service after a place in the list, in the
+// order a verdict folds them: by At, Instance and Seq. Limit defaults to 10 000
+// and is capped at 100 000. Ticks of an instance appear in order; one of another
+// instance that was slow to write may appear behind a cursor that has passed it.
+func (s *Store) Ticks(ctx context.Context, service string, after Cursor, count int) ([]Tick, error) {
+	cond := forService(service)
+	if !after.At.IsZero() {
+		const from = "fromUnixTimestamp64Milli({after:Int64}, 'UTC')"
+		cond.and("at >= "+from+" AND (at, toString(instance), seq) > ("+from+", {instance:String}, {seq:UInt64})",
+			"after", after.At.UnixMilli(), "instance", after.Instance, "seq", after.Seq)
+	}
+	var out []Tick
+	err := s.each(ctx, fmt.Sprintf(`
+SELECT at, instance, seq, service, endpoint, rules_hash, policy_hash, primary_version, candidate_version,
+    received, lost, n, k, not_comparable, noise, accepted, b, c, timed, slow_b, slow_c
+FROM ticks FINAL %s ORDER BY at, instance, seq LIMIT %d`, cond, limit(count, 10_000, 100_000)), cond.args,
+		func(rows driver.Rows) error {
+			var t Tick
+			if err := rows.Scan(&t.At, &t.Instance, &t.Seq, &t.Service, &t.Endpoint, &t.RulesHash, &t.PolicyHash,
+				&t.PrimaryVersion, &t.CandidateVersion, &t.Received, &t.Lost, &t.N, &t.K, &t.NotComparable,
+				&t.Noise, &t.Accepted, &t.B, &t.C, &t.Timed, &t.SlowB, &t.SlowC); err != nil {
+				return err
+			}
+			out = append(out, t)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read ticks: %w", err)
+	}
+	return out, nil
+}
