@@ -1,0 +1,166 @@
+package reports
+
+import (
+	"math"
+	"time"
+
+	"parallax/divergence"
+)
+
+// Evidence is what is known about a candidate: a fold over the ticks of one
+// service, in the order of [divergence.Tick], under one policy. The zero value is
+// not usable; see [NewEvidence]. It must not be used from several goroutines.
+//
+// Evidence is about one primary, one candidate, one policy, and per endpoint one
+// set of rules. A tick of another version or policy starts it anew for all
+// endpoints, a tick of other rules for its endpoint. An empty version or hash
+// says nothing and changes nothing: a candidate that refuses connections names no
+// version, and its failures belong to the one that was there before.
+type Evidence struct {
+	policy Promotion
+	hash   string
+
+	primary, candidate string
+	since              time.Time // first tick since anything started anew
+	last               time.Time // last tick with something compared
+	endpoints          map[string]*endpoint
+	order              []*endpoint // by first sight
+	rollback           *rollback
+}
+
+// rollback is latched: the evidence once showed, at the level beta, that a
+// threshold is exceeded somewhere.
+type rollback struct {
+	at       time.Time
+	endpoint string // the one that weighed most
+	reason   Reason
+}
+
+// NewEvidence returns the evidence before the first tick.
+func NewEvidence(policy Promotion) *Evidence {
+	return &Evidence{policy: policy, hash: policy.Hash(), endpoints: map[string]*endpoint{}}
+}
+
+// Add folds in the next tick.
+func (e *Evidence) Add(t divergence.Tick) {
+	e.settleVersions(t)
+	p := e.endpoint(t)
+	if said(t.PolicyHash) && t.PolicyHash != e.hash {
+		e.restart() // counted for another policy
+		return
+	}
+	if said(t.RulesHash) && t.RulesHash != p.rules {
+		if said(p.rules) {
+			e.restartEndpoint(p)
+		}
+		p.rules = t.RulesHash
+	}
+	if e.since.IsZero() {
+		e.since = t.At
+	}
+	if t.N+t.NotComparable > 0 {
+		e.last = later(e.last, t.At)
+	}
+	p.add(t)
+	p.test(e.policy, t)
+	if e.rollback == nil {
+		e.rollback = e.judgeRollback(t.At)
+	}
+}
+
+// settleVersions starts everything anew when either leg says that it is another
+// version.
+func (e *Evidence) settleVersions(t divergence.Tick) {
+	moved := func(from, to string) bool { return said(from) && said(to) && from != to }
+	if moved(e.primary, t.PrimaryVersion) || moved(e.candidate, t.CandidateVersion) {
+		e.restart()
+	}
+	if said(t.PrimaryVersion) {
+		e.primary = t.PrimaryVersion
+	}
+	if said(t.CandidateVersion) {
+		e.candidate = t.CandidateVersion
+	}
+}
+
+// endpoint returns the endpoint of a tick. Its order of first sight, which its
+// weight in the rollback test comes from, never changes.
+func (e *Evidence) endpoint(t divergence.Tick) *endpoint {
+	p, ok := e.endpoints[t.Endpoint]
+	if !ok {
+		p = &endpoint{name: t.Endpoint, order: len(e.order) + 1, first: t.At}
+		e.endpoints[t.Endpoint] = p
+		e.order = append(e.order, p)
+	}
+	if t.Received+t.N+t.NotComparable > 0 {
+		p.seen = later(p.seen, t.At)
+	}
+	return p
+}
+
+func (e *Evidence) restart() {
+	for _, p := range e.order {
+		p.restart()
+	}
+	e.since, e.last, e.rollback = time.Time{}, time.Time{}, nil
+}
+
+func (e *Evidence) restartEndpoint(p *endpoint) {
+	p.restart()
+	e.since = time.Time{} // the minimum duration counts from here
+	if e.rollback != nil && e.rollback.endpoint == p.name {
+		e.rollback = nil
+	}
+}
+
+// minDivergences is how many exchanges must count against a candidate before it
+// is rolled back, whatever the statistics say.
+const minDivergences = 3
+
+// judgeRollback returns a rollback if the average of all endpoints' evidence
+// above their thresholds has reached 1/beta. The weights, 6/(pi^2 j^2) in the
+// order of first sight, sum to 1, and an average of e-processes is one; so the
+// chance of ever rolling back a version that keeps all thresholds is at most
+// beta, however many endpoints there are.
+func (e *Evidence) judgeRollback(at time.Time) *rollback {
+	total, most := math.Inf(-1), math.Inf(-1)
+	var worst *endpoint
+	for _, p := range e.order {
+		if _, _, waived := e.policy.waiver(p.name, at); waived {
+			continue
+		}
+		weighed := p.lnAgainst() + lnWeight(p.order)
+		total = lnSum(total, weighed)
+		if weighed > most {
+			most, worst = weighed, p
+		}
+	}
+	if worst == nil || total < -math.Log(e.policy.Beta) {
+		return nil
+	}
+	return &rollback{at: at, endpoint: worst.name, reason: worst.accusation(e.policy)}
+}
+
+func lnWeight(order int) float64 {
+	return math.Log(6/(math.Pi*math.Pi)) - 2*math.Log(float64(order))
+}
+
+// lnSum returns ln(e^a + e^b).
+func lnSum(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if math.IsInf(b, -1) {
+		return a
+	}
+	return a + math.Log1p(math.Exp(b-a))
+}
+
+func said(s string) bool { return s != "" }
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,141 @@
+package reports
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"parallax"
+)
+
+// Promotion is what a candidate must show before it may take over. Rates are
+// shares between 0 and 1.
+type Promotion struct {
+	MaxDivergenceRate float64           `yaml:"max_divergence_rate" doc:"share of exchanges of any one endpoint that may diverge, between 0 and 1"`
+	MaxErrorRate      float64           `yaml:"max_error_rate" doc:"share of exchanges in which the candidate may fail where the primary did not"`
+	Slower            Slower            `yaml:"slower" doc:"when the candidate counts as slower, and how often it may be"`
+	Alpha             float64           `yaml:"alpha" doc:"chance of ever promoting a version that is worse than the limits above"`
+	Beta              float64           `yaml:"beta" doc:"chance of ever rolling back a version that keeps them"`
+	MinDuration       time.Duration     `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
+	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges that may be lost before they are compared"`
+	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
+	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
+}
+
+// Slower says when one exchange counts as slower on the candidate: when it took
+// more than Ratio times the primary's time and Plus. MaxShare is the share of
+// exchanges that may.
+type Slower struct {
+	Ratio    float64       `yaml:"ratio" doc:"the candidate is slower when it takes more than ratio times the primary's time, and plus"`
+	Plus     time.Duration `yaml:"plus" doc:"see ratio"`
+	MaxShare float64       `yaml:"max_share" doc:"share of exchanges that may be slower"`
+}
+
+// Waiver takes an endpoint out of the verdict until a day, on somebody's word.
+type Waiver struct {
+	Waived string `yaml:"waived" doc:"last day (UTC) and owner: 2026-12-31 team-pay"`
+}
+
+// DefaultPromotion returns the policy of a service that configures none.
+func DefaultPromotion() Promotion {
+	return Promotion{
+		MaxDivergenceRate: 0.001,
+		MaxErrorRate:      0.001,
+		Slower:            Slower{Ratio: 1.1, Plus: 2 * time.Millisecond, MaxShare: 0.05},
+		Alpha:             0.05,
+		Beta:              0.001,
+		MinDuration:       24 * time.Hour,
+		MaxLostShare:      0.01,
+	}
+}
+
+// NotYet returns the keys of a promotion block that are planned and refused as
+// not supported yet, never ignored.
+func NotYet() []string { return []string{"bake", "freeze", "hours", "steps", "zero"} }
+
+// Validate returns everything that is wrong with the policy, with paths seen from
+// it.
+func (p Promotion) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, text, hint string) {
+		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	for _, share := range []struct {
+		path  string
+		value float64
+		hint  string
+	}{
+		{"max_divergence_rate", p.MaxDivergenceRate, "0.001 is one in a thousand"},
+		{"max_error_rate", p.MaxErrorRate, "0.001 is one in a thousand"},
+		{"slower.max_share", p.Slower.MaxShare, "0.05 is one in twenty"},
+		{"alpha", p.Alpha, "0.05 is one wrong promotion in twenty"},
+		{"beta", p.Beta, "0.001 is one wrong rollback in a thousand"},
+	} {
+		if !inside(share.value) {
+			fault(share.path, fmt.Sprintf("want a share above 0 and below 1, found %v", share.value), share.hint)
+		}
+	}
+	if !(p.MaxLostShare >= 0 && p.MaxLostShare <= 1) {
+		fault("max_lost_share", fmt.Sprintf("want a share from 0 to 1, found %v", p.MaxLostShare), "0.01 is one in a hundred")
+	}
+	if !(p.Slower.Ratio >= 1) {
+		fault("slower.ratio", fmt.Sprintf("want 1 or more, found %v", p.Slower.Ratio), "1.1 allows a tenth more time")
+	}
+	if p.Slower.Plus < 0 {
+		fault("slower.plus", "want no negative time", "2ms")
+	}
+	if p.MinDuration < 0 {
+		fault("min_duration", "want no negative time", "24h")
+	}
+	if p.Auto {
+		fault("auto", "true is not supported yet", "write false, and move the step by hand or from CI")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
+		if _, _, err := p.Endpoints[name].parse(); err != nil {
+			fault(fmt.Sprintf("endpoints[%q].waived", name), err.Error(), `write the last day and who says so: "2026-12-31 team-pay"`)
+		}
+	}
+	return faults
+}
+
+// Hash identifies what the evidence is tested against: 12 hex digits over
+// everything but Auto and Endpoints. A waiver changes which endpoints count, not
+// what was measured on them.
+func (p Promotion) Hash() string {
+	p.Auto, p.Endpoints = false, nil
+	text, err := json.Marshal(p)
+	if err != nil { // NaN or infinity, which Validate refuses
+		text = fmt.Append(nil, p)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+// waiver returns the owner and last day of an endpoint's waiver if it is in force
+// at that time. A waiver that cannot be read is not.
+func (p Promotion) waiver(endpoint string, at time.Time) (owner string, until time.Time, ok bool) {
+	w, ok := p.Endpoints[endpoint]
+	if !ok {
+		return "", time.Time{}, false
+	}
+	until, owner, err := w.parse()
+	return owner, until, err == nil && at.Before(until.AddDate(0, 0, 1))
+}
+
+func (w Waiver) parse() (until time.Time, owner string, err error) {
+	day, owner, _ := strings.Cut(strings.TrimSpace(w.Waived), " ")
+	until, err = time.Parse(time.DateOnly, day)
+	owner = strings.TrimSpace(owner)
+	switch {
+	case err != nil:
+		return until, owner, fmt.Errorf("cannot read waiver %q: it does not start with a day", w.Waived)
+	case owner == "":
+		return until, owner, fmt.Errorf("cannot read waiver %q: it names no owner", w.Waived)
+	}
+	return until, owner, nil
+}

@@ -1,0 +1,191 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Code says why a verdict is what it is. The codes are a closed list.
+type Code string
+
+// The reasons for a verdict. Those without an endpoint concern the service.
+const (
+	// Not enough was compared yet; more of the same traffic will do.
+	InsufficientSamples Code = "insufficient_samples"
+	// Too many exchanges diverge, or too many to be sure yet that it is few.
+	DivergenceRate Code = "divergence_rate"
+	// The candidate fails where the primary does not.
+	CandidateErrors Code = "candidate_errors"
+	// The candidate is slower.
+	TooSlow Code = "slower"
+	// Too many mirrored exchanges were lost before they could be compared.
+	LostShare Code = "lost_share"
+	// The endpoint has traffic and nothing of it can be compared.
+	NotComparable Code = "not_comparable"
+	// The endpoint has traffic and nothing of it was ever sent to the candidate. It
+	// does not hold the service's verdict, which lists it as not covered.
+	NotCovered Code = "not_covered"
+	// The endpoint passed, and then got worse.
+	LateRegression Code = "late_regression"
+	// Not compared for long enough, counted from the last change of rules, policy
+	// or versions.
+	TooShort Code = "too_short"
+	// Nothing was compared yet.
+	NoTraffic Code = "no_traffic"
+	// Nothing was compared lately.
+	Stale Code = "stale"
+	// Somebody paused mirroring.
+	Paused Code = "paused"
+	// The store cannot be read, so nothing can be said.
+	StoreAway Code = "store_away"
+)
+
+// Codes lists every reason there is.
+var Codes = []Code{
+	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, NotCovered, LateRegression,
+	TooShort, NoTraffic, Stale, Paused, StoreAway,
+}
+
+// Test names what was tested.
+type Test string
+
+// The tests of an endpoint.
+const (
+	DivergenceTest Test = "divergence" // N and K: exchanges, and those that diverged
+	ErrorTest      Test = "errors"     // exchanges, and those in which only the candidate failed
+	LatencyTest    Test = "latency"    // timed exchanges, and those in which the candidate was slower
+)
+
+// Reason is one thing that led to a verdict. Which fields are set depends on the
+// code; shares are between 0 and 1, times in seconds.
+type Reason struct {
+	Code     Code   `json:"code"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Test     Test   `json:"test,omitempty"`
+
+	N uint64 `json:"n"` // how many were looked at
+	K uint64 `json:"k"` // how many of them count against the candidate
+
+	// Need is the N at which the test passes if none of the further ones counts
+	// against the candidate; EtaSeconds is when that is at the endpoint's recent
+	// rate. They are left out when unknown.
+	Need       uint64  `json:"need,omitempty"`
+	EtaSeconds float64 `json:"eta_seconds,omitempty"`
+
+	// Threshold is what the rate is tested against. Lower and Upper are limits
+	// that hold at every moment.
+	Threshold float64 `json:"threshold,omitempty"`
+	Lower     float64 `json:"lower,omitempty"`
+	Upper     float64 `json:"upper,omitempty"`
+
+	// Seconds is how long it has been: compared for, or without traffic.
+	// NeedSeconds is how long it must be.
+	Seconds     float64 `json:"seconds,omitempty"`
+	NeedSeconds float64 `json:"need_seconds,omitempty"`
+}
+
+// Sentence says the reason in English, in one sentence.
+func (r Reason) Sentence() string {
+	text := r.clause()
+	if r.Endpoint != "" {
+		return r.Endpoint + ": " + text + "."
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+func (r Reason) clause() string {
+	switch r.Code {
+	case InsufficientSamples:
+		return r.insufficient()
+	case DivergenceRate:
+		return fmt.Sprintf("%s of %s exchanges diverge, %s; at most %s is allowed%s",
+			count(r.K), count(r.N), r.between(), percent(r.Threshold), r.outlook())
+	case CandidateErrors:
+		return fmt.Sprintf("the candidate failed where the primary did not in %s of %s exchanges, %s; at most %s is allowed%s",
+			count(r.K), count(r.N), r.between(), percent(r.Threshold), r.outlook())
+	case TooSlow:
+		return fmt.Sprintf("the candidate was slower in %s of %s exchanges, %s; at most %s is allowed%s",
+			count(r.K), count(r.N), r.between(), percent(r.Threshold), r.outlook())
+	case LostShare:
+		return fmt.Sprintf("%s of %s mirrored exchanges were lost before they were compared; at most %s is allowed",
+			count(r.K), count(r.N), percent(r.Threshold))
+	case NotComparable:
+		return fmt.Sprintf("none of %s exchanges could be compared, so nothing is known about the candidate here", count(r.N))
+	case NotCovered:
+		return fmt.Sprintf("none of %s requests was ever sent to the candidate, so no test judges it", count(r.N))
+	case LateRegression:
+		return fmt.Sprintf("it passed, and diverges more often since: %s of %s exchanges in all", count(r.K), count(r.N))
+	case TooShort:
+		return fmt.Sprintf("compared for %s since the last change; the policy asks for %s", span(r.Seconds), span(r.NeedSeconds))
+	case NoTraffic:
+		return "nothing was compared yet"
+	case Stale:
+		return fmt.Sprintf("nothing was compared for %s", span(r.Seconds))
+	case Paused:
+		return "mirroring is paused"
+	case StoreAway:
+		return "the store cannot be read, so nothing can be said about the candidate"
+	}
+	return strings.ReplaceAll(string(r.Code), "_", " ")
+}
+
+func (r Reason) insufficient() string {
+	noun := map[Test]string{ErrorTest: " for errors", LatencyTest: " for latency"}[r.Test]
+	if r.N == 0 && r.Need == 0 {
+		return "nothing was compared yet" + noun
+	}
+	return fmt.Sprintf("%s of %s exchanges needed%s were compared%s", count(r.N), count(r.Need), noun, r.eta())
+}
+
+func (r Reason) between() string {
+	return fmt.Sprintf("so the rate is between %s and %s", percent(r.Lower), percent(r.Upper))
+}
+
+// outlook says what would help, where more of the same traffic would.
+func (r Reason) outlook() string {
+	if r.Need == 0 || r.Lower > r.Threshold {
+		return ""
+	}
+	return fmt.Sprintf("; it passes at %s if no more do%s", count(r.Need), r.eta())
+}
+
+func (r Reason) eta() string {
+	if r.EtaSeconds <= 0 {
+		return ""
+	}
+	return ", in about " + span(r.EtaSeconds)
+}
+
+// count writes a number with a space between thousands, from 10 000 on.
+func count(n uint64) string {
+	digits := fmt.Sprint(n)
+	if len(digits) < 5 {
+		return digits
+	}
+	var parts []string
+	for len(digits) > 3 {
+		parts = append([]string{digits[len(digits)-3:]}, parts...)
+		digits = digits[:len(digits)-3]
+	}
+	return strings.Join(append([]string{digits}, parts...), " ")
+}
+
+// percent writes a share with three significant digits.
+func percent(share float64) string {
+	return fmt.Sprintf("%.3g %%", 100*share)
+}
+
+// span writes seconds as a person would say them.
+func span(seconds float64) string {
+	d := time.Duration(min(seconds, 1e9) * float64(time.Second))
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.1f h", d.Hours())
+	}
+	return fmt.Sprintf("%.0f days", d.Hours()/24)
+}

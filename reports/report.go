@@ -1,0 +1,81 @@
+package reports
+
+import (
+	"time"
+
+	"parallax/divergence"
+)
+
+// Report is what is known about a service in a span of time. Its JSON is the
+// answer of GET /api/v1/services/{s}/report.
+type Report struct {
+	Service      string                `json:"service"`
+	From         time.Time             `json:"from"`
+	To           time.Time             `json:"to"`
+	RulesVersion string                `json:"rules_version"`
+	Accounting   divergence.Accounting `json:"accounting"`
+	Endpoints    []Endpoint            `json:"endpoints"` // by name
+}
+
+// Endpoint is what is known about one endpoint in a report's span of time.
+type Endpoint struct {
+	divergence.EndpointStats
+
+	// Rate is Diverged / (Matched + Diverged), 0 when nothing was comparable.
+	// Lower and Upper are its limits: together with the limits at all other
+	// times they hold with probability 1-alpha each.
+	Rate  float64 `json:"rate"`
+	Lower float64 `json:"lower"`
+	Upper float64 `json:"upper"`
+
+	// Verdict and Reasons are those of the evidence under the present rules,
+	// policy and versions, whatever the report's span. An endpoint of which
+	// nothing is known by now is on hold without a reason.
+	Verdict Decision `json:"verdict"`
+	Reasons []Reason `json:"reasons"`
+
+	// NotCovered says why the service's verdict does not require the endpoint.
+	NotCovered string `json:"not_covered,omitempty"`
+}
+
+// Build makes the report of a span of time from what the store holds of it and
+// the present verdict.
+func Build(window divergence.Window, held divergence.Summary, v Verdict) Report {
+	r := Report{
+		Service: v.Service, From: window.From.UTC(), To: window.To.UTC(), RulesVersion: v.RulesVersion,
+		Accounting: whole(held.Accounting), Endpoints: make([]Endpoint, 0, len(held.Endpoints)),
+	}
+	judged := make(map[string]EndpointVerdict, len(v.Endpoints))
+	for _, each := range v.Endpoints {
+		judged[each.Endpoint] = each
+	}
+	for _, stats := range held.Endpoints {
+		each, ok := judged[stats.Endpoint]
+		if !ok {
+			each = EndpointVerdict{Decision: Hold}
+		}
+		r.Endpoints = append(r.Endpoints, line(stats, each, v.Alpha))
+	}
+	return r
+}
+
+func line(stats divergence.EndpointStats, v EndpointVerdict, alpha float64) Endpoint {
+	k, n := uint64(max(stats.Diverged, 0)), uint64(max(stats.Matched+stats.Diverged, 0))
+	if stats.StatusMatrix == nil {
+		stats.StatusMatrix = map[string]int64{}
+	}
+	e := Endpoint{
+		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons,
+		Upper: 1,
+	}
+	if inside(alpha) { // else the verdict is the zero value, and nothing is known
+		e.Lower, e.Upper = LowerLimit(k, n, alpha), UpperLimit(k, n, alpha)
+	}
+	if e.Reasons == nil {
+		e.Reasons = []Reason{}
+	}
+	if n > 0 {
+		e.Rate = float64(k) / float64(n)
+	}
+	return e
+}

@@ -1,0 +1,337 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"parallax/divergence"
+)
+
+// Decision is the word of a verdict.
+type Decision string
+
+// The decisions.
+const (
+	Promote  Decision = "promote"
+	Hold     Decision = "hold"
+	Rollback Decision = "rollback"
+)
+
+// Verdict says whether the candidate may take over, and why not. Its JSON is the
+// answer of GET /api/v1/services/{s}/verdict.
+type Verdict struct {
+	Service  string   `json:"service"`
+	Decision Decision `json:"verdict"`
+
+	// Final says that the decision is latched: promote or rollback. It then
+	// stands until new evidence starts; a promotion is also withdrawn by a late
+	// regression, an endpoint seen for the first time, or missing traffic.
+	Final bool `json:"final"`
+
+	Step             int       `json:"step"` // basis points of users on the candidate
+	RulesVersion     string    `json:"rules_version"`
+	PolicyVersion    string    `json:"policy_version"`
+	PrimaryVersion   string    `json:"primary_version"`
+	CandidateVersion string    `json:"candidate_version"`
+	AsOf             time.Time `json:"as_of"`
+	NotCovered       []string  `json:"not_covered"` // endpoints with traffic that no test judges, and why
+	Alpha            float64   `json:"alpha"`
+	Beta             float64   `json:"beta"`
+	Since            time.Time `json:"since"` // when this evidence started; zero before any
+	Reasons          []Reason  `json:"reasons"`
+	Worst            *Worst    `json:"worst"` // null before anything was compared
+
+	Accounting divergence.Accounting `json:"accounting"`
+
+	// Endpoints is the verdict on each endpoint, by name. The report has it.
+	Endpoints []EndpointVerdict `json:"-"`
+}
+
+// Worst is the test that is furthest from passing: the largest upper limit in
+// units of its threshold.
+type Worst struct {
+	Endpoint  string  `json:"endpoint"`
+	Test      Test    `json:"test"`
+	Threshold float64 `json:"threshold"`
+	Upper     float64 `json:"upper"`
+	Lower     float64 `json:"lower"`
+}
+
+// EndpointVerdict is the verdict on one endpoint. NotCovered says why the
+// service's verdict does not require it, and is empty where it does.
+type EndpointVerdict struct {
+	Endpoint   string
+	Decision   Decision
+	NotCovered string
+	Reasons    []Reason
+}
+
+// Context is what a verdict depends on besides evidence and time.
+type Context struct {
+	Service      string
+	Step         int    // basis points
+	RulesVersion string // of all rules of the service
+	Accounting   divergence.Accounting
+	Paused       bool // somebody paused mirroring
+	StoreAway    bool // the store cannot be read
+
+	// RulesHash returns the hash of the rules now in force for an endpoint.
+	// Evidence under other rules does not count. Nil: the latest tick's rules are
+	// in force.
+	RulesHash func(endpoint string) string
+
+	// Latch is a rollback that was decided before a restart; nil for none.
+	Latch *Latch
+}
+
+// Latch is a rollback as it is kept outside the store, so that it outlives the
+// loss of the evidence it was decided on. It holds for the rules, policy and
+// candidate it names.
+type Latch struct {
+	At               time.Time `json:"at"`
+	RulesVersion     string    `json:"rules_version"`
+	PolicyVersion    string    `json:"policy_version"`
+	CandidateVersion string    `json:"candidate_version"`
+	Reasons          []Reason  `json:"reasons"`
+}
+
+// How long traffic counts.
+const (
+	// StaleAfter is how long a verdict stands without anything compared.
+	StaleAfter = 15 * time.Minute
+	// Lately is how long an endpoint is required after its last request: a week,
+	// so that what runs once a week is not forgotten.
+	Lately = 7 * 24 * time.Hour
+	// unpaired is how long a new endpoint may take to show its first mirrored
+	// exchange, before it is listed as not covered and no longer holds.
+	unpaired = time.Minute
+)
+
+// Verdict returns the verdict at a time. It does not change the evidence, and
+// the same evidence, time and context give the same verdict.
+//
+// The candidate is promoted when every endpoint seen lately passes every test:
+// an intersection-union test, which needs no correction for their number.
+func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
+	v := Verdict{
+		Service: in.Service, Decision: Hold, Step: in.Step,
+		RulesVersion: in.RulesVersion, PolicyVersion: e.hash,
+		PrimaryVersion: e.primary, CandidateVersion: e.candidate,
+		AsOf: now.UTC(), Alpha: e.policy.Alpha, Beta: e.policy.Beta, Since: e.since,
+		NotCovered: []string{}, Reasons: []Reason{}, Accounting: whole(in.Accounting),
+		Endpoints: []EndpointVerdict{},
+	}
+	judged, total := 0, sums{}
+	for _, p := range e.current(now, in) {
+		total.add(p.sums)
+		each := e.judgeEndpoint(p, now)
+		v.Endpoints = append(v.Endpoints, each)
+		if each.NotCovered != "" {
+			v.NotCovered = append(v.NotCovered, p.name+": "+each.NotCovered)
+			continue
+		}
+		judged++
+		v.Reasons = append(v.Reasons, each.Reasons...)
+		v.Worst = worse(v.Worst, e.worst(p))
+	}
+	v.Reasons = append(e.serviceReasons(now, judged, total, in), v.Reasons...)
+	e.decide(&v, in)
+	return v
+}
+
+// decide says the word, with what speaks for it first.
+func (e *Evidence) decide(v *Verdict, in Context) {
+	switch against := e.rolledBack(in); {
+	case in.StoreAway:
+		v.Reasons = []Reason{{Code: StoreAway}}
+	case against != nil:
+		v.Decision, v.Final = Rollback, true
+		v.Reasons = accusations(against, v.Endpoints)
+	case len(v.Reasons) == 0:
+		v.Decision, v.Final = Promote, true
+	}
+}
+
+// rolledBack returns the reasons of a rollback, nil when there is none.
+func (e *Evidence) rolledBack(in Context) []Reason {
+	if r := e.rollback; r != nil && e.inForce(e.endpoints[r.endpoint], in) {
+		return []Reason{r.reason}
+	}
+	if l := in.Latch; l != nil && l.RulesVersion == in.RulesVersion && l.PolicyVersion == e.hash &&
+		(!said(e.candidate) || l.CandidateVersion == e.candidate) {
+		return l.Reasons
+	}
+	return nil
+}
+
+// accusations are the latched reasons, then those of the other endpoints that are
+// reason enough by themselves.
+func accusations(latched []Reason, endpoints []EndpointVerdict) []Reason {
+	out := slices.Clone(latched)
+	for _, p := range endpoints {
+		known := slices.ContainsFunc(latched, func(r Reason) bool { return r.Endpoint == p.Endpoint })
+		if p.Decision == Rollback && p.NotCovered == "" && !known {
+			out = append(out, p.Reasons...)
+		}
+	}
+	return out
+}
+
+// current returns the endpoints seen lately, by name; one whose evidence was
+// gathered under other rules than those in force is returned without any.
+func (e *Evidence) current(now time.Time, in Context) []*endpoint {
+	var out []*endpoint
+	for _, p := range e.order {
+		if p.seen.IsZero() || now.Sub(p.seen) > Lately {
+			continue
+		}
+		if !e.inForce(p, in) {
+			fresh := *p
+			fresh.restart()
+			p = &fresh
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *endpoint) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+// inForce says that an endpoint's evidence was gathered under the rules that hold
+// now.
+func (e *Evidence) inForce(p *endpoint, in Context) bool {
+	return in.RulesHash == nil || !said(p.rules) || in.RulesHash(p.name) == p.rules
+}
+
+// neverPaired says that an endpoint has traffic of which nothing was ever sent to
+// the candidate. What is still under way gets some time to arrive.
+func (p *endpoint) neverPaired(now time.Time) bool {
+	return p.sums.mirrored() == 0 && p.sums.received > 0 && now.Sub(p.first) >= unpaired
+}
+
+// serviceReasons are what holds the verdict whatever the endpoints show.
+func (e *Evidence) serviceReasons(now time.Time, judged int, total sums, in Context) []Reason {
+	var out []Reason
+	if in.Paused {
+		out = append(out, Reason{Code: Paused})
+	}
+	if e.last.IsZero() || judged == 0 {
+		return append(out, Reason{Code: NoTraffic})
+	}
+	if idle := now.Sub(e.last); idle > StaleAfter {
+		out = append(out, Reason{Code: Stale, Seconds: idle.Seconds()})
+	}
+	if compared := e.last.Sub(e.since); compared < e.policy.MinDuration {
+		out = append(out, Reason{Code: TooShort, Seconds: max(compared, 0).Seconds(), NeedSeconds: e.policy.MinDuration.Seconds()})
+	}
+	if r, over := e.lostTooMany("", total); over {
+		out = append(out, r)
+	}
+	return out
+}
+
+func (e *Evidence) lostTooMany(endpoint string, s sums) (Reason, bool) {
+	share := e.policy.MaxLostShare
+	return Reason{Code: LostShare, Endpoint: endpoint, K: s.lost, N: s.mirrored(), Threshold: share},
+		float64(s.lost) > share*float64(s.mirrored())
+}
+
+// judgeEndpoint returns the verdict on one endpoint.
+func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
+	if p.neverPaired(now) {
+		return EndpointVerdict{
+			Endpoint: p.name, Decision: Hold, NotCovered: "never sent to the candidate",
+			Reasons: []Reason{{Code: NotCovered, Endpoint: p.name, N: p.sums.received}},
+		}
+	}
+	v := EndpointVerdict{Endpoint: p.name, Decision: Promote, Reasons: e.holding(p, now)}
+	if owner, until, ok := e.policy.waiver(p.name, now); ok {
+		v.NotCovered = fmt.Sprintf("waived until %s by %s", until.Format(time.DateOnly), owner)
+	}
+	switch {
+	case p.fails(e.policy):
+		v.Decision = Rollback
+		v.Reasons = []Reason{p.accusation(e.policy)}
+	case len(v.Reasons) > 0:
+		v.Decision = Hold
+	}
+	return v
+}
+
+// holding returns what keeps an endpoint from passing. Several tests that are
+// only short of samples are one reason: the one that takes longest.
+func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
+	out := []Reason{}
+	s := p.sums
+	if s.n == 0 && s.notComparable > 0 {
+		return append(out, Reason{Code: NotComparable, Endpoint: p.name, N: s.notComparable})
+	}
+	short := Reason{}
+	for _, test := range []struct {
+		name   Test
+		code   Code
+		passed bool
+	}{
+		{DivergenceTest, DivergenceRate, p.passed.divergence},
+		{ErrorTest, CandidateErrors, p.passed.errors},
+		{LatencyTest, TooSlow, p.passed.latency},
+	} {
+		if test.passed {
+			continue
+		}
+		r := p.missing(e.policy, test.name, test.code, now)
+		switch {
+		case r.Code != InsufficientSamples:
+			out = append(out, r)
+		case short.Code == "" || r.Need > short.Need:
+			short = r
+		}
+	}
+	if short.Code != "" {
+		out = append(out, short)
+	}
+	if p.regressed {
+		out = append(out, p.reason(e.policy, DivergenceTest, LateRegression))
+	}
+	if r, over := e.lostTooMany(p.name, s); over {
+		out = append(out, r)
+	}
+	return out
+}
+
+// worst returns the test of an endpoint that is furthest from passing, nil when
+// nothing was compared.
+func (e *Evidence) worst(p *endpoint) *Worst {
+	var out *Worst
+	for _, test := range []Test{DivergenceTest, ErrorTest, LatencyTest} {
+		k, n, threshold, alpha := p.counts(e.policy, test)
+		if n == 0 || test == LatencyTest && p.passed.latency {
+			continue
+		}
+		out = worse(out, &Worst{
+			Endpoint: p.name, Test: test, Threshold: threshold,
+			Upper: UpperLimit(k, n, alpha), Lower: LowerLimit(k, n, alpha),
+		})
+	}
+	return out
+}
+
+// worse returns the one whose upper limit is further above its threshold, the
+// first when both are alike.
+func worse(a, b *Worst) *Worst {
+	if a == nil || b != nil && b.Upper/b.Threshold > a.Upper/a.Threshold {
+		return b
+	}
+	return a
+}
+
+// whole returns the accounting with no nil map, so that JSON has {} and not null.
+func whole(a divergence.Accounting) divergence.Accounting {
+	for _, m := range []*map[string]int64{&a.Unmirrored, &a.Compared, &a.Lost} {
+		if *m == nil {
+			*m = map[string]int64{}
+		}
+	}
+	return a
+}
