@@ -1,0 +1,215 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// childVariable tells a process of this binary that it is the engine's child,
+// and how to be it.
+const childVariable = "PARALLAX_ENGINE_CHILD"
+
+// childShutdown is how long the child waits for statements that run when it is
+// to end.
+const childShutdown = 5 * time.Second
+
+// childConfig goes from the parent to the child.
+type childConfig struct {
+	Library string
+	Dir     string // absolute
+	Socket  string // where the child listens
+	Threads int
+	Nice    int
+	Memory  int64
+}
+
+// report goes from the child to the parent, one JSON object a line.
+type report struct {
+	Phase Phase  `json:"phase"`
+	Error string `json:"error,omitempty"`
+}
+
+// Child turns this process into the engine's child if it was started as that,
+// and then does not return. Otherwise it returns at once. It is to be the first
+// line of main, and of the TestMain of every package whose tests start an
+// Engine, since the child is a process of the same binary.
+func Child() {
+	text := os.Getenv(childVariable)
+	if text == "" {
+		return
+	}
+	reports := json.NewEncoder(os.NewFile(3, "reports"))
+	var cfg childConfig
+	err := json.Unmarshal([]byte(text), &cfg)
+	if err == nil {
+		err = runChild(cfg, os.Stdin, func(p Phase) { _ = reports.Encode(report{Phase: p}) })
+	}
+	if err != nil {
+		_ = reports.Encode(report{Error: err.Error()})
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// runChild serves the engine until the parent closes its end of the pipe.
+func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, parent)
+	}()
+	beModest(cfg.Nice)
+	if err := os.Chdir(cfg.Dir); err != nil {
+		return fmt.Errorf("cannot use the engine's directory: %w", err)
+	}
+	lock, err := lockDir(gone, func() { tell(WaitingLock) })
+	if lock == nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	tell(Starting)
+	b, err := startEngine(cfg)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return serve(cfg.Socket, b, gone, tell)
+}
+
+// beModest makes the kernel prefer everybody else to this process: for the
+// processor, and as the one to end when memory is short. It is best effort.
+func beModest(nice int) {
+	// The group, since on Linux a process means one thread; the child is alone
+	// in its group.
+	_ = syscall.Setpriority(syscall.PRIO_PGRP, 0, nice)
+	if runtime.GOOS == "linux" {
+		_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
+	}
+}
+
+// lockDir takes the lock of the working directory. While another process has
+// it, it waits; nil means that gone came first.
+func lockDir(gone <-chan struct{}, waiting func()) (*os.File, error) {
+	f, err := os.OpenFile("lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the engine's directory: %w", err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for told := false; ; told = true {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("cannot lock the engine's directory: %w", err), f.Close())
+		}
+		if !told {
+			waiting()
+		}
+		select {
+		case <-tick.C:
+		case <-gone:
+			return nil, f.Close()
+		}
+	}
+}
+
+// startEngine loads libchdb, opens the data below the working directory and
+// makes sure of the database.
+func startEngine(cfg childConfig) (*backend, error) {
+	if err := errors.Join(os.RemoveAll(incoming), os.Mkdir(incoming, 0o700)); err != nil {
+		return nil, fmt.Errorf("cannot prepare the engine's directory: %w", err)
+	}
+	lib, err := openLibrary(cfg.Library)
+	if err != nil {
+		return nil, err
+	}
+	b, err := newBackend(lib, engineArgs(cfg))
+	if err != nil {
+		return nil, err
+	}
+	got, err := b.anchor.query("CREATE DATABASE IF NOT EXISTS "+Database, "Null", nil)
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	got.Close()
+	return b, nil
+}
+
+// engineArgs are the engine's command line. What is a setting may be overridden
+// by a request.
+func engineArgs(cfg childConfig) []string {
+	set := func(name string, value int64) string { return "--" + name + "=" + strconv.FormatInt(value, 10) }
+	return []string{
+		"clickhouse",
+		"--path=" + filepath.Join(cfg.Dir, "clickhouse"),
+		"--timezone=UTC",
+		set("max_server_memory_usage", cfg.Memory),
+		set("max_memory_usage", cfg.Memory/2),
+		set("max_threads", int64(cfg.Threads)),
+		set("max_query_size", maxStatement),
+		set("max_result_bytes", maxAnswer),
+		set("async_insert", 0),
+		set("mark_cache_size", 64<<20),
+		set("primary_index_cache_size", 64<<20),
+		set("background_pool_size", 2),
+		// Defaults that fit a pool of 16; with them a pool of 2 would merge
+		// nothing but the smallest parts.
+		set("merge_tree.number_of_free_entries_in_pool_to_lower_max_size_of_merge", 1),
+		set("merge_tree.number_of_free_entries_in_pool_to_execute_mutation", 1),
+		set("merge_tree.number_of_free_entries_in_pool_to_execute_optimize_entire_partition", 1),
+	}
+}
+
+// serve answers requests until gone, then lets those that run finish for a
+// while and kills the rest.
+func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) error {
+	version, err := b.version()
+	if err != nil {
+		return err
+	}
+	_ = os.Remove(socket) // left by a child that was killed
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		return fmt.Errorf("cannot listen for the parent: %w", err)
+	}
+	running, kill := context.WithCancel(context.Background())
+	defer kill()
+	server := &http.Server{
+		Handler:           &handler{version: version, run: b.run},
+		BaseContext:       func(net.Listener) context.Context { return running },
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	tell(Ready)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("cannot serve the parent: %w", err)
+	case <-gone:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), childShutdown)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		kill()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			os.Exit(1) // a statement that cannot be killed; the data survive that
+		}
+	}
+	return nil
+}
