@@ -1,0 +1,104 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"parallax/divergence"
+	"parallax/reports"
+)
+
+// Report is what the admin API says about the service: the part of its report
+// that the demo prints.
+type Report struct {
+	Accounting divergence.Accounting `json:"accounting"`
+	Endpoints  []EndpointReport      `json:"endpoints"`
+}
+
+// EndpointReport is one endpoint of a report. Lower and Upper are the limits of
+// the divergence rate.
+type EndpointReport struct {
+	divergence.EndpointStats
+	Rate    float64          `json:"rate"`
+	Lower   float64          `json:"lower"`
+	Upper   float64          `json:"upper"`
+	Verdict string           `json:"verdict"`
+	Reasons []reports.Reason `json:"reasons"`
+}
+
+// Verdict is the service's verdict with its reasons.
+type Verdict struct {
+	Verdict string           `json:"verdict"`
+	Final   bool             `json:"final"`
+	Reasons []reports.Reason `json:"reasons"`
+}
+
+// api asks a running Parallax what anybody may ask it over HTTP.
+type api struct {
+	base   string // http://127.0.0.1:7070
+	client *http.Client
+}
+
+func newAPI(base string) api {
+	return api{base: base, client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}
+}
+
+// ready waits until Parallax says that it can serve.
+func (a api) ready(ctx context.Context) error {
+	if err := answers(ctx, a.base+"/readyz"); err != nil {
+		return fmt.Errorf("parallax does not become ready: %w", err)
+	}
+	return nil
+}
+
+func (a api) report(ctx context.Context, from time.Time) (Report, error) {
+	var r Report
+	return r, a.get(ctx, "report", url.Values{"from": {from.UTC().Format(time.RFC3339)}}, &r)
+}
+
+func (a api) verdict(ctx context.Context) (Verdict, error) {
+	var v Verdict
+	return v, a.get(ctx, "verdict", nil, &v)
+}
+
+// issues returns the issues, those that were taken away as noise or by a rule
+// included.
+func (a api) issues(ctx context.Context, from time.Time) ([]divergence.Issue, error) {
+	var list struct {
+		Issues []divergence.Issue `json:"issues"`
+	}
+	query := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "suppressed": {"true"}, "limit": {"1000"}}
+	return list.Issues, a.get(ctx, "issues", query, &list)
+}
+
+func (a api) get(ctx context.Context, what string, query url.Values, into any) error {
+	address := a.base + "/api/v1/services/" + Service + "/" + what
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	response, err := a.client.Do(request)
+	if err != nil {
+		return fmt.Errorf("cannot read the %s: %w", what, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("cannot read the %s: %w", what, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("cannot read the %s: %s: %.300s", what, response.Status, text)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("cannot read the %s: %w", what, err)
+	}
+	return nil
+}
