@@ -20,6 +20,13 @@ import (
 // and how to be it.
 const childVariable = "PARALLAX_ENGINE_CHILD"
 
+// Files that the child is started with. The parent's pipe is not its standard
+// input, because the engine reads that for an INSERT without rows.
+const (
+	reportsFD = 3 // the child writes reports to it
+	parentFD  = 4 // ends when the parent does
+)
+
 // childShutdown is how long the child waits for statements that run when it is
 // to end.
 const childShutdown = 5 * time.Second
@@ -49,11 +56,11 @@ func Child() {
 	if text == "" {
 		return
 	}
-	reports := json.NewEncoder(os.NewFile(3, "reports"))
+	reports := json.NewEncoder(os.NewFile(reportsFD, "reports"))
 	var cfg childConfig
 	err := json.Unmarshal([]byte(text), &cfg)
 	if err == nil {
-		err = runChild(cfg, os.Stdin, func(p Phase) { _ = reports.Encode(report{Phase: p}) })
+		err = runChild(cfg, os.NewFile(parentFD, "parent"), func(p Phase) { _ = reports.Encode(report{Phase: p}) })
 	}
 	if err != nil {
 		_ = reports.Encode(report{Error: err.Error()})
@@ -98,10 +105,31 @@ func beModest(nice int) {
 	}
 }
 
-// lockDir takes the lock of the working directory. While another process has
-// it, it waits; nil means that gone came first.
+// lockDir takes the lock of the working directory and keeps it in the returned
+// file. While another process has it, it waits; nil means that gone came first.
 func lockDir(gone <-chan struct{}, waiting func()) (*os.File, error) {
-	f, err := os.OpenFile("lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockFile("lock", gone, waiting)
+	if lock == nil {
+		return nil, err
+	}
+	// The engine's own lock, which another tool on its data may have.
+	if _, err := os.Stat(engineLock); err == nil {
+		f, err := lockFile(engineLock, gone, waiting)
+		if f == nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+		_ = f.Close() // the engine takes it next
+	}
+	return lock, nil
+}
+
+// engineLock is the file that the engine locks while it runs, seen from the
+// working directory.
+const engineLock = "clickhouse/status"
+
+// lockFile opens and locks a file. Like lockDir it waits, and gives up with nil.
+func lockFile(path string, gone <-chan struct{}, waiting func()) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the engine's directory: %w", err)
 	}
@@ -166,11 +194,6 @@ func engineArgs(cfg childConfig) []string {
 		set("mark_cache_size", 64<<20),
 		set("primary_index_cache_size", 64<<20),
 		set("background_pool_size", 2),
-		// Defaults that fit a pool of 16; with them a pool of 2 would merge
-		// nothing but the smallest parts.
-		set("merge_tree.number_of_free_entries_in_pool_to_lower_max_size_of_merge", 1),
-		set("merge_tree.number_of_free_entries_in_pool_to_execute_mutation", 1),
-		set("merge_tree.number_of_free_entries_in_pool_to_execute_optimize_entire_partition", 1),
 	}
 }
 

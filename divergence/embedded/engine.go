@@ -71,7 +71,6 @@ type Config struct {
 // kept running. All methods may be called at any time from any goroutine.
 type Engine struct {
 	cfg    Config
-	child  childConfig
 	socket string // its directory is private to this process
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the supervisor has ended
@@ -161,7 +160,11 @@ func (e *Engine) setState(change func(*State)) {
 	close(e.changed)
 	e.changed = make(chan struct{})
 	if e.state.Phase != before.Phase {
-		e.cfg.Log.Info("engine", "phase", e.state.Phase, "attempt", e.state.Attempt, "pid", e.state.PID, "error", e.state.LastError)
+		level := slog.LevelInfo
+		if e.state.Phase == Restarting || e.state.Phase == Missing {
+			level = slog.LevelWarn
+		}
+		e.cfg.Log.Log(context.Background(), level, e.state.String(), "attempt", e.state.Attempt, "pid", e.state.PID)
 	}
 }
 

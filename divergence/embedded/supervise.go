@@ -85,13 +85,13 @@ func (e *Engine) runChild(ctx context.Context, library string) (ready time.Durat
 	}
 	defer func() { _ = fromChild.Close(); _ = toParent.Close() }()
 
-	output := new(tail)
+	output := new(head)
 	cmd, err := e.command(ctx, library)
 	if err != nil {
 		return 0, err
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = fromParent, output, output
-	cmd.ExtraFiles = []*os.File{toParent}
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = []*os.File{toParent, fromParent} // reportsFD, parentFD
 	cmd.Cancel = toChild.Close // the child ends by itself, or is killed after
 	cmd.WaitDelay = killAfter
 	if err := cmd.Start(); err != nil {
@@ -184,24 +184,24 @@ func whyEnded(said string, ended error, output string) error {
 	return errors.New(why)
 }
 
-// tail keeps the beginning of what is written to it: of a crash, that is the
+// head keeps the beginning of what is written to it: of a crash, that is the
 // line that counts.
-type tail struct {
+type head struct {
 	mu   sync.Mutex
 	kept []byte
 }
 
-const tailSize = 4 << 10
+const headSize = 4 << 10
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p[:min(len(p), tailSize-len(t.kept))]...)
+func (h *head) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept = append(h.kept, p[:min(len(p), headSize-len(h.kept))]...)
 	return len(p), nil
 }
 
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.kept)
+func (h *head) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.kept)
 }
