@@ -115,6 +115,16 @@ func (m *NoiseModel) count(endpoint, place string) noiseCount {
 	return m.endpoints[endpoint][place]
 }
 
+// knows reports whether the model holds anything on an endpoint.
+func (m *NoiseModel) knows(endpoint string) bool {
+	if m == nil {
+		return false
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.endpoints[endpoint]) > 0
+}
+
 // NoisePlace is the evidence on one place, for people.
 type NoisePlace struct {
 	Place         string // normalised path, a blank, kind

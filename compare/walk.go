@@ -1,0 +1,267 @@
+package compare
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"parallax/internal/body"
+)
+
+// walker compares two JSON documents, the same way every time.
+type walker struct {
+	p, c *body.Tree
+	find *finder
+	at   place
+}
+
+// walk compares two documents and gives every difference to the finder.
+func walk(p, c *body.Tree, find *finder) {
+	find.p, find.c = p, c
+	w := &walker{p: p, c: c, find: find, at: place{kind: placeJSON}}
+	w.value(0, 0)
+}
+
+// value compares node i of the primary with node j of the candidate. The place
+// already names them.
+func (w *walker) value(i, j int32) {
+	if w.same(i, j) || w.find.full() {
+		return
+	}
+	a, b := w.p.Nodes[i].Kind, w.c.Nodes[j].Kind
+	switch {
+	case a == body.Object && b == body.Object:
+		w.object(i, j)
+	case a == body.Array && b == body.Array:
+		w.array(i, j)
+	case a == b || isBool(a) && isBool(b):
+		w.differ(Changed, i, j)
+	default:
+		w.differ(Type, i, j)
+	}
+}
+
+func isBool(k body.Kind) bool { return k == body.True || k == body.False }
+
+// same reports whether two values need no look at what is below them: they are
+// written alike, or they are scalars of one value.
+func (w *walker) same(i, j int32) bool {
+	if bytes.Equal(w.p.Text(i), w.c.Text(j)) {
+		return true
+	}
+	return w.p.Nodes[i].Kind < body.Array && body.SameScalar(w.p, i, w.c, j)
+}
+
+// differ gives one difference to the finder; -1 stands for a missing value.
+func (w *walker) differ(kind Kind, i, j int32) {
+	var primary, candidate side
+	if i >= 0 {
+		primary = side{text: w.p.Text(i), class: valueClass(w.p, i)}
+	}
+	if j >= 0 {
+		candidate = side{text: w.c.Text(j), class: valueClass(w.c, j)}
+	}
+	w.find.add(&w.at, kind, primary, candidate)
+}
+
+// below looks at one member or element: both sides, or one that the other lacks.
+func (w *walker) below(s body.Step, i, j int32) {
+	w.at.steps = append(w.at.steps, s)
+	w.at.nodes = append(w.at.nodes, nodes{i, j})
+	switch {
+	case i < 0:
+		w.differ(Extra, i, j)
+	case j < 0:
+		w.differ(Missing, i, j)
+	default:
+		w.value(i, j)
+	}
+	w.at.steps = w.at.steps[:len(w.at.steps)-1]
+	w.at.nodes = w.at.nodes[:len(w.at.nodes)-1]
+}
+
+// object compares members by name. Members of one name are told apart: the
+// first is compared with the first, the second with the second.
+func (w *walker) object(i, j int32) {
+	a, endA := i+1, w.p.Nodes[i].Next
+	b, endB := j+1, w.c.Nodes[j].Next
+	// Fast path: both sides write their members in the same order
+	// (BenchmarkCompare).
+	for a < endA && b < endB && body.SameName(w.p, a, w.c, b) {
+		w.member(a, b)
+		a, b = w.p.Nodes[a].Next, w.c.Nodes[b].Next
+	}
+	if a < endA || b < endB {
+		w.byName(members(w.p, a, endA), members(w.c, b, endB))
+	}
+}
+
+// member compares two members of one name.
+func (w *walker) member(a, b int32) {
+	if !w.same(a, b) {
+		w.below(body.Step{Name: string(w.p.Name(a))}, a, b)
+	}
+}
+
+// namedNode is a member with its name.
+type namedNode struct {
+	name []byte
+	node int32
+}
+
+// members lists the members from one node up to another, by name; those of one
+// name stay in their order.
+func members(t *body.Tree, from, to int32) []namedNode {
+	var out []namedNode
+	for i := from; i < to; i = t.Nodes[i].Next {
+		out = append(out, namedNode{t.Name(i), i})
+	}
+	slices.SortStableFunc(out, func(a, b namedNode) int { return bytes.Compare(a.name, b.name) })
+	return out
+}
+
+func (w *walker) byName(p, c []namedNode) {
+	for len(p) > 0 || len(c) > 0 {
+		order := 0
+		switch {
+		case len(p) == 0:
+			order = 1
+		case len(c) == 0:
+			order = -1
+		default:
+			order = bytes.Compare(p[0].name, c[0].name)
+		}
+		switch {
+		case order < 0:
+			w.below(body.Step{Name: string(p[0].name)}, p[0].node, -1)
+			p = p[1:]
+		case order > 0:
+			w.below(body.Step{Name: string(c[0].name)}, -1, c[0].node)
+			c = c[1:]
+		default:
+			w.member(p[0].node, c[0].node)
+			p, c = p[1:], c[1:]
+		}
+	}
+}
+
+// array compares arrays as the rules of their place say.
+func (w *walker) array(i, j int32) {
+	p, c := elements(w.p, i), elements(w.c, j)
+	if w.find.arrayMode(&w.at) == Set {
+		w.set(p, c)
+		return
+	}
+	w.list(p, c)
+}
+
+// arrayMode returns how arrays at a place are compared; the last rule that says
+// so wins.
+func (f *finder) arrayMode(at *place) Array {
+	mode := List
+	for _, r := range f.rules {
+		if r.source.Array != "" && r.path.Matches(at.steps) {
+			mode = r.source.Array
+		}
+	}
+	return mode
+}
+
+// element is one element of an array: its node, where it stands, and the hash it
+// is aligned by.
+type element struct {
+	node, index int32
+	of          int32 // number of elements of its array
+	hash        uint64
+	match       int32 // what it is aligned with in the other array, -1 nothing
+	moved       bool
+}
+
+func (e *element) step() body.Step {
+	return body.Step{Element: true, Index: int(e.index), Len: int(e.of)}
+}
+
+func elements(t *body.Tree, i int32) []element {
+	n := &t.Nodes[i]
+	out := make([]element, 0, n.Count)
+	for child := i + 1; child < n.Next; child = t.Nodes[child].Next {
+		out = append(out, element{node: child, index: int32(len(out)), of: n.Count, match: -1})
+	}
+	return out
+}
+
+// pair compares two elements that belong together. The difference is named after
+// where the primary has it.
+func (w *walker) pair(p, c *element) {
+	if !w.same(p.node, c.node) {
+		w.below(p.step(), p.node, c.node)
+	}
+}
+
+// maxSetProbes bounds how many pairs of elements of a set are tried under the
+// rules of tolerance.
+const maxSetProbes = 4096
+
+// set asks that each element of one side is also on the other; how often does
+// not matter. Elements that differ only in what rules ignore or noise excuses are
+// one element; what is excused is still reported as such. What is left over on
+// both sides may match within a tolerance.
+func (w *walker) set(p, c []element) {
+	w.hash(p, c, true)
+	p, c = distinct(p), distinct(c)
+	var onlyP, onlyC []element
+	for len(p) > 0 || len(c) > 0 {
+		switch {
+		case len(c) == 0 || len(p) > 0 && p[0].hash < c[0].hash:
+			onlyP, p = append(onlyP, p[0]), p[1:]
+		case len(p) == 0 || c[0].hash < p[0].hash:
+			onlyC, c = append(onlyC, c[0]), c[1:]
+		default:
+			w.pair(&p[0], &c[0])
+			p, c = p[1:], c[1:]
+		}
+	}
+	byIndex(onlyP)
+	byIndex(onlyC)
+	w.leftOver(onlyP, onlyC)
+}
+
+// leftOver pairs elements of a set that are equal under the rules and reports the
+// others as missing or extra.
+func (w *walker) leftOver(p, c []element) {
+	probes := 0
+	for i := range p {
+		found := slices.IndexFunc(c, func(e element) bool {
+			probes++
+			return probes <= maxSetProbes && w.equal(&p[i], &e)
+		})
+		if found < 0 {
+			w.below(p[i].step(), p[i].node, -1)
+			continue
+		}
+		w.pair(&p[i], &c[found])
+		c = slices.Delete(c, found, found+1)
+	}
+	for i := range c {
+		w.below(c[i].step(), -1, c[i].node)
+	}
+}
+
+// equal reports whether two elements have no difference that counts.
+func (w *walker) equal(p, c *element) bool {
+	probe := &finder{endpoint: w.find.endpoint, rules: w.find.rules, noise: w.find.noise, limit: 1, p: w.p, c: w.c}
+	other := &walker{p: w.p, c: w.c, find: probe, at: w.at}
+	other.at.steps, other.at.nodes = slices.Clip(w.at.steps), slices.Clip(w.at.nodes)
+	other.pair(p, c)
+	return probe.counting == 0
+}
+
+// distinct sorts elements by hash and drops repeats; the first of them stays.
+func distinct(e []element) []element {
+	slices.SortFunc(e, func(a, b element) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.index, b.index)) })
+	return slices.CompactFunc(e, func(a, b element) bool { return a.hash == b.hash })
+}
+
+func byIndex(e []element) {
+	slices.SortFunc(e, func(a, b element) int { return cmp.Compare(a.index, b.index) })
+}
