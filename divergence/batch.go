@@ -154,7 +154,7 @@ func (s *Store) insertAll(ctx context.Context, table string, b *batch, n int, ro
 	if n == 0 {
 		return nil
 	}
-	return s.insert(ctx, table, token(b.instance, b.seq, table), n, row)
+	return s.insert(ctx, table, insertToken(b.instance, b.seq, table), n, row)
 }
 
 // part is one row that belongs to an exchange: its nth difference or leg.

@@ -190,7 +190,7 @@ func one(yes bool) uint64 {
 	return 0
 }
 
-// token names one insert of one instance, the same each time it is tried.
-func token(instance string, seq uint64, table string) string {
+// insertToken names one insert of one instance, the same each time it is tried.
+func insertToken(instance string, seq uint64, table string) string {
 	return instance + "-" + strconv.FormatUint(seq, 10) + "-" + table
 }

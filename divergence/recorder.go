@@ -216,6 +216,12 @@ func (r *Recorder) prepare(ctx context.Context) error {
 		return err
 	}
 	defer r.turn.Release(wholeTurn)
+	return r.migrate(ctx)
+}
+
+// migrate does so once, and again after every failure to write: a store that
+// comes back may be another one, without tables. The caller holds the turn.
+func (r *Recorder) migrate(ctx context.Context) error {
 	if r.migrated {
 		return nil
 	}
@@ -271,7 +277,7 @@ func (r *Recorder) flush(ctx context.Context) (bool, error) {
 	err := r.write(ctx, r.sealed)
 	r.metrics.wrote(r.cfg.Now().Sub(began), err)
 	if err != nil {
-		r.migrated = false // a store that comes back may be another one, without tables
+		r.migrated = false
 		return false, err
 	}
 	r.sealed = nil
@@ -281,6 +287,9 @@ func (r *Recorder) flush(ctx context.Context) (bool, error) {
 // write takes a batch through its steps, from the first that the store has not
 // acknowledged.
 func (r *Recorder) write(ctx context.Context, b *batch) error {
+	if err := r.migrate(ctx); err != nil {
+		return err
+	}
 	for ; b.step < steps; b.step++ {
 		if err := r.store.write(ctx, b, b.step); err != nil {
 			return err
