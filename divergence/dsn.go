@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -13,6 +14,9 @@ import (
 // http://user:password@host:8123/parallax or clickhouse://host:9000/parallax.
 // Its errors do not repeat the address, which may hold a password.
 func ParseDSN(dsn string) (*clickhouse.Options, error) {
+	if scheme, _, ok := strings.Cut(dsn, "://"); !ok || !slices.Contains([]string{"http", "https", "clickhouse"}, scheme) {
+		return nil, errors.New("cannot read the address of the ClickHouse server: it begins with none of http://, https://, clickhouse://")
+	}
 	opts, err := clickhouse.ParseDSN(dsn)
 	if err != nil {
 		if u := (*url.Error)(nil); errors.As(err, &u) {
