@@ -125,15 +125,18 @@ func rows(r Report) [][]string {
 		for _, n := range figures {
 			row = append(row, count(uint64(max(n, 0))))
 		}
-		row = append(row, percent(e.Rate), percent(e.Lower), percent(e.Upper),
-			millis(e.Primary.P95), millis(e.Candidate.P95), strings.Join(append([]string{string(e.Verdict)}, codes(e)...), " "))
-		out = append(out, row)
+		rate := []string{"-", "-", "-"}
+		if e.Matched+e.Diverged > 0 {
+			rate = []string{percent(e.Rate), percent(e.Lower), percent(e.Upper)}
+		}
+		row = append(row, rate...)
+		out = append(out, append(row, millis(e.Primary.P95), millis(e.Candidate.P95), string(e.Verdict)+codes(e)))
 	}
 	return out
 }
 
-// codes says in a word or two what holds an endpoint.
-func codes(e Endpoint) []string {
+// codes says in a word or two, in brackets, what holds an endpoint.
+func codes(e Endpoint) string {
 	var out []string
 	for _, r := range e.Reasons {
 		if word := strings.ReplaceAll(string(r.Code), "_", " "); !slices.Contains(out, word) {
@@ -141,9 +144,9 @@ func codes(e Endpoint) []string {
 		}
 	}
 	if len(out) == 0 {
-		return nil
+		return ""
 	}
-	return []string{"(" + strings.Join(out, ", ") + ")"}
+	return " (" + strings.Join(out, ", ") + ")"
 }
 
 func millis(seconds float64) string {
