@@ -27,6 +27,9 @@ func (f *flight) askLive(ctx context.Context, out caller) {
 		return
 	}
 	if err != nil && c.Response.Status == 0 {
+		if f.body.brokeOff() {
+			f.lose(parallax.UnmirroredUnfinished)
+		}
 		f.lose(parallax.UnmirroredRejected)
 		return
 	}
