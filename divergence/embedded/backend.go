@@ -91,7 +91,15 @@ func (b *backend) run(ctx context.Context, req *request) (answer, error) {
 	if !req.hasData { // rows that have arrived are written, whoever has left
 		defer b.killWhenGone(ctx, id)()
 	}
-	return c.query(sql, req.format, req.params)
+	got, err := c.query(sql, req.format, req.params)
+	if err != nil {
+		return nil, err
+	}
+	if len(got.Bytes()) > maxAnswer { // the engine counts a constant column as one row
+		got.Close()
+		return nil, &Exception{Code: 396, Text: fmt.Sprintf("Code: 396. DB::Exception: The answer is more than %d bytes: ask for less. (TOO_MANY_ROWS_OR_BYTES)", maxAnswer)}
+	}
+	return got, nil
 }
 
 // prepare applies what the request says about its session.

@@ -54,10 +54,13 @@ func (e *Engine) supervise(ctx context.Context) {
 
 // library returns the path of libchdb.
 func (e *Engine) library() (string, error) {
-	if e.cfg.Library != "" {
-		return e.cfg.Library, nil
+	if e.cfg.Library == "" {
+		return Find(os.Getenv)
 	}
-	return Find(os.Getenv)
+	if !isFile(e.cfg.Library) {
+		return "", fmt.Errorf("%w: there is no file %q: run make setup, and do not name a library", ErrMissing, e.cfg.Library)
+	}
+	return e.cfg.Library, nil
 }
 
 // pause waits for d, or until ctx ends.
@@ -92,7 +95,7 @@ func (e *Engine) runChild(ctx context.Context, library string) (ready time.Durat
 	}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.ExtraFiles = []*os.File{toParent, fromParent} // reportsFD, parentFD
-	cmd.Cancel = toChild.Close // the child ends by itself, or is killed after
+	cmd.Cancel = toChild.Close                        // the child ends by itself, or is killed after
 	cmd.WaitDelay = killAfter
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("cannot start the engine's process: %w", err)
