@@ -145,7 +145,10 @@ func TestVerdictHoldsForEachRequiredEndpoint(t *testing.T) {
 			is(t, at(fold(quick(), c.ticks...), c.after), c.want, c.reasons...)
 		})
 	}
-	v := at(fold(quick(), good, never), 61)
+	redeployed := good
+	redeployed.At, redeployed.CandidateVersion = noon.Add(time.Minute), "2.1"
+	v := at(fold(quick(), good, never, redeployed), 61)
+	is(t, v, Promote)
 	if diff := cmp.Diff([]string{"POST /orders: never sent to the candidate"}, v.NotCovered); diff != "" {
 		t.Errorf("not covered (-want +got):\n%s", diff)
 	}
@@ -418,6 +421,34 @@ func falsePromotions(r *rand.Rand, rate float64, runs, length int) int {
 		}
 	}
 	return promoted
+}
+
+// A version exactly at the thresholds is rolled back at most beta of the time, on
+// any of its endpoints, however often one looks.
+func TestPeekingAtTheThresholdRollsBackAtMostBeta(t *testing.T) {
+	t.Parallel()
+	const runs, length = 100, 2000
+	r := rand.New(rand.NewPCG(11, 12))
+	rolledBack := 0
+	for range runs {
+		e := NewEvidence(quick())
+		for i := range length {
+			x := tick([]string{"GET /a", "GET /b", "GET /c"}[i%3], i, 1, 0)
+			if r.Float64() < quick().MaxDivergenceRate {
+				x.K = 1
+				// Half of them are failures, of either side alike.
+				x.B, x.C = uint64(r.IntN(2)), uint64(r.IntN(2))
+			}
+			e.Add(x)
+		}
+		if e.rollback != nil {
+			rolledBack++
+		}
+	}
+	// One run in ten with one rollback would still be chance; two are not.
+	if rolledBack > 1 {
+		t.Errorf("%d of %d runs at the threshold were rolled back; beta is %v", rolledBack, runs, quick().Beta)
+	}
 }
 
 func BenchmarkPeekingAtTheThreshold(b *testing.B) {

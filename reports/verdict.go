@@ -211,7 +211,7 @@ func (e *Evidence) inForce(p *endpoint, in Context) bool {
 // neverPaired says that an endpoint has traffic of which nothing was ever sent to
 // the candidate. What is still under way gets some time to arrive.
 func (p *endpoint) neverPaired(now time.Time) bool {
-	return p.sums.mirrored() == 0 && p.sums.received > 0 && now.Sub(p.first) >= unpaired
+	return !p.paired && now.Sub(p.first) >= unpaired
 }
 
 // serviceReasons are what holds the verdict whatever the endpoints show.
