@@ -25,7 +25,11 @@ func walk(p, c *body.Tree, find *finder) {
 // value compares node i of the primary with node j of the candidate. The place
 // already names them.
 func (w *walker) value(i, j int32) {
-	if w.same(i, j) || w.find.full() {
+	if w.same(i, j) {
+		return
+	}
+	if w.find.full() {
+		w.find.truncated = true
 		return
 	}
 	a, b := w.p.Nodes[i].Kind, w.c.Nodes[j].Kind
