@@ -13,31 +13,6 @@ import (
 	"parallax/reports"
 )
 
-// Report is what the admin API says about the service: the part of its report
-// that the demo prints.
-type Report struct {
-	Accounting divergence.Accounting `json:"accounting"`
-	Endpoints  []EndpointReport      `json:"endpoints"`
-}
-
-// EndpointReport is one endpoint of a report. Lower and Upper are the limits of
-// the divergence rate.
-type EndpointReport struct {
-	divergence.EndpointStats
-	Rate    float64          `json:"rate"`
-	Lower   float64          `json:"lower"`
-	Upper   float64          `json:"upper"`
-	Verdict string           `json:"verdict"`
-	Reasons []reports.Reason `json:"reasons"`
-}
-
-// Verdict is the service's verdict with its reasons.
-type Verdict struct {
-	Verdict string           `json:"verdict"`
-	Final   bool             `json:"final"`
-	Reasons []reports.Reason `json:"reasons"`
-}
-
 // api asks a running Parallax what anybody may ask it over HTTP.
 type api struct {
 	base   string // http://127.0.0.1:7070
@@ -56,13 +31,13 @@ func (a api) ready(ctx context.Context) error {
 	return nil
 }
 
-func (a api) report(ctx context.Context, from time.Time) (Report, error) {
-	var r Report
+func (a api) report(ctx context.Context, from time.Time) (reports.Report, error) {
+	var r reports.Report
 	return r, a.get(ctx, "report", url.Values{"from": {from.UTC().Format(time.RFC3339)}}, &r)
 }
 
-func (a api) verdict(ctx context.Context) (Verdict, error) {
-	var v Verdict
+func (a api) verdict(ctx context.Context) (reports.Verdict, error) {
+	var v reports.Verdict
 	return v, a.get(ctx, "verdict", nil, &v)
 }
 

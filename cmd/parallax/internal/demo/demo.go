@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"parallax/reports"
 )
 
 // Options are what a user may choose.
@@ -332,8 +334,8 @@ func (d *demo) conclude(ctx context.Context) (Result, error) {
 // settled asks for the report until it accounts for every request that was sent
 // and nothing is in flight. When that takes too long, the last report is the
 // answer.
-func (d *demo) settled(ctx context.Context, client api) (Report, error) {
-	var last Report
+func (d *demo) settled(ctx context.Context, client api) (reports.Report, error) {
+	var last reports.Report
 	var lastErr = errors.New("no report yet")
 	for {
 		report, err := client.report(ctx, d.began)

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
+
+	"parallax/reports"
 )
 
 // tell prints the result, for people or for machines.
@@ -36,17 +38,41 @@ func (r Result) write(w io.Writer) {
 
 func (r Result) writeEndpoints(w io.Writer) {
 	fmt.Fprintf(w, "\nEndpoints: %s (primary) against %s (candidate)\n\n", r.Old, r.New)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "endpoint\tcompared\tmatch\tdiverged\tnot comp.\tnoise\trate\tat most\tp50 ms\tcand.\tverdict")
+	rows := [][]string{{"endpoint", "compared", "match", "diverged", "not comp.", "noise", "rate", "at most", "p50 ms", "cand.", "verdict"}}
 	for _, e := range r.Report.Endpoints {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%.1f\t%.1f\t%s\n", e.Endpoint, e.Compared, e.Matched, e.Diverged, e.NotComparable,
-			e.Noise, percent(e.Rate), percent(e.Upper), e.Primary.P50*1e3, e.Candidate.P50*1e3, e.Verdict+why(e))
+		rows = append(rows, []string{
+			e.Endpoint, thousands(e.Compared), thousands(e.Matched), thousands(e.Diverged), thousands(e.NotComparable), thousands(e.Noise),
+			percent(e.Rate), percent(e.Upper), milliseconds(e.Primary.P50), milliseconds(e.Candidate.P50), string(e.Verdict) + why(e),
+		})
 	}
-	_ = table.Flush()
+	writeTable(w, "lrrrrrrrrrl", rows)
+}
+
+// writeTable writes rows in columns that are aligned to the left (l) or the
+// right (r).
+func writeTable(w io.Writer, align string, rows [][]string) {
+	width := make([]int, len(align))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			gap := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if align[i] == 'r' {
+				line.WriteString("  " + gap + cell)
+			} else {
+				line.WriteString("  " + cell + gap)
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
 }
 
 // why says in brackets what keeps an endpoint from its promotion.
-func why(e EndpointReport) string {
+func why(e reports.Endpoint) string {
 	var codes []string
 	for _, reason := range e.Reasons {
 		if code := string(reason.Code); !slices.Contains(codes, code) {
@@ -59,11 +85,12 @@ func why(e EndpointReport) string {
 	return " (" + strings.Join(codes, ", ") + ")"
 }
 
-// A finding is printed with at most this many endpoints, and this many
-// characters of a value.
+// How much of a finding and of the verdict is printed. The page has it all.
 const (
 	endpointsShown = 3
-	valueShown     = 60
+	valueShown     = 80 // characters
+	contextShown   = 20 // characters before the first that differs
+	reasonsShown   = 10
 )
 
 func (r Result) writeFindings(w io.Writer) {
@@ -71,7 +98,8 @@ func (r Result) writeFindings(w io.Writer) {
 	fmt.Fprintf(w, "\nWhat the new release does differently: %d findings\n", len(list))
 	for _, f := range list {
 		fmt.Fprintf(w, "\n  %s %s, %s exchanges of %s\n", f.issue.Path, f.issue.Kind, thousands(f.count), names(f.endpoints))
-		fmt.Fprintf(w, "    old  %s\n    new  %s\n", value(f.issue.Primary), value(f.issue.Candidate))
+		before, after := values(f.issue.Primary, f.issue.Candidate)
+		fmt.Fprintf(w, "    old  %s\n    new  %s\n", before, after)
 	}
 }
 
@@ -89,22 +117,20 @@ func (r Result) writeNoise(w io.Writer) {
 func (r Result) writeAccounting(w io.Writer) {
 	a := r.Report.Accounting
 	fmt.Fprintf(w, "\nAccounting: every exchange is in one place, counted where it happens\n\n")
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%s\treceived\t\n", thousands(a.Received))
+	rows := [][]string{{thousands(a.Received), "received", ""}}
 	for _, group := range []struct {
 		name   string
 		counts map[string]int64
 	}{{"unmirrored", a.Unmirrored}, {"compared", a.Compared}, {"lost", a.Lost}} {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", thousands(sum(group.counts)), group.name, reasons(group.counts))
+		rows = append(rows, []string{thousands(sum(group.counts)), group.name, reasons(group.counts)})
 	}
-	fmt.Fprintf(table, "%s\tin flight\t\n", thousands(a.InFlight))
-	fmt.Fprintf(table, "%s\tmissing\t\n", thousands(r.Missing))
-	_ = table.Flush()
+	rows = append(rows, []string{thousands(a.InFlight), "in flight", ""}, []string{thousands(r.Missing), "missing", ""})
+	writeTable(w, "rll", rows)
 	fmt.Fprintf(w, "\nCallers sent %s requests in %.0f s: %s errors, answers within %.1f ms (p50) and %.1f ms (p99).\n",
 		thousands(r.Callers.Sent), r.Seconds, thousands(r.Callers.Errors), r.Callers.P50*1e3, r.Callers.P99*1e3)
 	for _, leg := range slices.Sorted(maps.Keys(r.Starts)) {
-		if again := r.Starts[leg] - 1; again > 0 {
-			fmt.Fprintf(w, "The %s backend died and was started again %d times.\n", leg, again)
+		if r.Starts[leg] > 1 {
+			fmt.Fprintf(w, "The %s backend died, and had %d starts in all.\n", leg, r.Starts[leg])
 		}
 	}
 }
@@ -112,12 +138,16 @@ func (r Result) writeAccounting(w io.Writer) {
 func (r Result) writeVerdict(w io.Writer) {
 	passed := 0
 	for _, e := range r.Report.Endpoints {
-		if e.Verdict == "promote" {
+		if e.Verdict == reports.Promote {
 			passed++
 		}
 	}
-	fmt.Fprintf(w, "\nVerdict: %s. %d of %d endpoints may be promoted.\n", r.Verdict.Verdict, passed, len(r.Report.Endpoints))
-	for _, reason := range r.Verdict.Reasons {
+	fmt.Fprintf(w, "\nVerdict: %s. %d of %d endpoints may be promoted.\n", r.Verdict.Decision, passed, len(r.Report.Endpoints))
+	for i, reason := range r.Verdict.Reasons {
+		if i == reasonsShown {
+			fmt.Fprintf(w, "  And %d more reasons.\n", len(r.Verdict.Reasons)-i)
+			break
+		}
 		fmt.Fprintf(w, "  %s\n", reason.Sentence())
 	}
 }
@@ -141,12 +171,25 @@ func names(endpoints []string) string {
 	return fmt.Sprintf("%s and %d more endpoints", strings.Join(endpoints[:endpointsShown], ", "), len(endpoints)-endpointsShown)
 }
 
-// value is a value on one line, shortened.
-func value(s string) string {
-	if s == "" {
-		return "(nothing)"
+// values returns both values on one line each, cut so that the first character
+// that differs is among those shown.
+func values(old, candidate string) (string, string) {
+	a, b := oneLine(old), oneLine(candidate)
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
 	}
-	return clip(strings.Join(strings.Fields(s), " "), valueShown)
+	if skip := same - contextShown; skip > 0 && max(len(a), len(b)) > valueShown {
+		a, b = append([]rune("…"), a[skip:]...), append([]rune("…"), b[skip:]...)
+	}
+	return clip(string(a), valueShown), clip(string(b), valueShown)
+}
+
+func oneLine(s string) []rune {
+	if s == "" {
+		return []rune("(nothing)")
+	}
+	return []rune(strings.Join(strings.Fields(s), " "))
 }
 
 // reasons lists counts by reason: 12 unsafe, 3 sample.
@@ -159,6 +202,8 @@ func reasons(counts map[string]int64) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+func milliseconds(seconds float64) string { return fmt.Sprintf("%.1f", seconds*1e3) }
 
 func percent(share float64) string { return fmt.Sprintf("%.2f %%", share*100) }
 
