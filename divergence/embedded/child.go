@@ -73,8 +73,10 @@ func Child() {
 func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 	gone := make(chan struct{})
 	go func() {
-		defer close(gone)
 		_, _ = io.Copy(io.Discard, parent)
+		close(gone)
+		// Nobody is left to kill this process if it hangs.
+		time.AfterFunc(killAfter, func() { os.Exit(1) })
 	}()
 	beModest(cfg.Nice)
 	if err := os.Chdir(cfg.Dir); err != nil {
@@ -90,8 +92,11 @@ func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	return serve(cfg.Socket, b, gone, tell)
+	if err := serve(cfg.Socket, b, gone, tell); err != nil {
+		return err // with statements still running, perhaps: the data survive that
+	}
+	b.close()
+	return nil
 }
 
 // beModest makes the kernel prefer everybody else to this process: for the
@@ -226,13 +231,14 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), childShutdown)
 	defer cancel()
-	if server.Shutdown(ctx) != nil {
-		kill()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			os.Exit(1) // a statement that cannot be killed; the data survive that
-		}
+	if server.Shutdown(ctx) == nil {
+		return nil
+	}
+	kill()
+	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("statements cannot be ended: %w", err)
 	}
 	return nil
 }

@@ -75,6 +75,8 @@ type Engine struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the supervisor has ended
 
+	closeErr error // how the last child ended; read after done
+
 	mu      sync.Mutex
 	state   State
 	changed chan struct{} // closed and replaced with every change of state
@@ -218,11 +220,12 @@ func (e *Engine) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", e.socket)
 }
 
-// Close stops the engine and waits for its end, which takes a few seconds at
-// most: statements that run are given time to finish, then the child is killed.
-// What was acknowledged is kept either way.
+// Close stops the engine and waits for its end, ten seconds at most: statements
+// that run are given time to finish, then they are killed, then the child is.
+// What was acknowledged is kept either way; the error says that it was not
+// orderly. Closing again changes nothing.
 func (e *Engine) Close() error {
 	e.cancel()
 	<-e.done
-	return nil
+	return e.closeErr
 }

@@ -22,7 +22,7 @@ const (
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 5 * time.Second
 	soundAfter  = 30 * time.Second // ready for so long: the next restart is a first one again
-	killAfter   = 10 * time.Second // the child had this long to end by itself
+	killAfter   = 10 * time.Second // the child has this long to end by itself
 	lookAgainIn = 5 * time.Second  // for libchdb
 )
 
@@ -108,7 +108,11 @@ func (e *Engine) runChild(ctx context.Context, library string) (ready time.Durat
 	if !since.IsZero() {
 		ready = time.Since(since)
 	}
-	return ready, whyEnded(said, ended, output.String())
+	why := whyEnded(said, ended, output.String())
+	if ctx.Err() != nil && !cmd.ProcessState.Success() {
+		e.closeErr = fmt.Errorf("the engine did not end well: %w", why)
+	}
+	return ready, why
 }
 
 // command returns the child's command, with no more of this process's
