@@ -148,6 +148,40 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	checkTicks(t, s, stored.Accounting)
 }
 
+// A process that is killed loses the exchanges it had in flight whole: what is
+// stored adds up.
+func TestKilledProcessLeavesABalance(t *testing.T) {
+	t.Parallel()
+	s := openShared(t)
+	r := newRig(t, "killed", s, s, Limits{BatchRows: 3})
+	for i := range 5 {
+		r.record(pair(i, "GET /a", 200, 200), matched, false)
+	}
+	r.ledger.Enter(pair(5, "GET /a", 200, 200).Stamp())
+	refused := pair(6, "GET /a", 200, 200).Stamp()
+	r.ledger.Enter(refused)
+	r.ledger.Move(refused, parallax.InLive, parallax.LostQueueFull)
+	if _, err := r.flush(t.Context()); err != nil { // and no more
+		t.Fatal(err)
+	}
+	live, err := r.Summary(t.Context(), "shop", Window{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSummary(t, live)
+	if live.Accounting.Received != 7 || live.Accounting.InFlight != 3 {
+		t.Errorf("alive: %+v", live.Accounting)
+	}
+	after, err := newRig(t, "next", s, s, Limits{}).Summary(t.Context(), "shop", Window{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSummary(t, after)
+	if after.Accounting.Received != 4 || after.Accounting.InFlight != 0 {
+		t.Errorf("after the kill: %+v", after.Accounting)
+	}
+}
+
 // withoutGauges returns the accounting in a form that can be compared: gauges
 // that are 0 are not told apart from missing ones.
 func withoutGauges(a Accounting) Accounting {

@@ -35,7 +35,8 @@ type batch struct {
 // seal makes a batch of the counts and the oldest exchanges that wait, or nil if
 // there is neither. The caller holds the whole turn.
 func (r *Recorder) seal() *batch {
-	counts, records := r.cfg.Ledger.take(maxCounts), r.takeRecords()
+	records := r.takeRecords()
+	counts := r.cfg.Ledger.take(maxCounts, records)
 	if len(counts) == 0 && len(records) == 0 {
 		return nil
 	}

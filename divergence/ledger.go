@@ -23,6 +23,8 @@ var placeIndex = func() map[parallax.Place]int {
 	return index
 }()
 
+var inLive = placeIndex[parallax.InLive]
+
 // counters is how many counters a cell has.
 var counters = len(parallax.Places) + 1
 
@@ -120,8 +122,7 @@ func (l *Ledger) Enter(s parallax.Stamp) {
 	l.mu.Lock()
 	c := l.cell(s)
 	c.add(received, 1)
-	c.add(placeIndex[parallax.InLive], 1)
-	l.touch(c)
+	c.add(inLive, 1)
 	l.mu.Unlock()
 }
 
@@ -230,27 +231,56 @@ type Count struct {
 
 // take removes up to max counts from what is unflushed, and forgets minutes that
 // have nothing left to say. The caller owns the counts until the store has them.
-func (l *Ledger) take(max int) []Count {
+//
+// An exchange is among the received ones that are taken once it has left flight
+// or is one of those leaving with the same batch. So a process that is killed
+// takes whole exchanges with it, and what is stored still adds up.
+func (l *Ledger) take(max int, leaving []*record) []Count {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	left := map[*cell]int64{}
+	for _, r := range leaving {
+		c := l.cell(r.stamp)
+		left[c]++
+		l.touch(c)
+	}
 	var out []Count
 	done := 0
 	for _, c := range l.dirty {
 		if len(out) >= max {
 			break
 		}
-		for _, i := range stored {
-			if d := c.n[i] - c.taken[i]; d != 0 {
-				c.taken[i] = c.n[i]
-				out = append(out, c.count(i, d))
-			}
-		}
-		c.dirty = false
+		out = c.take(out, left[c])
 		done++
 	}
 	l.dirty = slices.Delete(l.dirty, 0, done)
 	l.retire()
 	return out
+}
+
+// take appends the cell's unflushed counts. Of those in flight, so many are about
+// to leave.
+func (c *cell) take(out []Count, leaving int64) []Count {
+	c.dirty = false
+	for _, i := range stored {
+		upTo := c.n[i]
+		if i == received {
+			upTo -= c.inFlight() - leaving
+		}
+		if d := upTo - c.taken[i]; d != 0 {
+			c.taken[i] = upTo
+			out = append(out, c.count(i, d))
+		}
+	}
+	return out
+}
+
+func (c *cell) inFlight() int64 {
+	var n int64
+	for _, i := range gauges {
+		n += c.n[i]
+	}
+	return n
 }
 
 func (c *cell) count(counter int, n int64) Count {

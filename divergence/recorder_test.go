@@ -255,7 +255,7 @@ func TestStopFlushes(t *testing.T) {
 			t.Errorf("at the end: %+v", got)
 		}
 		last := w.sets[2]
-		if last == nil || len(last.counts) != 1 || last.counts[0].Reason != "lost/shutdown" {
+		if last == nil || len(last.counts) != 2 || last.counts[1].Reason != "lost/shutdown" {
 			t.Errorf("the last counts: %+v", last)
 		}
 		r.record(pair(2, "GET /a", 200, 200), matched, false)
