@@ -131,12 +131,20 @@ func (r *Redactor) scrubber(x *parallax.Exchange) *scrubber {
 	return s
 }
 
-// secret returns the token for a value and remembers the value.
+// secret returns the token for a value and remembers the value, and what follows
+// a scheme such as Bearer in it.
 func (s *scrubber) secret(value string) string {
+	s.remember(value)
+	if scheme, credentials, ok := strings.Cut(value, " "); ok && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")) {
+		s.remember(credentials)
+	}
+	return s.token(value)
+}
+
+func (s *scrubber) remember(value string) {
 	if len(value) >= minKnownSecret && len(s.found) < maxKnown && !strings.HasPrefix(value, tokenPrefix) {
 		s.found[value] = true
 	}
-	return s.token(value)
 }
 
 func (s *scrubber) call(call *parallax.Call) *parallax.Call {

@@ -84,7 +84,7 @@ func (s *scrubber) authorization(value string) string {
 	if strings.EqualFold(scheme, "basic") {
 		if plain, err := base64.StdEncoding.DecodeString(credentials); err == nil {
 			_, password, _ := strings.Cut(string(plain), ":")
-			s.secret(password)
+			s.remember(password)
 		}
 	}
 	return scheme + " " + s.secret(credentials)
@@ -162,8 +162,10 @@ var (
 	bearerForm = regexp.MustCompile(`(?i)\b((?:bearer|basic)\s+)([a-z0-9._~+/=-]{6,})`)
 	jwtForm    = regexp.MustCompile(`()(\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}(?:\.[A-Za-z0-9_-]*)?)`)
 	urlForm    = regexp.MustCompile(`(://[^/\s:@"'<>]{0,128}:)([^/\s@"'<>]{1,128})@`)
-	cardForm   = regexp.MustCompile(`()(\b[2-6](?:[ -]?\d){12,18}\b)`)
+	cardForm   = regexp.MustCompile(`()(\b[2-6](?:[ +-]?\d){12,18}\b)`)
 	elementOf  = regexp.MustCompile(`<([A-Za-z][\w.:-]{0,63})(?:\s[^<>]*)?>([^<>]+)<`)
+	inputTag   = regexp.MustCompile(`(?i)<(?:input|meta)\b[^<>]*>`)
+	attribute  = regexp.MustCompile(`([A-Za-z-]{1,32})\s*=\s*["']?([^"'<>]+)`)
 	partOf     = regexp.MustCompile(`(?i)name="?([\w.\[\]-]{1,64})"?[^\r\n]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]+)`)
 	assignment = regexp.MustCompile(`([A-Za-z][\w.-]{1,63})(\\?["']?\s{0,4}[=:]\s{0,4})(\\?"(?:[^"\\]|\\[^"])*|'[^'\n]*|[^\s&;,"'<>{}()\[\]\\]+)`)
 )
@@ -180,6 +182,7 @@ func (s *scrubber) text(text string) string {
 	text = s.lastGroup(urlForm, text, func(string) bool { return true })
 	text = s.lastGroup(cardForm, text, luhn)
 	text = s.named(elementOf, text)
+	text = s.inputs(text)
 	text = s.named(partOf, text)
 	text = s.assignments(text)
 	return s.replaceKnown(text)
@@ -216,26 +219,47 @@ func (s *scrubber) replaceGroup(form *regexp.Regexp, text string, isSecret func(
 	return out.String()
 }
 
-// assignments redacts name=value and "name": "value" where the name is secret.
+// assignments redacts name=value and "name": "value" where the name is secret. A
+// value may hold assignments of its own, as a URL does.
 func (s *scrubber) assignments(text string) string {
-	matches := assignment.FindAllStringSubmatchIndex(text, -1)
 	var out strings.Builder
-	end := 0
-	for _, at := range matches {
-		value := text[at[6]:at[7]]
+	copied, at := 0, 0
+	for {
+		m := assignment.FindStringSubmatchIndex(text[at:])
+		if m == nil {
+			break
+		}
+		name, value := text[at+m[2]:at+m[3]], text[at+m[6]:at+m[7]]
 		quoted := strings.TrimLeft(value, `\"'`)
-		if !SecretName(text[at[2]:at[3]]) || quoted == "" || isWord(quoted) {
+		if !SecretName(name) || quoted == "" || isWord(quoted) {
+			at += m[3]
 			continue
 		}
-		out.WriteString(text[end : at[7]-len(quoted)])
+		out.WriteString(text[copied : at+m[7]-len(quoted)])
 		out.WriteString(s.secret(quoted))
-		end = at[7]
+		at += m[7]
+		copied = at
 	}
-	if end == 0 {
-		return text
-	}
-	out.WriteString(text[end:])
+	out.WriteString(text[copied:])
 	return out.String()
+}
+
+// inputs redacts the value of HTML form fields with a secret name, or of type
+// password.
+func (s *scrubber) inputs(text string) string {
+	return inputTag.ReplaceAllStringFunc(text, func(tag string) string {
+		hidden := false
+		for _, m := range attribute.FindAllStringSubmatch(tag, -1) {
+			key := strings.ToLower(m[1])
+			hidden = hidden || (key == "name" || key == "id") && SecretName(m[2]) || key == "type" && strings.EqualFold(m[2], "password")
+		}
+		if !hidden {
+			return tag
+		}
+		return s.replaceGroup(attribute, tag, func(m []string) bool {
+			return strings.EqualFold(m[1], "value") || strings.EqualFold(m[1], "content")
+		})
+	})
 }
 
 // isWord reports whether a value is one of the words that are no secret.
