@@ -78,6 +78,7 @@ func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 		// Nobody is left to kill this process if it hangs.
 		time.AfterFunc(killAfter, func() { os.Exit(1) })
 	}()
+	defer removeSocket(cfg.Socket, gone)
 	beModest(cfg.Nice)
 	if err := os.Chdir(cfg.Dir); err != nil {
 		return fmt.Errorf("cannot use the engine's directory: %w", err)
@@ -97,6 +98,16 @@ func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 	}
 	b.close()
 	return nil
+}
+
+// removeSocket removes the socket's private directory if the parent is gone,
+// which may have died and cannot.
+func removeSocket(socket string, gone <-chan struct{}) {
+	select {
+	case <-gone:
+		_ = os.RemoveAll(filepath.Dir(socket))
+	default:
+	}
 }
 
 // beModest makes the kernel prefer everybody else to this process: for the

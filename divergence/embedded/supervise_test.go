@@ -114,7 +114,7 @@ func beParent(dir string) {
 	if err == nil {
 		err = e.Ready(context.Background())
 	}
-	fmt.Println(err)
+	fmt.Println(filepath.Dir(e.socket), err)
 	select {}
 }
 
@@ -130,9 +130,9 @@ func TestParentsDeathEndsTheChild(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var said string
-	if _, err := fmt.Fscanln(out, &said); err != nil || said != "<nil>" {
-		t.Fatalf("the other process says %q, %v", said, err)
+	var socketDir, fault string
+	if _, err := fmt.Fscanln(out, &socketDir, &fault); err != nil || fault != "<nil>" {
+		t.Fatalf("the other process says %q, %v", fault, err)
 	}
 	e := start(t, dir)
 	await(t, e, func(s State) bool { return s.Phase == WaitingLock })
@@ -143,6 +143,10 @@ func TestParentsDeathEndsTheChild(t *testing.T) {
 		t.Error("the other process ended well, want it killed")
 	}
 	ready(t, e) // so its child has let go of the directory
+	until(t, func() bool {
+		_, err := os.Stat(socketDir)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 func TestMissingLibrary(t *testing.T) {
