@@ -78,7 +78,8 @@ func (f *StateFile) State() State {
 }
 
 // Update changes the state and writes it: to a new file, synced, then renamed
-// over the old one. After an error the state is what it was.
+// over the old one. After an error the old state is in force and the file holds
+// either, whole.
 func (f *StateFile) Update(change func(*State)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
