@@ -103,12 +103,9 @@ func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
 func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
-	wrong := map[string]bool{} // one fault a place: a value that could not be read is not judged too
-	for _, f := range faults {
-		wrong[f.Path] = true
-	}
+	unread := faults // a value that could not be read, or not wholly, is not judged too
 	for _, f := range c.Validate() {
-		if !wrong[f.Path] {
+		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) }) {
 			faults = append(faults, doc.At(f.Path, f.Text, f.Hint))
 		}
 	}
@@ -179,6 +176,12 @@ func (s ServiceConfig) validate() []parallax.Fault {
 	_, wrong = compare.NewRedactor(make([]byte, 32), s.Redact)
 	faults = append(faults, parallax.Under("redact", wrong)...)
 	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)
+}
+
+// inside says that a path is at another one or below it.
+func inside(path, other string) bool {
+	rest, ok := strings.CutPrefix(path, other)
+	return ok && (rest == "" || other == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // notLoopback says what is wrong with an admin address, or "".

@@ -36,6 +36,11 @@ func (a api) report(ctx context.Context, from time.Time) (reports.Report, error)
 	return r, a.get(ctx, "report", url.Values{"from": {from.UTC().Format(time.RFC3339)}}, &r)
 }
 
+// reportSince returns report with a fixed beginning.
+func (a api) reportSince(from time.Time) func(context.Context) (reports.Report, error) {
+	return func(ctx context.Context) (reports.Report, error) { return a.report(ctx, from) }
+}
+
 func (a api) verdict(ctx context.Context) (reports.Verdict, error) {
 	var v reports.Verdict
 	return v, a.get(ctx, "verdict", nil, &v)

@@ -33,7 +33,7 @@ type Options struct {
 // Defaults of the options.
 const (
 	DefaultFor    = 90 * time.Second
-	DefaultRate   = 340
+	DefaultRate   = 320
 	DefaultListen = "127.0.0.1:7070"
 )
 
@@ -310,46 +310,59 @@ func (d *demo) line() string {
 		thousands(seen.Sent), thousands(seen.Errors), seen.P50*1e3, seen.P99*1e3)
 }
 
-// conclude waits until every exchange is where it ends, and collects what was
-// found.
+// judged is how long after the last exchange a verdict has taken it into
+// account: the counts are flushed and the judge looks once a second each.
+const judged = 3 * time.Second
+
+// conclude waits until every exchange is where it ends and the verdict knows of
+// it, and collects what was found.
 func (d *demo) conclude(ctx context.Context) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	client := newAPI(d.url())
-	report, err := d.settled(ctx, client)
+	report, err := until(ctx, client.reportSince(d.began), d.settled)
 	if err != nil {
 		return Result{}, err
+	}
+	at := time.Now()
+	verdict, err := until(ctx, client.verdict, func(v reports.Verdict) bool { return v.AsOf.After(at.Add(judged)) })
+	if err != nil {
+		return Result{}, err
+	}
+	if again, err := client.report(ctx, d.began); err == nil { // with the endpoints' final verdicts
+		report = again
 	}
 	issues, err := client.issues(ctx, d.began)
-	if err != nil {
-		return Result{}, err
-	}
-	verdict, err := client.verdict(ctx)
 	if err != nil {
 		return Result{}, err
 	}
 	return d.result(report, issues, verdict), nil
 }
 
-// settled asks for the report until it accounts for every request that was sent
-// and nothing is in flight. When that takes too long, the last report is the
-// answer.
-func (d *demo) settled(ctx context.Context, client api) (reports.Report, error) {
-	var last reports.Report
-	var lastErr = errors.New("no report yet")
+// settled says that a report accounts for every request that was sent, and that
+// nothing is in flight.
+func (d *demo) settled(r reports.Report) bool {
+	return r.Accounting.InFlight == 0 && r.Accounting.Received >= d.tally.Sent.Load()
+}
+
+// until asks until the answer is good enough. When that takes too long, the last
+// answer has to do; without any, the last failure is the error.
+func until[T any](ctx context.Context, ask func(context.Context) (T, error), enough func(T) bool) (T, error) {
+	var last T
+	failure := errors.New("nothing was asked yet")
 	for {
-		report, err := client.report(ctx, d.began)
-		if err == nil {
-			last, lastErr = report, nil
-			if report.Accounting.InFlight == 0 && report.Accounting.Received >= d.tally.Sent.Load() {
-				return report, nil
-			}
-		} else if lastErr != nil {
-			lastErr = err
+		answer, err := ask(ctx)
+		switch {
+		case err == nil && enough(answer):
+			return answer, nil
+		case err == nil:
+			last, failure = answer, nil
+		case failure != nil:
+			failure = err
 		}
 		select {
 		case <-ctx.Done():
-			return last, lastErr
+			return last, failure
 		case <-time.After(250 * time.Millisecond):
 		}
 	}

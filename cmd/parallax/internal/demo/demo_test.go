@@ -91,7 +91,7 @@ func (s *standIn) admin() http.Handler {
 		return reports.Report{Service: Service, Accounting: divergence.Accounting{Received: s.received.Load(), Compared: map[string]int64{"match": s.received.Load()}}}
 	})
 	answer("GET /api/v1/services/httpbin/issues", func() any { return map[string]any{"issues": []divergence.Issue{}} })
-	answer("GET /api/v1/services/httpbin/verdict", func() any { return reports.Verdict{Decision: reports.Hold} })
+	answer("GET /api/v1/services/httpbin/verdict", func() any { return reports.Verdict{Decision: reports.Hold, AsOf: time.Now().Add(time.Hour)} })
 	return mux
 }
 

@@ -51,6 +51,8 @@ func sample() Result {
 			counts("GET /get", 440, "header:content-type", "changed", before, after),
 			counts("GET /etag/{etag}", 220, "header:content-type", "changed", "application/json", "text/plain; charset=utf-8"),
 			counts("GET /cookies", 10, "$.cookies", "extra", "", "{\n  \"theme\": \"dark\"\n}"),
+			counts("GET /", 440, "text", "changed", "line 1", "Line 1"), counts("GET /", 440, "text", "changed", "line 2", "Line 2"),
+			counts("GET /", 440, "text", "changed", "line 3", "Line 3"), counts("GET /", 440, "text", "changed", "line 4", "Line 4"),
 			noise("GET /uuid", "$.uuid"), noise("GET /get", "$.headers['X-Parallax-Leg'][*]"), noise("GET /headers", "$.headers['X-Parallax-Leg'][*]"),
 		},
 		Verdict: reports.Verdict{Decision: reports.Rollback, Final: true, Reasons: []reports.Reason{divergent}},
@@ -65,7 +67,9 @@ func TestResultForPeople(t *testing.T) {
 	f := func(golden string, r Result) {
 		t.Helper()
 		var text strings.Builder
-		r.write(&text)
+		if err := r.write(&text); err != nil {
+			t.Fatal(err)
+		}
 		if *update {
 			if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
 				t.Fatal(err)
