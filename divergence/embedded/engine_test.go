@@ -20,7 +20,7 @@ import (
 func TestBatchAndSelect(t *testing.T) {
 	t.Parallel()
 	db := open(t, sharedEngine(t))
-	do(t, db, "CREATE TABLE batch (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
+	do(t, db, "CREATE OR REPLACE TABLE batch (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
 	do(t, db, "INSERT INTO batch VALUES (1, 'one'), (2, 'two; --')")
 	do(t, db, "INSERT INTO batch VALUES ({a:UInt64}, {b:String})", clickhouse.Named("a", 3), clickhouse.Named("b", "three"))
 	send(t, db, t.Context(), "INSERT INTO batch", 10_000, func(i int) []any { return []any{uint64(i + 4), "row"} })
@@ -205,7 +205,7 @@ func TestCurl(t *testing.T) {
 	f("PUT", "", "SELECT 1", 405, "POST")
 	f("GET", q("SELECT 1 + 1"), "", 200, "2")
 	f("GET", q("CREATE TABLE curl_no (a UInt8) ENGINE = Memory"), "", 500, "Code: 164.")
-	f("POST", q("CREATE TABLE curl (a UInt8, b String) ENGINE = Memory"), "", 200, "")
+	f("POST", q("CREATE OR REPLACE TABLE curl (a UInt8, b String) ENGINE = Memory"), "", 200, "")
 	f("POST", q("INSERT INTO curl FORMAT CSV"), "1,one\n2,\"t;w'o\"\n", 200, "")
 	f("POST", "", "INSERT INTO curl (b, a) SETTINGS max_threads = 1 FORMAT JSONEachRow\n{\"a\":3,\"b\":\"three\"}\n", 200, "")
 	f("POST", q("INSERT INTO curl VALUES"), "(4, 'four');", 200, "")

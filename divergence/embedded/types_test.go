@@ -32,7 +32,7 @@ type everyType struct {
 func TestTypesPassBothWays(t *testing.T) {
 	t.Parallel()
 	db := open(t, sharedEngine(t))
-	do(t, db, `CREATE TABLE types (
+	do(t, db, `CREATE OR REPLACE TABLE types (
 		id UUID, name LowCardinality(String), at DateTime64(3, 'UTC'), second DateTime('UTC'),
 		labels Map(String, UInt64), list Array(LowCardinality(String)), sparse Array(Nullable(String)),
 		maybe Nullable(Float64), big UInt64, small Int8, yes Bool, kind Enum8('a' = 1, 'b' = 2),
@@ -77,8 +77,9 @@ func TestTypesPassBothWays(t *testing.T) {
 func TestAggregateStates(t *testing.T) {
 	t.Parallel()
 	db := open(t, sharedEngine(t))
-	do(t, db, "CREATE TABLE timings (service LowCardinality(String), seconds Float64) ENGINE = MergeTree ORDER BY service")
-	do(t, db, `CREATE TABLE timings_rollup (service LowCardinality(String), n SimpleAggregateFunction(sum, UInt64),
+	do(t, db, "DROP VIEW IF EXISTS timings_view")
+	do(t, db, "CREATE OR REPLACE TABLE timings (service LowCardinality(String), seconds Float64) ENGINE = MergeTree ORDER BY service")
+	do(t, db, `CREATE OR REPLACE TABLE timings_rollup (service LowCardinality(String), n SimpleAggregateFunction(sum, UInt64),
 		q AggregateFunction(quantilesDD(0.01, 0.5, 0.99), Float64)) ENGINE = AggregatingMergeTree ORDER BY service`)
 	do(t, db, `CREATE MATERIALIZED VIEW timings_view TO timings_rollup AS
 		SELECT service, count() AS n, quantilesDDState(0.01, 0.5, 0.99)(seconds) AS q FROM timings GROUP BY service`)
