@@ -83,11 +83,7 @@ func decodeOne(coding string, in []byte, limit int64) ([]byte, error) {
 		return inflate(in, limit)
 	case "br":
 		rest := bytes.NewReader(in)
-		out, err := readBounded(brotli.NewReader(rest), len(in), limit)
-		if err == nil && rest.Len() > 0 {
-			return nil, errors.New("something follows the body")
-		}
-		return out, err
+		return readWhole(brotli.NewReader(rest), rest, limit)
 	}
 	r, err := zstd.NewReader(bytes.NewReader(in), zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderMaxWindow(maxZstWindow), zstd.WithDecoderLowmem(true))
@@ -101,15 +97,21 @@ func decodeOne(coding string, in []byte, limit int64) ([]byte, error) {
 // inflate reads both meanings of deflate: RFC 9110 means zlib's format, some
 // servers send the bare stream.
 func inflate(in []byte, limit int64) ([]byte, error) {
-	if r, err := zlib.NewReader(bytes.NewReader(in)); err == nil {
-		out, err := readBounded(r, len(in), limit)
+	rest := bytes.NewReader(in)
+	if r, err := zlib.NewReader(rest); err == nil {
+		out, err := readWhole(r, rest, limit)
 		if err == nil || errors.Is(err, ErrTooLarge) {
 			return out, err
 		}
 	}
-	rest := bytes.NewReader(in)
-	out, err := readBounded(flate.NewReader(rest), len(in), limit)
-	if err == nil && rest.Len() > 0 {
+	rest.Reset(in)
+	return readWhole(flate.NewReader(rest), rest, limit)
+}
+
+// readWhole reads r, which decodes source, and asks that nothing is left there.
+func readWhole(r io.Reader, source *bytes.Reader, limit int64) ([]byte, error) {
+	out, err := readBounded(r, int(source.Size()), limit)
+	if err == nil && source.Len() > 0 {
 		return nil, errors.New("something follows the body")
 	}
 	return out, err

@@ -75,12 +75,12 @@ func ParsePath(text string) (*Path, error) {
 	p.at = 1
 	out := &Path{text: text}
 	for p.at < len(text) {
+		if len(out.segments) == maxPathSegments {
+			return nil, p.fault(p.at, fmt.Sprintf("a path has at most %d segments", maxPathSegments))
+		}
 		s, err := p.segment()
 		if err != nil {
 			return nil, err
-		}
-		if len(out.segments) == maxPathSegments {
-			return nil, p.fault(p.at, fmt.Sprintf("a path has at most %d segments", maxPathSegments))
 		}
 		out.segments = append(out.segments, s)
 	}
