@@ -33,10 +33,15 @@ func (r Result) write(w io.Writer) error {
 	if err := reports.WriteText(w, r.Report, r.Verdict); err != nil {
 		return err
 	}
+	r.writeFound(w)
+	return nil
+}
+
+// writeFound prints what the report and the verdict do not say.
+func (r Result) writeFound(w io.Writer) {
 	r.writeFindings(w)
 	r.writeNoise(w)
 	r.writeConclusion(w)
-	return nil
 }
 
 // How much of the findings is printed. The page has it all.

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"strings"
@@ -62,14 +63,12 @@ func sample() Result {
 	return r
 }
 
-func TestResultForPeople(t *testing.T) {
+func TestWhatWasFound(t *testing.T) {
 	t.Parallel()
 	f := func(golden string, r Result) {
 		t.Helper()
 		var text strings.Builder
-		if err := r.write(&text); err != nil {
-			t.Fatal(err)
-		}
+		r.writeFound(&text)
 		if *update {
 			if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
 				t.Fatal(err)
@@ -89,6 +88,21 @@ func TestResultForPeople(t *testing.T) {
 	bad.Broken = broken(bad)
 	bad.Good = false
 	f("testdata/bad.txt", bad)
+}
+
+func TestResultForPeopleHasAllParts(t *testing.T) {
+	t.Parallel()
+	r := sample()
+	var text, found, report strings.Builder
+	r.writeFound(&found)
+	if err := errors.Join(r.write(&text), reports.WriteText(&report, r.Report, r.Verdict)); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{r.Old, r.New, report.String(), found.String()} {
+		if !strings.Contains(text.String(), part) {
+			t.Errorf("lacks:\n%s", part)
+		}
+	}
 }
 
 func TestBrokenPromises(t *testing.T) {
