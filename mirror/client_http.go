@@ -293,7 +293,7 @@ func kindOf(err error) parallax.ErrKind {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, context.Canceled), errors.As(err, &op):
 		return parallax.Reset
-	case strings.Contains(err.Error(), "server closed"), strings.Contains(err.Error(), "connection broken"):
+	case strings.Contains(err.Error(), "server closed"): // net/http exports no name for it
 		return parallax.Reset
 	}
 	return parallax.BadAnswer

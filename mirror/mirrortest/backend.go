@@ -28,7 +28,8 @@ type Seen struct {
 	SHA256 [32]byte
 	Body   []byte // its first 64 KiB
 	Header http.Header
-	Conn   int // which connection it came on, counted from 1
+	Conn   int           // which connection it came on, counted from 1
+	Rest   *bufio.Reader // what follows the head, for an early answer to read
 }
 
 // Answer writes an answer to a request, or does whatever else it likes to the
@@ -203,6 +204,7 @@ func (b *Backend) serve(conn net.Conn, n int) {
 		answer, early := b.answer, b.early
 		b.mu.Unlock()
 		if early {
+			r.Rest = in
 			b.note(r)
 			answer(b, conn, r)
 			return
@@ -352,10 +354,17 @@ func Message(code int, body string, headers ...string) []byte {
 	return b.Bytes()
 }
 
-// Raw writes bytes as they are and keeps the connection.
+// Raw writes bytes as they are and keeps the connection. A HEAD request gets
+// the head alone.
 func Raw(answer []byte) Answer {
-	return func(_ *Backend, conn net.Conn, _ *Seen) bool {
-		_, err := conn.Write(answer)
+	head, _, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
+	head = answer[:min(len(head)+4, len(answer))]
+	return func(_ *Backend, conn net.Conn, r *Seen) bool {
+		out := answer
+		if r.Method == http.MethodHead {
+			out = head
+		}
+		_, err := conn.Write(out)
 		return err == nil
 	}
 }
@@ -395,9 +404,18 @@ func Reset(_ *Backend, conn net.Conn, _ *Seen) bool {
 }
 
 // Lie promises more bytes than it sends, and closes.
-func Lie(_ *Backend, conn net.Conn, _ *Seen) bool {
-	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this")
+func Lie(_ *Backend, conn net.Conn, r *Seen) bool {
+	_, _ = conn.Write(partial(r))
 	return false
+}
+
+// partial is an answer that ends before its length. One to HEAD is complete.
+func partial(r *Seen) []byte {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+	if r.Method == http.MethodHead {
+		return []byte(head)
+	}
+	return []byte(head + "only this")
 }
 
 // Garbage answers something that is not HTTP.
@@ -408,7 +426,7 @@ func Garbage(_ *Backend, conn net.Conn, _ *Seen) bool {
 
 // StopMidBody sends a part of its answer and then nothing.
 func StopMidBody(b *Backend, conn net.Conn, r *Seen) bool {
-	if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this"); err != nil {
+	if _, err := conn.Write(partial(r)); err != nil {
 		return false
 	}
 	return Hang(b, conn, r)
