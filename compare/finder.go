@@ -159,7 +159,12 @@ func (f *finder) sorted() []Difference {
 }
 
 // sample returns the places found, sorted.
-func (f *finder) sample() []string { return slices.Sorted(maps.Keys(f.places)) }
+func (f *finder) sample() []string {
+	if len(f.places) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(f.places))
+}
 
 // fingerprint is "1-" and the first 16 hex digits of SHA-256 over the parts, each
 // ended by a zero byte.

@@ -14,12 +14,6 @@ type textLine struct {
 	match  int // index in the other text, -1 none
 }
 
-type linesOf struct{ p, c []textLine }
-
-func (l linesOf) hashes(i, j int) (uint64, uint64) { return l.p[i].hash, l.c[j].hash }
-
-func (l linesOf) join(i, j int) { l.p[i].match, l.c[j].match = j, i }
-
 // compareText compares texts line by line: equal ends are taken off, the rest is
 // aligned by a longest common subsequence, and lines between two aligned ones
 // are compared by position.
@@ -31,7 +25,7 @@ func compareText(p, c []byte, find *finder) {
 	for len(a) > 0 && len(b) > 0 && bytes.Equal(a[len(a)-1].text, b[len(b)-1].text) {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
-	align(len(a), len(b), linesOf{a, b})
+	align(lineHashes(a), lineHashes(b), func(i, j int) { a[i].match, b[j].match = j, i })
 	for i, j := 0, 0; i < len(a) || j < len(b); {
 		gapA, gapB := lineGap(a[i:]), lineGap(b[j:])
 		compareLines(a[i:i+gapA], b[j:j+gapB], find)
@@ -47,6 +41,14 @@ func splitLines(text []byte) []textLine {
 	var out []textLine
 	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		out = append(out, textLine{text: line, hash: xxhash.Sum64(line), number: len(out) + 1, match: -1})
+	}
+	return out
+}
+
+func lineHashes(lines []textLine) []uint64 {
+	out := make([]uint64, len(lines))
+	for i := range lines {
+		out[i] = lines[i].hash
 	}
 	return out
 }

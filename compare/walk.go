@@ -10,16 +10,49 @@ import (
 
 // walker compares two JSON documents, the same way every time.
 type walker struct {
-	p, c *body.Tree
-	find *finder
-	at   place
+	p, c   *body.Tree
+	find   *finder
+	way    []level // from the roots to what is compared now
+	at     place   // the way written as a place, where somebody asks
+	budget int     // nodes that may still be looked at to align arrays
 }
+
+// level is one step of the way down: the nodes it leads to, -1 where there is
+// none, and which of how many elements it is; index is -1 for members.
+type level struct{ p, c, index, of int32 }
+
+// alignEffort bounds what aligning arrays may cost: this many looks at each node.
+// A level may be looked at anew for every array above it; past the bound arrays
+// are compared by position.
+const alignEffort = 32
 
 // walk compares two documents and gives every difference to the finder.
 func walk(p, c *body.Tree, find *finder) {
 	find.p, find.c = p, c
 	w := &walker{p: p, c: c, find: find, at: place{kind: placeJSON}}
+	w.budget = alignEffort * (len(p.Nodes) + len(c.Nodes))
 	w.value(0, 0)
+}
+
+// here writes the way as a place. It is valid until the next call.
+func (w *walker) here() *place {
+	w.at.steps, w.at.nodes = w.at.steps[:0], w.at.nodes[:0]
+	for _, l := range w.way {
+		s := body.Step{Element: true, Index: int(l.index), Len: int(l.of)}
+		if l.index < 0 {
+			s = body.Step{Name: string(w.name(l))}
+		}
+		w.at.steps = append(w.at.steps, s)
+		w.at.nodes = append(w.at.nodes, nodes{l.p, l.c})
+	}
+	return &w.at
+}
+
+func (w *walker) name(l level) []byte {
+	if l.p >= 0 {
+		return w.p.Name(l.p)
+	}
+	return w.c.Name(l.c)
 }
 
 // value compares node i of the primary with node j of the candidate. The place
@@ -65,23 +98,21 @@ func (w *walker) differ(kind Kind, i, j int32) {
 	if j >= 0 {
 		candidate = side{text: w.c.Text(j), class: valueClass(w.c, j)}
 	}
-	w.find.add(&w.at, kind, primary, candidate)
+	w.find.add(w.here(), kind, primary, candidate)
 }
 
 // below looks at one member or element: both sides, or one that the other lacks.
-func (w *walker) below(s body.Step, i, j int32) {
-	w.at.steps = append(w.at.steps, s)
-	w.at.nodes = append(w.at.nodes, nodes{i, j})
+func (w *walker) below(l level) {
+	w.way = append(w.way, l)
 	switch {
-	case i < 0:
-		w.differ(Extra, i, j)
-	case j < 0:
-		w.differ(Missing, i, j)
+	case l.p < 0:
+		w.differ(Extra, l.p, l.c)
+	case l.c < 0:
+		w.differ(Missing, l.p, l.c)
 	default:
-		w.value(i, j)
+		w.value(l.p, l.c)
 	}
-	w.at.steps = w.at.steps[:len(w.at.steps)-1]
-	w.at.nodes = w.at.nodes[:len(w.at.nodes)-1]
+	w.way = w.way[:len(w.way)-1]
 }
 
 // object compares members by name. Members of one name are told apart: the
@@ -103,7 +134,7 @@ func (w *walker) object(i, j int32) {
 // member compares two members of one name.
 func (w *walker) member(a, b int32) {
 	if !w.same(a, b) {
-		w.below(body.Step{Name: string(w.p.Name(a))}, a, b)
+		w.below(level{a, b, -1, 0})
 	}
 }
 
@@ -137,10 +168,10 @@ func (w *walker) byName(p, c []namedNode) {
 		}
 		switch {
 		case order < 0:
-			w.below(body.Step{Name: string(p[0].name)}, p[0].node, -1)
+			w.below(level{p[0].node, -1, -1, 0})
 			p = p[1:]
 		case order > 0:
-			w.below(body.Step{Name: string(c[0].name)}, -1, c[0].node)
+			w.below(level{-1, c[0].node, -1, 0})
 			c = c[1:]
 		default:
 			w.member(p[0].node, c[0].node)
@@ -149,14 +180,51 @@ func (w *walker) byName(p, c []namedNode) {
 	}
 }
 
+// equalValue reports whether two values have no difference at all, suppressed
+// ones included.
+func (w *walker) equalValue(i, j int32) bool {
+	if w.budget--; w.same(i, j) {
+		return true
+	}
+	a, b := &w.p.Nodes[i], &w.c.Nodes[j]
+	if a.Kind != b.Kind || a.Count != b.Count || a.Kind < body.Array || w.budget < 0 {
+		return false
+	}
+	x, y := i+1, j+1
+	for x < a.Next && (a.Kind == body.Array || body.SameName(w.p, x, w.c, y)) {
+		if !w.equalValue(x, y) {
+			return false
+		}
+		x, y = w.p.Nodes[x].Next, w.c.Nodes[y].Next
+	}
+	return x == a.Next || w.equalByName(members(w.p, x, a.Next), members(w.c, y, b.Next))
+}
+
+func (w *walker) equalByName(p, c []namedNode) bool {
+	return slices.EqualFunc(p, c, func(a, b namedNode) bool {
+		return bytes.Equal(a.name, b.name) && w.equalValue(a.node, b.node)
+	})
+}
+
 // array compares arrays as the rules of their place say.
 func (w *walker) array(i, j int32) {
-	p, c := elements(w.p, i), elements(w.c, j)
-	if w.find.arrayMode(&w.at) == Set {
-		w.set(p, c)
+	if w.find.arrayRules() && w.find.arrayMode(w.here()) == Set {
+		w.set(elements(w.p, i, i+1, 0), elements(w.c, j, j+1, 0))
 		return
 	}
-	w.list(p, c)
+	// What both begin with alike needs no alignment.
+	a, b, index := i+1, j+1, int32(0)
+	for a < w.p.Nodes[i].Next && b < w.c.Nodes[j].Next && w.equalValue(a, b) {
+		a, b, index = w.p.Nodes[a].Next, w.c.Nodes[b].Next, index+1
+	}
+	if a < w.p.Nodes[i].Next || b < w.c.Nodes[j].Next {
+		w.list(elements(w.p, i, a, index), elements(w.c, j, b, index))
+	}
+}
+
+// arrayRules reports whether any rule is about arrays.
+func (f *finder) arrayRules() bool {
+	return slices.ContainsFunc(f.rules, func(r *rule) bool { return r.source.Array != "" })
 }
 
 // arrayMode returns how arrays at a place are compared; the last rule that says
@@ -176,20 +244,19 @@ func (f *finder) arrayMode(at *place) Array {
 type element struct {
 	node, index int32
 	of          int32 // number of elements of its array
-	hash        uint64
 	match       int32 // what it is aligned with in the other array, -1 nothing
+	hash        uint64
 	moved       bool
 }
 
-func (e *element) step() body.Step {
-	return body.Step{Element: true, Index: int(e.index), Len: int(e.of)}
-}
-
-func elements(t *body.Tree, i int32) []element {
-	n := &t.Nodes[i]
-	out := make([]element, 0, n.Count)
-	for child := i + 1; child < n.Next; child = t.Nodes[child].Next {
-		out = append(out, element{node: child, index: int32(len(out)), of: n.Count, match: -1})
+// elements lists the elements of an array from one on, of which index stand
+// before it.
+func elements(t *body.Tree, array, from, index int32) []element {
+	n := &t.Nodes[array]
+	out := make([]element, 0, n.Count-index)
+	for child := from; child < n.Next; child = t.Nodes[child].Next {
+		out = append(out, element{node: child, index: index, of: n.Count, match: -1})
+		index++
 	}
 	return out
 }
@@ -198,7 +265,17 @@ func elements(t *body.Tree, i int32) []element {
 // where the primary has it.
 func (w *walker) pair(p, c *element) {
 	if !w.same(p.node, c.node) {
-		w.below(p.step(), p.node, c.node)
+		w.below(level{p.node, c.node, p.index, p.of})
+	}
+}
+
+// only reports elements that one side has and the other lacks.
+func (w *walker) only(p, c []element) {
+	for _, e := range p {
+		w.below(level{e.node, -1, e.index, e.of})
+	}
+	for _, e := range c {
+		w.below(level{-1, e.node, e.index, e.of})
 	}
 }
 
@@ -240,23 +317,21 @@ func (w *walker) leftOver(p, c []element) {
 			return probes <= maxSetProbes && w.equal(&p[i], &e)
 		})
 		if found < 0 {
-			w.below(p[i].step(), p[i].node, -1)
+			w.only(p[i:i+1], nil)
 			continue
 		}
 		w.pair(&p[i], &c[found])
 		c = slices.Delete(c, found, found+1)
 	}
-	for i := range c {
-		w.below(c[i].step(), -1, c[i].node)
-	}
+	w.only(nil, c)
 }
 
 // equal reports whether two elements have no difference that counts.
 func (w *walker) equal(p, c *element) bool {
 	probe := &finder{endpoint: w.find.endpoint, rules: w.find.rules, noise: w.find.noise, limit: 1, p: w.p, c: w.c}
-	other := &walker{p: w.p, c: w.c, find: probe, at: w.at}
-	other.at.steps, other.at.nodes = slices.Clip(w.at.steps), slices.Clip(w.at.nodes)
+	other := &walker{p: w.p, c: w.c, find: probe, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget}
 	other.pair(p, c)
+	w.budget = other.budget
 	return probe.counting == 0
 }
 

@@ -79,7 +79,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // error is a [*SyntaxError].
 func ParseJSON(source []byte, limits Limits) (*Tree, error) {
 	p := &jsonParser{src: source, limits: limits}
-	p.nodes = make([]Node, 0, len(source)/16+8)
+	p.nodes = make([]Node, 0, min(atMostNodes(source), limits.Nodes))
 	if len(source) > math.MaxInt32 {
 		return nil, p.fault(0, "longer than 2 GiB")
 	}
@@ -95,6 +95,12 @@ func ParseJSON(source []byte, limits Limits) (*Tree, error) {
 		return nil, p.fault(p.at, "something follows the document")
 	}
 	return &Tree{Source: source, Nodes: p.nodes}, nil
+}
+
+// atMostNodes returns a number of values that a document does not exceed: each
+// but the first one follows a comma or is the first of an array or object.
+func atMostNodes(source []byte) int {
+	return 1 + bytes.Count(source, []byte(",")) + bytes.Count(source, []byte("[")) + bytes.Count(source, []byte("{"))
 }
 
 type jsonParser struct {
