@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -79,6 +80,9 @@ func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 		time.AfterFunc(killAfter, func() { os.Exit(1) })
 	}()
 	defer removeSocket(cfg.Socket, gone)
+	// Service managers signal every process of a service. The parent flushes
+	// then, and for that this process is still needed.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	beModest(cfg.Nice)
 	if err := os.Chdir(cfg.Dir); err != nil {
 		return fmt.Errorf("cannot use the engine's directory: %w", err)

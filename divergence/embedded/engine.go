@@ -87,6 +87,9 @@ type Engine struct {
 // does, so that a last flush finds it running. An engine that cannot start, for
 // now or for want of libchdb, is a state and not an error; errors are about cfg.
 func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	if os.Getenv(childVariable) != "" {
+		return nil, errors.New("cannot start the engine: this process is to be the child of one, and embedded.Child is not the first line of its main or TestMain")
+	}
 	if cfg.Dir == "" {
 		return nil, errors.New("cannot start the engine: no directory given")
 	}

@@ -55,6 +55,9 @@ func readRequest(r *http.Request) (*request, error) {
 	if query.Get("compress") == "1" {
 		return nil, badRequest("compressed answers are not supported: the connection never leaves this machine")
 	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		return nil, badRequest("external tables are not supported: insert into a table, or use a parameter")
+	}
 	req := &request{
 		id:       query.Get("query_id"),
 		database: query.Get("database"),

@@ -187,6 +187,17 @@ func TestBrokenLibrary(t *testing.T) {
 	}
 }
 
+// Without Child in a TestMain, each child would run all tests again.
+func TestStartInAChildIsRefused(t *testing.T) {
+	t.Setenv(childVariable, "{}")
+	if e, err := Start(t.Context(), Config{Dir: t.TempDir()}); err == nil {
+		_ = e.Close()
+		t.Error("a child started a child")
+	} else if !strings.Contains(err.Error(), "first line") {
+		t.Error(err)
+	}
+}
+
 func TestStartRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
@@ -200,6 +211,22 @@ func TestStartRefusesNonsense(t *testing.T) {
 			_ = e.Close()
 			t.Errorf("%+v was accepted", cfg)
 		}
+	}
+}
+
+func TestChildLeavesSignalsToTheParent(t *testing.T) {
+	t.Parallel()
+	e := start(t, t.TempDir())
+	ready(t, e)
+	before := e.State()
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		if err := syscall.Kill(before.PID, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(t, open(t, e), "SELECT 1")
+	if now := e.State(); now != before {
+		t.Errorf("got %+v after the signals, want %+v", now, before)
 	}
 }
 
