@@ -100,8 +100,8 @@ func startLoad(t *testing.T, r rig, senders, each int) *load {
 func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	t.Parallel()
 	s := openShared(t)
-	r := newRig(t, "i1", s, s, Limits{Age: 20 * time.Millisecond, BatchRows: 300})
-	l := startLoad(t, r, 4, 5000)
+	r := newRig(t, "i1", s, s, Limits{Age: 20 * time.Millisecond, BatchRows: 300, Stop: time.Minute})
+	l := startLoad(t, r, 4, 3000)
 	sent := make(chan struct{})
 	go func() { l.senders.Wait(); close(sent) }()
 	reads := 0
@@ -130,7 +130,7 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	if diff := cmp.Diff(withoutGauges(r.ledger.Totals("shop")), withoutGauges(stored.Accounting)); diff != "" {
 		t.Errorf("(-ledger +store):\n%s", diff)
 	}
-	if stored.Accounting.Received != 20_000 || stored.Accounting.InFlight != 0 {
+	if stored.Accounting.Received != 12_000 || stored.Accounting.InFlight != 0 {
 		t.Errorf("at the end: %+v", stored.Accounting)
 	}
 	var parts int64
@@ -142,7 +142,7 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 		checkSummary(t, part)
 		parts += part.Accounting.Received
 	}
-	if parts != 20_000 {
+	if parts != 12_000 {
 		t.Errorf("the minutes add up to %d", parts)
 	}
 	checkTicks(t, s, stored.Accounting)
@@ -331,12 +331,12 @@ func TestKilledEngineUnderLoad(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, "i1", s, s, Limits{Age: 10 * time.Millisecond, BatchRows: 100})
-	l := startLoad(t, r, 2, 5000)
+	r := newRig(t, "i1", s, s, Limits{Age: 10 * time.Millisecond, BatchRows: 200, Stop: time.Minute})
+	l := startLoad(t, r, 2, 3000)
 	for range 2 {
 		awaitAnswer(t, e, s)
 		before := r.ledger.Totals("shop").Compared["match"]
-		for r.ledger.Totals("shop").Compared["match"] == before && r.ledger.Totals("shop").Received < 10_000 {
+		for r.ledger.Totals("shop").Compared["match"] == before && r.ledger.Totals("shop").Received < 6000 {
 			awaitAnswer(t, e, s)
 		}
 		if err := syscall.Kill(e.State().PID, syscall.SIGKILL); err != nil {
@@ -354,7 +354,7 @@ func TestKilledEngineUnderLoad(t *testing.T) {
 	if diff := cmp.Diff(withoutGauges(r.ledger.Totals("shop")), withoutGauges(stored.Accounting)); diff != "" {
 		t.Errorf("(-ledger +store):\n%s", diff)
 	}
-	if stored.Accounting.Received != 10_000 || stored.Accounting.Lost["shutdown"]+stored.Accounting.Lost["store"] != 0 {
+	if stored.Accounting.Received != 6000 || stored.Accounting.Lost["shutdown"]+stored.Accounting.Lost["store"] != 0 {
 		t.Errorf("at the end: %+v", stored.Accounting)
 	}
 }

@@ -134,7 +134,7 @@ func (l *Ledger) Move(s parallax.Stamp, from, to parallax.Place) {
 	c := l.cell(s)
 	c.add(i, -1)
 	c.add(j, 1)
-	if g := to[0]; g == 'u' || g == 'l' {
+	if to[0] != 'i' { // not in_flight: it has ended
 		l.touch(c)
 	}
 	l.mu.Unlock()

@@ -60,7 +60,7 @@ type RecorderConfig struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Hashes   func(service, endpoint string) (rules, policy string) // for ticks of endpoints that nothing was compared of; nil: empty ones
-	Acker    Acker                                                 // told what is stored; nil: nobody
+	Acker    Acker                                                 // of a queue that outlives this process: told what is stored; nil: the worker acknowledges what it compared
 	Limits   Limits
 }
 
@@ -128,8 +128,9 @@ func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 }
 
 // add takes an exchange over from a worker. It never blocks: without room the
-// exchange is lost, and counted so.
-func (r *Recorder) add(rec *record) {
+// exchange is lost, and counted so. It reports whether the recorder will
+// acknowledge the exchange; otherwise that is left to the worker.
+func (r *Recorder) add(rec *record) bool {
 	r.mu.Lock()
 	full := r.stopped || len(r.buffer) >= r.limits.BufferRows || r.bytes+rec.bytes > r.limits.BufferBytes
 	if !full {
@@ -150,6 +151,7 @@ func (r *Recorder) add(rec *record) {
 		default:
 		}
 	}
+	return !full && r.cfg.Acker != nil
 }
 
 // Err returns why the last try to write failed, or nil while the store takes
@@ -183,13 +185,18 @@ func (r *Recorder) idle(ctx context.Context, wait time.Duration) bool {
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-	case <-wake:
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-wake:
+			if r.full() { // and not written since
+				return true
+			}
+		}
 	}
-	return true
 }
 
 // round writes what there is, and returns how long to wait for the next.
@@ -346,26 +353,36 @@ func (r *Recorder) Summary(ctx context.Context, service string, w Window) (Summa
 	})
 }
 
-// stop writes what is left, and counts as lost what cannot be written in time.
+// stop writes what is left. A quarter of its time is kept for counting what
+// could not be written as lost.
 func (r *Recorder) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.limits.Stop)
 	defer cancel()
+	first, enough := context.WithTimeout(ctx, r.limits.Stop*3/4)
+	defer enough()
+	r.drain(first)
+	left := r.giveUp()
+	r.cfg.Ledger.Abandon()
 	r.drain(ctx)
+	if left > 0 {
+		r.cfg.Log.Error("the store did not take the last exchanges in time; they are lost", "exchanges", left, "error", r.Err())
+	}
+}
+
+// giveUp forgets the exchanges that are not stored and returns how many they
+// are. Of a batch that was begun, the counts remain to be written.
+func (r *Recorder) giveUp() int {
 	r.mu.Lock()
 	r.stopped = true
 	left := len(r.buffer)
 	r.buffer, r.bytes = nil, 0
 	r.mu.Unlock()
 	r.metrics.buffered.Set(0)
-	r.cfg.Ledger.Abandon()
 	if b := r.sealed; b != nil && b.step <= writeComparisons {
 		left += len(b.records)
+		b.records, b.ticks = nil, nil
 	}
-	if left > 0 {
-		r.cfg.Log.Error("the store did not take the last exchanges in time; they are lost", "exchanges", left, "error", r.Err())
-		return
-	}
-	r.drain(ctx)
+	return left
 }
 
 // drain flushes until nothing is left or ctx ends.

@@ -283,6 +283,36 @@ func TestStopIsBounded(t *testing.T) {
 	})
 }
 
+// Exchanges that the store does not take to the end are counted as lost in the
+// store, if that works.
+func TestStopCountsWhatItLoses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &standIn{fail: func(b *batch, step int) error {
+			if step == writeComparisons && len(b.records) > 0 {
+				return errDown
+			}
+			return nil
+		}}
+		r := newRig(t, "i1", nil, w, Limits{BatchRows: 2})
+		stop := r.start(t)
+		for i := range 5 {
+			r.record(pair(i, "GET /a", 200, 200), matched, false)
+		}
+		synctest.Wait()
+		stop()
+		stored := newAccounting()
+		for _, b := range w.sets {
+			for _, c := range b.counts {
+				stored.add(parallax.Place(c.Reason), c.N)
+			}
+		}
+		if stored.Received != 5 || stored.Lost["shutdown"] != 5 || stored.Missing() != 0 {
+			t.Errorf("stored at the end: %+v", stored)
+		}
+	})
+}
+
 // With nothing to write, a store that is away does not delay the end.
 func TestStopWithNothingLeft(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,9 @@ import (
 
 // Source is where exchanges to compare come from: a queue. Receive waits for at
 // least one and returns at most max; it returns io.EOF once the queue was closed
-// and is empty. Ack says that exchanges were stored and need not come again.
+// and is empty. Ack says that exchanges need not come again; it is called once
+// for each, at its end: when it is lost, and otherwise when it is stored if the
+// recorder has an Acker, or compared if not.
 type Source interface {
 	Receive(ctx context.Context, max int) ([]*parallax.Exchange, error)
 	Ack(ctx context.Context, ids ...parallax.ID) error
@@ -113,9 +115,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) loop(ctx context.Context) {
 	for {
 		list, err := w.cfg.Source.Receive(ctx, receiveMax)
-		for _, x := range list {
-			w.one(x)
-		}
+		w.all(ctx, list)
 		switch {
 		case errors.Is(err, io.EOF) || ctx.Err() != nil:
 			return
@@ -136,18 +136,35 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// one takes an exchange from the queue to the recorder.
-func (w *Worker) one(x *parallax.Exchange) {
-	w.cfg.Ledger.Move(x.Stamp(), parallax.InQueue, parallax.InWorker)
-	r, err := w.compare(x)
-	if err != nil {
-		w.cfg.Ledger.Move(x.Stamp(), parallax.InWorker, parallax.LostPanic)
-		w.panics.Do(func() {
-			w.cfg.Log.Error("an exchange was lost to a defect; further ones are only counted, as lost{panic}", "service", x.Service, "endpoint", x.Endpoint, "exchange", x.ID, "error", err)
-		})
+// all compares a list and acknowledges what nobody else will.
+func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
+	var done []parallax.ID
+	for _, x := range list {
+		if !w.one(x) {
+			done = append(done, x.ID)
+		}
+	}
+	if len(done) == 0 {
 		return
 	}
-	w.cfg.Recorder.add(r)
+	if err := w.cfg.Source.Ack(context.WithoutCancel(ctx), done...); err != nil {
+		w.cfg.Log.Warn("cannot acknowledge exchanges; they may come again", "error", err)
+	}
+}
+
+// one takes an exchange from the queue to the recorder, and reports whether the
+// recorder will acknowledge it.
+func (w *Worker) one(x *parallax.Exchange) bool {
+	w.cfg.Ledger.Move(x.Stamp(), parallax.InQueue, parallax.InWorker)
+	r, err := w.compare(x)
+	if err == nil {
+		return w.cfg.Recorder.add(r)
+	}
+	w.cfg.Ledger.Move(x.Stamp(), parallax.InWorker, parallax.LostPanic)
+	w.panics.Do(func() {
+		w.cfg.Log.Error("an exchange was lost to a defect; further ones are only counted, as lost{panic}", "service", x.Service, "endpoint", x.Endpoint, "exchange", x.ID, "error", err)
+	})
+	return false
 }
 
 // compare makes the record of an exchange. A panic is returned as an error: a

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parallax"
@@ -22,6 +23,7 @@ type listSource struct {
 	mu     sync.Mutex
 	list   []*parallax.Exchange
 	failed bool
+	acked  []parallax.ID
 }
 
 func (s *listSource) Receive(_ context.Context, max int) ([]*parallax.Exchange, error) {
@@ -40,7 +42,12 @@ func (s *listSource) Receive(_ context.Context, max int) ([]*parallax.Exchange, 
 	return out, nil
 }
 
-func (s *listSource) Ack(context.Context, ...parallax.ID) error { return nil }
+func (s *listSource) Ack(_ context.Context, ids ...parallax.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked = append(s.acked, ids...)
+	return nil
+}
 
 func newJudge(t testing.TB) *Judge {
 	t.Helper()
@@ -96,6 +103,9 @@ func TestWorker(t *testing.T) {
 		if all.At["batch"] != 98 || all.Lost["panic"] != 2 || all.Missing() != 0 {
 			t.Errorf("accounting: %+v", all)
 		}
+		if len(source.acked) != 100 {
+			t.Errorf("%d exchanges acknowledged, want all 100", len(source.acked))
+		}
 		if n := strings.Count(log.String(), "lost to a defect"); n != 1 {
 			t.Errorf("a defect is logged %d times, want once:\n%s", n, log.String())
 		}
@@ -111,6 +121,37 @@ func TestWorker(t *testing.T) {
 			t.Errorf("hashes: %+v", tick)
 		}
 	})
+}
+
+// With an Acker the worker acknowledges only what is lost; the rest is when it is
+// stored.
+func TestWorkerLeavesAcksToTheRecorder(t *testing.T) {
+	t.Parallel()
+	var acks ackList
+	r := newRig(t, "i1", nil, &standIn{}, Limits{BufferRows: 3})
+	r.cfg.Acker = &acks
+	source := &listSource{failed: true}
+	for i := range 5 {
+		source.list = append(source.list, pair(i, "GET /a", 200, 200))
+	}
+	source.list[1].Service = "unknown"
+	judge := newJudge(t)
+	worker := NewWorker(WorkerConfig{Source: source, Recorder: r.Recorder, Ledger: r.ledger, Goroutines: 1, Log: quiet, Judge: func(service string) *Judge {
+		if service == "shop" {
+			return judge
+		}
+		return nil
+	}})
+	if err := worker.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]parallax.ID{testID(1), testID(4)}, source.acked); diff != "" {
+		t.Errorf("acknowledged as lost (-want +got):\n%s", diff)
+	}
+	r.mustFlush(t)
+	if diff := cmp.Diff(ackList{testID(0), testID(2), testID(3)}, acks); diff != "" {
+		t.Errorf("acknowledged as stored (-want +got):\n%s", diff)
+	}
 }
 
 // blockedSource waits for its context.
