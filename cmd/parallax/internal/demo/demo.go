@@ -30,6 +30,20 @@ type Options struct {
 	NoOpen bool          // do not open the page in a browser
 }
 
+// check says what is wrong with the options.
+func (o Options) check() error {
+	switch {
+	case o.For <= 0:
+		return fmt.Errorf("cannot send requests for %v: write a time such as 90s", o.For)
+	case !(o.Rate > 0 && o.Rate <= maxRate):
+		return fmt.Errorf("cannot send %v requests a second: write a number above 0 and up to %d", o.Rate, maxRate)
+	}
+	return nil
+}
+
+// maxRate is more than the demo's one machine can answer.
+const maxRate = 100_000
+
 // Defaults of the options.
 const (
 	DefaultFor    = 90 * time.Second
@@ -64,6 +78,9 @@ const callers = 64
 // far. The result is false when what it found about Parallax itself is not as
 // promised: a caller saw an error, or an exchange is not accounted for.
 func Run(ctx context.Context, o Options, w World) (bool, error) {
+	if err := o.check(); err != nil {
+		return false, err
+	}
 	d := &demo{Options: o, World: w, screen: newScreen(w.Stdout)}
 	if o.JSON {
 		d.screen = newScreen(w.Stderr)

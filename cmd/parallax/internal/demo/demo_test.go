@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -228,10 +229,26 @@ func TestDemoWantsAFolderOfItsOwn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Run(t.Context(), Options{Dir: dir}, World{Getenv: os.Getenv, Stdout: io.Discard, Stderr: io.Discard})
+	_, err := Run(t.Context(), Options{For: time.Second, Rate: 1, Dir: dir}, World{Getenv: os.Getenv, Stdout: io.Discard, Stderr: io.Discard})
 	if err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestOptionsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	f := func(o Options, want string) {
+		t.Helper()
+		_, err := Run(t.Context(), o, World{Stdout: io.Discard, Stderr: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	f(Options{Rate: 1}, "cannot send requests for 0s")
+	f(Options{For: time.Second}, "cannot send 0 requests a second")
+	f(Options{For: time.Second, Rate: -1}, "cannot send -1 requests a second")
+	f(Options{For: time.Second, Rate: math.NaN()}, "cannot send NaN requests a second")
+	f(Options{For: time.Second, Rate: math.Inf(1)}, "cannot send +Inf requests a second")
 }
 
 func TestDemoWithoutACacheFolder(t *testing.T) {

@@ -30,8 +30,15 @@ func (d *demo) tell(r Result) error {
 // write prints the result for people.
 func (r Result) write(w io.Writer) error {
 	fmt.Fprintf(w, "\n%s (primary) against %s (candidate)\n\n", r.Old, r.New)
-	if err := reports.WriteText(w, r.Report, r.Verdict); err != nil {
+	verdict, more := r.Verdict, 0
+	if more = len(verdict.Reasons) - reasonsShown; more > 0 {
+		verdict.Reasons = verdict.Reasons[:reasonsShown]
+	}
+	if err := reports.WriteText(w, r.Report, verdict); err != nil {
 		return err
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "  - and %d more, which are in the table.\n", more)
 	}
 	r.writeFound(w)
 	return nil
@@ -44,8 +51,9 @@ func (r Result) writeFound(w io.Writer) {
 	r.writeConclusion(w)
 }
 
-// How much of the findings is printed. The page has it all.
+// How much of the reasons and findings is printed. The page has it all.
 const (
+	reasonsShown   = 5
 	endpointsShown = 3
 	valueShown     = 80 // characters
 	contextShown   = 20 // characters before the first that differs
