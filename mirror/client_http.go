@@ -37,7 +37,7 @@ var _ sender = (*httpSender)(nil)
 // newHTTPSender returns a sender with a connection pool of its own. headTimeout
 // bounds the wait for an answer's head, connections those to one instance; zero
 // means no bound.
-func newHTTPSender(headTimeout time.Duration, connections int) *httpSender {
+func newHTTPSender(headTimeout time.Duration, connections int, pool bufferPool) *httpSender {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	return &httpSender{transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -45,7 +45,7 @@ func newHTTPSender(headTimeout time.Duration, connections int) *httpSender {
 			if err != nil {
 				return nil, err
 			}
-			return &countedConn{Conn: conn}, nil
+			return &countedConn{Conn: conn, pool: pool}, nil
 		},
 		DisableCompression:     true, // bodies pass as they are
 		ForceAttemptHTTP2:      false,
@@ -207,7 +207,16 @@ func (b *sentBody) revoke() bool { return b.state.CompareAndSwap(untouched, revo
 // countedConn knows how many bytes were written to it.
 type countedConn struct {
 	net.Conn
+	pool    bufferPool
 	written atomic.Int64
+}
+
+// ReadFrom implements io.ReaderFrom, so that net/http does not allocate a buffer
+// for every body it sends.
+func (c *countedConn) ReadFrom(r io.Reader) (int64, error) {
+	buf := c.pool.get()
+	defer c.pool.put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{c}, r, *buf)
 }
 
 // Write implements net.Conn.

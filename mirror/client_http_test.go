@@ -19,7 +19,7 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	backend := mirrortest.NewBackend(t, mirrortest.Status(200))
 	to, _ := url.Parse(backend.URL)
-	s := newHTTPSender(0, 0)
+	s := newHTTPSender(0, 0, newBufferPool())
 	defer s.Close()
 	var last net.Conn
 	dial := s.transport.DialContext
@@ -55,7 +55,7 @@ func TestKindOfFailure(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 50e6)
 		defer cancel()
-		s := newHTTPSender(0, 0)
+		s := newHTTPSender(0, 0, newBufferPool())
 		defer s.Close()
 		_, err := s.Send(ctx, mustURL(t, url), &outgoing{Method: "GET", Target: "/", Host: "a"})
 		if got := callErr(err); got.Kind != want || got.Text == "" {

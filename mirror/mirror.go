@@ -99,7 +99,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	m.deps.Log = deps.Log.With("service", cfg.Name)
 	m.stopping, m.stop = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
-	s, err := newService(cfg, deps.Metrics)
+	s, err := newService(cfg, deps.Metrics, m.pool)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
@@ -107,7 +107,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	return m, nil
 }
 
-func newService(cfg Service, metrics *Metrics) (*service, error) {
+func newService(cfg Service, metrics *Metrics, pool bufferPool) (*service, error) {
 	s := &service{name: cfg.Name, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
 	splitter, faults := split.New(cfg.Split)
 	if len(faults) > 0 {
@@ -118,7 +118,7 @@ func newService(cfg Service, metrics *Metrics) (*service, error) {
 		if len(c.URLs) == 0 {
 			continue
 		}
-		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror)
+		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror, pool)
 		if err != nil {
 			return nil, err
 		}
