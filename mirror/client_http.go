@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -70,7 +71,7 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 		conn := &usedConn{}
 		res, err := s.transport.RoundTrip(request(conn.trace(ctx), to, out, body))
 		if err == nil {
-			return newAnswer(res), nil
+			return checked(res, out)
 		}
 		unread := body.revoke()
 		if first && ctx.Err() == nil && unread && conn.unwritten() {
@@ -249,6 +250,16 @@ func (u *usedConn) trace(ctx context.Context) context.Context {
 func (u *usedConn) unwritten() bool {
 	conn := u.conn.Load()
 	return conn != nil && conn.written.Load() == u.before.Load()
+}
+
+// checked refuses what net/http lets through and a caller cannot be given.
+func checked(res *http.Response, out *outgoing) (*answer, error) {
+	switched := res.StatusCode == http.StatusSwitchingProtocols
+	if (switched && out.Upgrade != "") || (res.StatusCode >= 200 && res.StatusCode <= 999) {
+		return newAnswer(res), nil
+	}
+	res.Body.Close()
+	return nil, &sendError{kind: parallax.BadAnswer, err: fmt.Errorf("answered with status %d, which nobody asked for", res.StatusCode)}
 }
 
 func newAnswer(res *http.Response) *answer {

@@ -53,7 +53,10 @@ func TestKindOfFailure(t *testing.T) {
 	t.Parallel()
 	f := func(url string, want parallax.ErrKind) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 50e6)
+		ctx, cancel := context.WithCancel(t.Context())
+		if want == parallax.Timeout {
+			ctx, cancel = context.WithTimeout(t.Context(), 20e6)
+		}
 		defer cancel()
 		s := newHTTPSender(0, 0, newBufferPool())
 		defer s.Close()
@@ -67,6 +70,8 @@ func TestKindOfFailure(t *testing.T) {
 	f(mirrortest.NewBackend(t, mirrortest.Reset).URL, parallax.Reset)
 	f(mirrortest.NewBackend(t, mirrortest.Closing(nil)).URL, parallax.Reset)
 	f(mirrortest.NewBackend(t, mirrortest.Garbage).URL, parallax.BadAnswer)
+	f(mirrortest.NewBackend(t, mirrortest.Closing([]byte("HTTP/1.1 042 Odd\r\n\r\n"))).URL, parallax.BadAnswer)
+	f(mirrortest.NewBackend(t, mirrortest.Closing([]byte("HTTP/1.1 101 Why\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"))).URL, parallax.BadAnswer)
 }
 
 func mustURL(t *testing.T, text string) *url.URL {

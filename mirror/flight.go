@@ -33,6 +33,7 @@ type flight struct {
 	reason     parallax.Place // why the exchange will not be compared; "" while it will
 	dispatched bool           // shadow legs are being asked
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
+	asking     atomic.Int32   // of these, shadow legs
 	captures   [parallax.Legs]*capture
 	abandoned  atomic.Bool // a shadow leg was given up by a shutdown
 	broken     atomic.Bool // a shadow leg's goroutine panicked
@@ -184,7 +185,6 @@ func (f *flight) leave() {
 // settle hands a finished exchange to the queue.
 func (f *flight) settle() {
 	defer f.m.shadowing.leave()
-	defer f.m.slots.Add(-1)
 	defer f.releaseCopies()
 	if f.reason != "" {
 		return // counted when the live leg was done

@@ -198,8 +198,6 @@ func (m *Mirror) receive(in *incoming) *flight {
 	f.id = f.x.ID.String()
 	f.endpoint = s.router.find(in.Method, in.Target)
 	f.x.Endpoint = f.endpoint.name
-	m.deps.Ledger.Enter(f.x.Stamp())
-
 	f.from, f.marked = findMark(m.deps.Keys.Fleet, in.Headers)
 	f.upgrade = upgrade(in.Headers)
 	user := s.split.User(in.Headers, in.RemoteIP)
@@ -216,6 +214,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 	if in.Body != nil {
 		f.body = newTap(in)
 	}
+	m.deps.Ledger.Enter(f.x.Stamp())
 	return f
 }
 
@@ -241,8 +240,9 @@ func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
 
 // Bounds of the steps of a shutdown.
 const (
-	finishLiveWithin = 20 * time.Second
-	giveUpWithin     = time.Second // for shadow requests that were cancelled
+	finishLiveWithin    = 20 * time.Second
+	finishShadowsWithin = 10 * time.Second // or mirror.timeout, if that is shorter
+	giveUpWithin        = time.Second      // for shadow requests that were cancelled
 )
 
 func (m *Mirror) drain(stop func(context.Context) error, abort func() error) {
@@ -256,7 +256,7 @@ func (m *Mirror) drain(stop func(context.Context) error, abort func() error) {
 	if err := abort(); err != nil {
 		m.deps.Log.Warn("cannot close the callers' connections", "error", err)
 	}
-	m.step("finish shadow requests", m.current.Load().options.Timeout, m.shadowing.wait)
+	m.step("finish shadow requests", min(m.current.Load().options.Timeout, finishShadowsWithin), m.shadowing.wait)
 	m.giveUp()
 	m.step("give up shadow requests", giveUpWithin, m.shadowing.wait)
 	for _, l := range m.current.Load().legs {

@@ -28,6 +28,7 @@ func (f *flight) dispatch() {
 	f.m.shadowing.enter()
 	f.dispatched = true
 	f.pending.Store(int32(1 + len(f.shadows)))
+	f.asking.Store(int32(len(f.shadows)))
 	for _, l := range f.shadows {
 		go f.askShadow(l)
 	}
@@ -36,6 +37,11 @@ func (f *flight) dispatch() {
 // askShadow sends the copy to one shadow leg, once it is complete.
 func (f *flight) askShadow(l *leg) {
 	defer f.leave()
+	defer func() {
+		if f.asking.Add(-1) == 0 {
+			f.m.slots.Add(-1) // a live answer that streams on holds no slot
+		}
+	}()
 	defer func() {
 		if v := recover(); v != nil {
 			f.m.deps.Log.Error("defect while asking a shadow leg", "panic", v, "endpoint", f.x.Endpoint)
