@@ -132,8 +132,8 @@ func TestDemoFromBeginningToEnd(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
 		t.Fatalf("%v in %s", err, stdout)
 	}
-	if n := result.Callers.Sent; n < 150 || n > 201 || n != s.received.Load() {
-		t.Errorf("callers sent %d requests, Parallax got %d, want 200 or so", n, s.received.Load())
+	if n := result.Callers.Sent; n != 200 || n != s.received.Load() {
+		t.Errorf("callers sent %d requests, Parallax got %d, want 200", n, s.received.Load())
 	}
 	if diff := cmp.Diff(map[string]int{"primary": 1, "candidate": 1, "secondary": 1}, result.Starts); diff != "" {
 		t.Errorf("starts (-want +got):\n%s", diff)
