@@ -100,7 +100,7 @@ func startLoad(t *testing.T, r rig, senders, each int) *load {
 func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	t.Parallel()
 	s := openShared(t)
-	r := newRig(t, "i1", s, s, Limits{Age: 20 * time.Millisecond, BatchRows: 300, Stop: time.Minute})
+	r := newRig(t, "i1", s, s, Limits{Age: 20 * time.Millisecond, BatchRows: 1000, Stop: time.Minute})
 	l := startLoad(t, r, 4, 3000)
 	sent := make(chan struct{})
 	go func() { l.senders.Wait(); close(sent) }()
@@ -257,7 +257,7 @@ func (d *deaf) write(ctx context.Context, b *batch, step int) error {
 		return nil
 	}
 	d.killed[step] = true
-	if err := syscall.Kill(d.engine.State().PID, syscall.SIGKILL); err != nil {
+	if err := kill(d.engine); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: the answer did not come", ErrAway)
@@ -310,6 +310,16 @@ func TestKilledEngineCountsOnce(t *testing.T) {
 	}
 }
 
+// kill ends the engine's process as the system would. Process 0 would be our own
+// group.
+func kill(e *embedded.Engine) error {
+	pid := e.State().PID
+	if pid <= 0 {
+		return fmt.Errorf("no engine to kill: %s", e.State())
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
 // awaitAnswer waits until a killed engine answers again.
 func awaitAnswer(t *testing.T, e *embedded.Engine, s *Store) {
 	t.Helper()
@@ -339,7 +349,7 @@ func TestKilledEngineUnderLoad(t *testing.T) {
 		for r.ledger.Totals("shop").Compared["match"] == before && r.ledger.Totals("shop").Received < 6000 {
 			awaitAnswer(t, e, s)
 		}
-		if err := syscall.Kill(e.State().PID, syscall.SIGKILL); err != nil {
+		if err := kill(e); err != nil {
 			t.Fatal(err)
 		}
 	}

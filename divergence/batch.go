@@ -41,10 +41,11 @@ func (r *Recorder) seal() *batch {
 		return nil
 	}
 	r.seq++
-	b := &batch{
-		instance: r.cfg.Instance, seq: r.seq, written: r.cfg.Now().UTC().Truncate(time.Millisecond),
-		counts: counts, records: records,
+	// A clock that is set back must not put a tick before one that was read.
+	if now := r.cfg.Now().UTC().Truncate(time.Millisecond); now.After(r.written) {
+		r.written = now
 	}
+	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records}
 	b.ticks = r.ticks(b)
 	return b
 }

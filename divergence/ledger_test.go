@@ -249,6 +249,7 @@ func TestMetrics(t *testing.T) {
 		"parallax_exchanges_total GET /0 diverged shop": 1,
 		"parallax_lost_total queue_full shop":           1,
 		"parallax_unmirrored_total unsafe shop":         1,
+		"parallax_queue_depth shop":                     1,
 		"parallax_in_flight queue shop":                 1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,6 +1,7 @@
 package divergence
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ type Metrics struct {
 //	parallax_exchanges_total{service,endpoint,outcome}   compared exchanges that are stored
 //	parallax_unmirrored_total{service,reason}            exchanges that went to one leg only
 //	parallax_lost_total{service,reason}                  mirrored exchanges that were not compared
+//	parallax_queue_depth{service}                        exchanges that wait to be compared
 //	parallax_in_flight{service,place}                    exchanges on their way
 //	parallax_divergences_total{service,endpoint,kind}    differences that count
 //	parallax_store_writes_total{result}                  batches: ok, failed (tried again)
@@ -88,44 +90,49 @@ var (
 	exchangesDesc  = prometheus.NewDesc("parallax_exchanges_total", "Compared exchanges by outcome.", []string{"service", "endpoint", "outcome"}, nil)
 	unmirroredDesc = prometheus.NewDesc("parallax_unmirrored_total", "Exchanges that were not sent to the other legs, by reason.", []string{"service", "reason"}, nil)
 	lostDesc       = prometheus.NewDesc("parallax_lost_total", "Mirrored exchanges that will never be compared, by reason.", []string{"service", "reason"}, nil)
+	queueDesc      = prometheus.NewDesc("parallax_queue_depth", "Exchanges that wait to be compared.", []string{"service"}, nil)
 	inFlightDesc   = prometheus.NewDesc("parallax_in_flight", "Exchanges on their way, by the place they are in.", []string{"service", "place"}, nil)
 )
 
 func (c ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{exchangesDesc, unmirroredDesc, lostDesc, inFlightDesc} {
+	for _, d := range []*prometheus.Desc{exchangesDesc, unmirroredDesc, lostDesc, queueDesc, inFlightDesc} {
 		ch <- d
 	}
 }
 
-// series is one line of the ledger's metrics.
+// series is one line of the ledger's metrics. Its labels end at the first empty
+// one.
 type series struct {
-	desc    *prometheus.Desc
-	kind    prometheus.ValueType
-	service string
-	labels  [2]string // the second is empty where there is one
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	labels [3]string
 }
 
-// seriesOf names the line a total belongs to; there is none for received, which
-// is the sum of all.
-func seriesOf(service, endpoint string, p parallax.Place) (series, bool) {
+// seriesOf lists the lines a total is part of. Received is in none: it is the sum
+// of all.
+func seriesOf(service, endpoint string, p parallax.Place) []series {
 	switch p.Group() {
 	case "compared":
-		return series{exchangesDesc, prometheus.CounterValue, service, [2]string{endpoint, p.Reason()}}, true
+		return []series{{exchangesDesc, prometheus.CounterValue, [3]string{service, endpoint, p.Reason()}}}
 	case "unmirrored":
-		return series{unmirroredDesc, prometheus.CounterValue, service, [2]string{p.Reason()}}, true
+		return []series{{unmirroredDesc, prometheus.CounterValue, [3]string{service, p.Reason()}}}
 	case "lost":
-		return series{lostDesc, prometheus.CounterValue, service, [2]string{p.Reason()}}, true
+		return []series{{lostDesc, prometheus.CounterValue, [3]string{service, p.Reason()}}}
 	case "in_flight":
-		return series{inFlightDesc, prometheus.GaugeValue, service, [2]string{p.Reason()}}, true
+		lines := []series{{inFlightDesc, prometheus.GaugeValue, [3]string{service, p.Reason()}}}
+		if p == parallax.InQueue {
+			lines = append(lines, series{queueDesc, prometheus.GaugeValue, [3]string{service}})
+		}
+		return lines
 	}
-	return series{}, false
+	return nil
 }
 
 // Collect sends every counter that ever counted anything, and all gauges.
 func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	sums := map[series]int64{}
 	c.ledger.eachTotal(func(service, endpoint string, p parallax.Place, n int64) {
-		if s, ok := seriesOf(service, endpoint, p); ok {
+		for _, s := range seriesOf(service, endpoint, p) {
 			sums[s] += n
 		}
 	})
@@ -133,11 +140,8 @@ func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		if n == 0 && s.kind == prometheus.CounterValue {
 			continue
 		}
-		labels := []string{s.service, s.labels[0]}
-		if s.desc == exchangesDesc {
-			labels = append(labels, s.labels[1])
-		}
-		ch <- prometheus.MustNewConstMetric(s.desc, s.kind, float64(n), labels...)
+		used := slices.Index(append(s.labels[:], ""), "")
+		ch <- prometheus.MustNewConstMetric(s.desc, s.kind, float64(n), s.labels[:used]...)
 	}
 }
 

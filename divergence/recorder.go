@@ -93,12 +93,15 @@ type Recorder struct {
 
 	// turn keeps readers and the writer of batches apart: a summary holds a
 	// share of it, a flush the whole. It lets waiters give up with their context.
-	turn     *semaphore.Weighted
-	sealed   *batch // being written; guarded by turn
-	seq      uint64 // of the last batch; guarded by turn
-	tickSeq  uint64 // guarded by turn
-	migrated bool   // guarded by turn
-	versions map[entryKey]tickKey
+	turn *semaphore.Weighted
+
+	// Guarded by turn.
+	sealed   *batch    // being written
+	seq      uint64    // of the last batch
+	tickSeq  uint64    // of the last tick
+	written  time.Time // when the last batch was sealed
+	migrated bool
+	versions map[entryKey]tickKey // what each endpoint's last exchange was filed under
 
 	mu       sync.Mutex
 	buffer   []*record

@@ -357,6 +357,23 @@ func TestAckAfterComparisons(t *testing.T) {
 	}
 }
 
+// A clock that is set back does not put ticks before those that were read.
+func TestTicksAscend(t *testing.T) {
+	t.Parallel()
+	w := &standIn{}
+	r := newRig(t, "i1", nil, w, Limits{})
+	now := noon
+	r.cfg.Now = func() time.Time { return now }
+	for i, step := range []time.Duration{0, time.Minute, -time.Hour, time.Second} {
+		now = now.Add(step)
+		r.record(pair(i, "GET /a", 200, 200), matched, false)
+		r.mustFlush(t)
+		if i > 0 && w.sets[uint64(i+1)].ticks[0].At.Before(w.sets[uint64(i)].ticks[0].At) {
+			t.Errorf("tick %d is before the one before it", i+1)
+		}
+	}
+}
+
 // Received and lost exchanges of an endpoint go with its evidence, and under the
 // versions seen last when nothing was compared.
 func TestTicksCarryCounts(t *testing.T) {

@@ -30,6 +30,7 @@ func fill(t *testing.T, s *Store) rig {
 		Differences: []compare.Difference{difference("1-aa", "$.c", ""), difference("1-aa", "$.d", ""), difference("1-dd", "$.e", "accepted")},
 	}, false)
 	failed := pair(4, "GET /b", 200, 0)
+	failed.Live, failed.Source, failed.Concurrent, failed.Covered = parallax.Candidate, parallax.FromReplay, true, true
 	failed.Legs[1].Err = parallax.CallErr{Kind: parallax.Timeout, Text: "no answer within 5s"}
 	failed.Legs[1].First = 0
 	r.record(failed, compare.Comparison{
@@ -191,6 +192,9 @@ func TestExchange(t *testing.T) {
 		t.Errorf("an exchange without bodies: %+v, %v", bare, err)
 	}
 	failed, err := s.Exchange(t.Context(), "shop", testID(4))
+	if x := failed.Exchange; x == nil || x.Live != parallax.Candidate || x.Source != parallax.FromReplay || !x.Concurrent || !x.Covered {
+		t.Errorf("not as it went in: %+v", x)
+	}
 	if err != nil || failed.Exchange.Legs[1].Err != (parallax.CallErr{Kind: parallax.Timeout, Text: "no answer within 5s"}) {
 		t.Errorf("a failed leg: %+v, %v", failed, err)
 	}
