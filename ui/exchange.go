@@ -177,7 +177,7 @@ func (s *Server) newBodyView(left, right *parallax.Response, whole bool, here st
 	switch {
 	case okA && okB || okA && len(b) == 0 || okB && len(a) == 0:
 		textA, textB = prettyA, prettyB
-		note = "Laid out a value a line, with keys in alphabetical order."
+		note = "Laid out a value a line, with keys in alphabetical order. Lines are marked where they differ as text; the tables above say what counts."
 	case !isText(a) || !isText(b):
 		return bodyView{Note: "At least one body is not text. They are told apart by size and hash, in the table of the legs."}
 	}

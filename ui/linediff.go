@@ -121,6 +121,9 @@ func (v *view) middle(endA, endB int) {
 	v.block(endA, endB)
 }
 
+// shortRun is how many equal rows are not worth folding.
+const shortRun = 3
+
 // folded replaces long runs of equal rows by one that says how many they are,
 // and keeps so many rows around every change.
 func folded(rows []row, around int) []row {
@@ -143,8 +146,8 @@ func folded(rows []row, around int) []row {
 		for end < len(rows) && !keep[end] {
 			end++
 		}
-		if end-i == 1 {
-			out = append(out, rows[i])
+		if end-i <= shortRun {
+			out = append(out, rows[i:end]...)
 		} else {
 			out = append(out, row{Mark: same, Skipped: end - i})
 		}

@@ -150,7 +150,7 @@ func endpointRows(service string, l lookback, endpoints []reports.Endpoint) []en
 	}
 	slices.SortStableFunc(rows, func(a, b endpointRow) int { // by impact
 		return cmp.Or(cmp.Compare(b.Diverged, a.Diverged), cmp.Compare(b.CandidateFailed, a.CandidateFailed),
-			cmp.Compare(b.Received, a.Received), cmp.Compare(a.Endpoint.Endpoint, b.Endpoint.Endpoint))
+			cmp.Compare(b.Compared, a.Compared), cmp.Compare(a.Endpoint.Endpoint, b.Endpoint.Endpoint))
 	})
 	return rows
 }

@@ -90,9 +90,11 @@ func (s *Server) router() *echo.Echo {
 func within(d time.Duration) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			ctx, cancel := context.WithTimeout(c.Request().Context(), d)
+			whole := c.Request()
+			ctx, cancel := context.WithTimeout(whole.Context(), d)
 			defer cancel()
-			c.SetRequest(c.Request().WithContext(ctx))
+			defer c.SetRequest(whole) // whoever reads the error asks whether the caller left, not whether we are done
+			c.SetRequest(whole.WithContext(ctx))
 			return next(c)
 		}
 	}
