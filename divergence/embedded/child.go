@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -229,11 +230,12 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 	if err != nil {
 		return fmt.Errorf("cannot listen for the parent: %w", err)
 	}
-	running, kill := context.WithCancel(context.Background())
+	alive, kill := context.WithCancel(context.Background())
 	defer kill()
+	requests := &gate{next: &handler{version: version, run: b.run}}
 	server := &http.Server{
-		Handler:           &handler{version: version, run: b.run},
-		BaseContext:       func(net.Listener) context.Context { return running },
+		Handler:           requests,
+		BaseContext:       func(net.Listener) context.Context { return alive },
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	failed := make(chan error, 1)
@@ -244,16 +246,70 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 		return fmt.Errorf("cannot serve the parent: %w", err)
 	case <-gone:
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), childShutdown)
-	defer cancel()
-	if server.Shutdown(ctx) == nil {
+	drained := requests.shut()
+	defer func() { _ = server.Close() }()
+	if ended(drained, childShutdown) {
+		// Their answers may still be on the way out. Nothing more is waited
+		// for: connections that were never used count as busy here.
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_ = server.Shutdown(ctx)
 		return nil
 	}
 	kill()
-	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		return fmt.Errorf("statements cannot be ended: %w", err)
+	if !ended(drained, time.Second) {
+		return errors.New("a statement cannot be ended")
 	}
 	return nil
+}
+
+// ended waits for c to be closed, but not longer than d.
+func ended(c <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// gate counts the requests that run, so that their end can be waited for.
+type gate struct {
+	next    http.Handler
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !g.enter() {
+		http.Error(w, "the engine is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	defer g.running.Done()
+	g.next.ServeHTTP(w, r)
+}
+
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.running.Add(1)
+	}
+	return !g.closed
+}
+
+// shut lets no more requests in. The channel is closed when the last one left.
+func (g *gate) shut() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	empty := make(chan struct{})
+	go func() {
+		g.running.Wait()
+		close(empty)
+	}()
+	return empty
 }

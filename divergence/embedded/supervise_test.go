@@ -105,6 +105,32 @@ func TestClosedWhileWaitingForTheDirectory(t *testing.T) {
 	}
 }
 
+func TestCloseLetsStatementsFinish(t *testing.T) {
+	t.Parallel()
+	// A statement that ends soon is waited for, an endless one is killed.
+	f := func(sql string, want bool) {
+		t.Helper()
+		e := start(t, t.TempDir())
+		ready(t, e)
+		db := open(t, e)
+		ended := make(chan error)
+		go func() { ended <- db.Exec(t.Context(), sql) }()
+		until(t, func() bool { return number(t, db, "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'") == 1 })
+		began := time.Now()
+		if err := e.Close(); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+		if took := time.Since(began); took >= killAfter {
+			t.Errorf("%s: Close took %v, want less than %v", sql, took, killAfter)
+		}
+		if err := <-ended; (err == nil) != want {
+			t.Errorf("%s: got %v, want it to finish: %v", sql, err, want)
+		}
+	}
+	f("SELECT sleepEachRow(0.5) FROM numbers(3) SETTINGS max_block_size = 1", true)
+	f("SELECT sleepEachRow(1) FROM numbers(600) SETTINGS max_block_size = 1", false)
+}
+
 // parentVariable makes the test binary a process that starts an engine in the
 // directory it names, and waits to be killed.
 const parentVariable = "PARALLAX_TEST_PARENT"
