@@ -227,6 +227,9 @@ func TestMetrics(t *testing.T) {
 		l.Enter(s)
 		l.Move(s, parallax.InLive, to)
 	}
+	nameless := parallax.Stamp{Service: "shop", Received: noon}
+	l.Enter(nameless)
+	l.Move(nameless, parallax.InLive, parallax.ComparedMatch)
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -244,6 +247,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
+		"parallax_exchanges_total  match shop":          1,
 		"parallax_exchanges_total GET /0 match shop":    1,
 		"parallax_exchanges_total GET /1 match shop":    1,
 		"parallax_exchanges_total GET /0 diverged shop": 1,

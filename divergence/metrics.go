@@ -1,7 +1,6 @@
 package divergence
 
 import (
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,11 +99,11 @@ func (c ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// series is one line of the ledger's metrics. Its labels end at the first empty
-// one.
+// series is one line of the ledger's metrics, with the first n of its labels.
 type series struct {
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
+	n      int
 	labels [3]string
 }
 
@@ -113,15 +112,15 @@ type series struct {
 func seriesOf(service, endpoint string, p parallax.Place) []series {
 	switch p.Group() {
 	case "compared":
-		return []series{{exchangesDesc, prometheus.CounterValue, [3]string{service, endpoint, p.Reason()}}}
+		return []series{{exchangesDesc, prometheus.CounterValue, 3, [3]string{service, endpoint, p.Reason()}}}
 	case "unmirrored":
-		return []series{{unmirroredDesc, prometheus.CounterValue, [3]string{service, p.Reason()}}}
+		return []series{{unmirroredDesc, prometheus.CounterValue, 2, [3]string{service, p.Reason()}}}
 	case "lost":
-		return []series{{lostDesc, prometheus.CounterValue, [3]string{service, p.Reason()}}}
+		return []series{{lostDesc, prometheus.CounterValue, 2, [3]string{service, p.Reason()}}}
 	case "in_flight":
-		lines := []series{{inFlightDesc, prometheus.GaugeValue, [3]string{service, p.Reason()}}}
+		lines := []series{{inFlightDesc, prometheus.GaugeValue, 2, [3]string{service, p.Reason()}}}
 		if p == parallax.InQueue {
-			lines = append(lines, series{queueDesc, prometheus.GaugeValue, [3]string{service}})
+			lines = append(lines, series{queueDesc, prometheus.GaugeValue, 1, [3]string{service}})
 		}
 		return lines
 	}
@@ -140,8 +139,7 @@ func (c ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		if n == 0 && s.kind == prometheus.CounterValue {
 			continue
 		}
-		used := slices.Index(append(s.labels[:], ""), "")
-		ch <- prometheus.MustNewConstMetric(s.desc, s.kind, float64(n), s.labels[:used]...)
+		ch <- prometheus.MustNewConstMetric(s.desc, s.kind, float64(n), s.labels[:s.n]...)
 	}
 }
 
