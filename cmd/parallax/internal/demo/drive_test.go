@@ -48,8 +48,9 @@ func TestDriverKeepsItsRateWhateverTheAnswersTake(t *testing.T) {
 	// One caller, 20 ms each: a request due at i*10 ms is sent at i*20 ms. It is
 	// late, not skipped, and the time it waited counts.
 	f(20*time.Millisecond, 1, 100, 1000*time.Millisecond)
-	// There is an end to it: 22 requests of half a second in a second and the grace.
-	f(500*time.Millisecond, 1, 22, 10790*time.Millisecond)
+	// There is an end to it: the last one that goes out within a second and the
+	// grace does so at 22*490 ms.
+	f(490*time.Millisecond, 1, 23, 11050*time.Millisecond)
 }
 
 func TestDriverStopsWithItsContext(t *testing.T) {
