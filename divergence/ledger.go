@@ -347,8 +347,22 @@ func (b Balance) add(endpoint string, p parallax.Place, n int64) {
 
 // Unflushed returns the balance of a service in a window, read at one instant.
 func (l *Ledger) Unflushed(service string, w Window) Balance {
-	w = w.minutes()
 	out := Balance{}
+	for e, sums := range l.sumCells(service, w.minutes()) {
+		for _, i := range stored {
+			out.add(e.endpoint, parallax.Place(reasonOf(i)), sums[i])
+		}
+		for _, i := range gauges {
+			out.add(e.endpoint, parallax.Places[i-1], sums[i])
+		}
+	}
+	return out
+}
+
+// sumCells adds up n - taken of the cells in a window. It does no more than that
+// under the lock, which callers wait for.
+func (l *Ledger) sumCells(service string, w Window) map[*entry][]int64 {
+	out := map[*entry][]int64{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, b := range l.buckets {
@@ -359,11 +373,13 @@ func (l *Ledger) Unflushed(service string, w Window) Balance {
 			if e.service != service {
 				continue
 			}
-			for _, i := range stored {
-				out.add(e.endpoint, parallax.Place(reasonOf(i)), c.n[i]-c.taken[i])
+			sums := out[e]
+			if sums == nil {
+				sums = make([]int64, counters)
+				out[e] = sums
 			}
-			for _, i := range gauges {
-				out.add(e.endpoint, parallax.Places[i-1], c.n[i])
+			for i := range sums {
+				sums[i] += c.n[i] - c.taken[i]
 			}
 		}
 	}

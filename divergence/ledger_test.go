@@ -261,6 +261,20 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// BenchmarkUnflushed is how long a report holds up those who count, after the
+// store was away for two hours with 300 endpoints.
+func BenchmarkUnflushed(b *testing.B) {
+	l := NewLedger()
+	for minute := range 120 {
+		for i := range 300 {
+			l.Enter(stamp("GET /"+strconv.Itoa(i), minute))
+		}
+	}
+	for b.Loop() {
+		l.sumCells("shop", Window{})
+	}
+}
+
 // BenchmarkLedger is the way of one exchange through five places.
 func BenchmarkLedger(b *testing.B) {
 	l := NewLedger()

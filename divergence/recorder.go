@@ -107,10 +107,13 @@ type Recorder struct {
 	buffer   []*record
 	bytes    int64
 	stopped  bool
-	failure  error // of the last try; nil while the store takes batches
+	failure  error // of the last try; errUntried before the first; nil while the store takes batches
 	failures int   // tries since it last did
 	wake     chan struct{}
 }
+
+// errUntried is the state of a recorder that has not reached its store yet.
+var errUntried = fmt.Errorf("%w: it has not been reached yet", ErrAway)
 
 // wholeTurn is the weight of a flush.
 const wholeTurn = math.MaxInt32
@@ -127,6 +130,7 @@ func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 	return &Recorder{
 		cfg: cfg, store: store, limits: cfg.Limits.withDefaults(), metrics: cfg.Metrics,
 		turn: semaphore.NewWeighted(wholeTurn), versions: map[entryKey]tickKey{}, wake: make(chan struct{}, 1),
+		failure: errUntried,
 	}
 }
 
@@ -158,7 +162,7 @@ func (r *Recorder) add(rec *record) bool {
 }
 
 // Err returns why the last try to write failed, or nil while the store takes
-// what it is given.
+// what it is given. It wraps [ErrAway], or [ErrNewerSchema], where they apply.
 func (r *Recorder) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,6 +176,11 @@ func (r *Recorder) Err() error {
 // not an error.
 func (r *Recorder) Run(ctx context.Context) error {
 	wait := r.limits.Age
+	if err := r.prepare(ctx); ctx.Err() == nil {
+		if pause := r.note(err); err != nil {
+			wait = pause
+		}
+	}
 	for r.idle(ctx, wait) {
 		wait = r.round(ctx)
 	}
@@ -259,12 +268,14 @@ func (r *Recorder) note(err error) time.Duration {
 	switch {
 	case err == nil:
 		if before != nil {
-			r.cfg.Log.Info("the store takes batches again", "tries", r.failures)
+			r.cfg.Log.Info("the store takes batches", "after", r.failures)
 		}
 		r.failures = 0
 		return 0
 	case before == nil:
 		r.cfg.Log.Warn("cannot write to the store; exchanges wait in memory", "error", err)
+	case before == errUntried:
+		r.cfg.Log.Info("the store is not ready yet; exchanges wait in memory", "error", err)
 	}
 	r.failures++
 	return min(r.limits.Retry<<min(r.failures-1, 10), maxRetry)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -135,6 +137,48 @@ func TestBatchesBySize(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The state says whether the store is there, from before the first try on.
+func TestErr(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		up := false
+		w := &standIn{fail: func(*batch, int) error {
+			if up {
+				return nil
+			}
+			return errDown
+		}}
+		var log strings.Builder
+		r := newRig(t, "i1", nil, w, Limits{})
+		r.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		if !errors.Is(r.Err(), ErrAway) {
+			t.Errorf("before the first try: %v", r.Err())
+		}
+		stop := r.start(t)
+		f := func(want error, line string) {
+			t.Helper()
+			r.record(pair(1, "GET /a", 200, 200), matched, false)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if !errors.Is(r.Err(), want) {
+				t.Errorf("state: %v, want %v", r.Err(), want)
+			}
+			if !strings.Contains(log.String(), line) || strings.Count(log.String(), "\n") != 1 {
+				t.Errorf("log: %q, want one line with %q", log.String(), line)
+			}
+			log.Reset()
+		}
+		f(ErrAway, "level=INFO msg=\"the store is not ready yet")
+		up = true
+		f(nil, "level=INFO msg=\"the store takes batches")
+		up = false
+		f(ErrAway, "level=WARN msg=\"cannot write to the store")
+		up = true
+		f(nil, "level=INFO")
+		stop()
+	})
 }
 
 // A batch that fails is tried again as it was, from the step that failed.
