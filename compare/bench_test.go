@@ -42,3 +42,14 @@ func BenchmarkCompare(b *testing.B) {
 		run("fifty", strings.Replace(text, `"here":3`, `"here":33`, 50))
 	}
 }
+func BenchmarkRedact(b *testing.B) {
+	text := orders(1 << 10)
+	x := exchange(jsonAnswer(text), jsonAnswer(text[:len(text)-2]+"2}"))
+	r := redactor(b, RedactConfig{})
+	c := Compare(x, Input{})
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Exchange(x)
+		r.Comparison(x, c)
+	}
+}

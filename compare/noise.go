@@ -166,9 +166,11 @@ func lnBeta(a, b float64) float64 {
 }
 
 // noisePlace names the place of a difference in the noise model. Elements of an
-// array come and go in both directions, so that their kinds are one.
+// array and lines of a text come and go in both directions, so that their kinds
+// are one.
 func noisePlace(normal string, kind Kind) string {
-	if strings.HasSuffix(normal, "[*]") && (kind == Missing || kind == Extra || kind == Moved) {
+	several := normal == string(placeText) || strings.HasSuffix(normal, "[*]")
+	if several && (kind == Missing || kind == Extra || kind == Moved) {
 		kind = "elements"
 	}
 	return normal + " " + string(kind)

@@ -138,7 +138,34 @@ func TestSecretsInBodies(t *testing.T) {
 	f("multipart", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n"+s+"\r\n--x--", false)
 	f("text", "text/plain", "login with api-key: "+s+" now", false)
 	f("quoted text", "text/plain", `secret = "`+s+` and more `+s+`"`, false)
+	f("escaped quote", "text/plain", `password="ab\"`+s+`"`, false)
+	f("escaped quote in JSON in a string", "application/json", `{"raw":"{\"password\":\"a\\\"`+s+`\"}"}`, false)
 	f("JWT", "text/plain", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.cAnArY-sig", false)
+}
+
+// Wherever a document is cut, what is left of its secrets is not stored.
+func TestCutAnywhere(t *testing.T) {
+	t.Parallel()
+	r := redactor(t, RedactConfig{Paths: []string{"$..email"}})
+	whole := `{"id":1,"password":"` + canary(1) + `","list":[{"email":"` + canary(2) + `","tokens":["` + canary(3) + `",{"x":"` + canary(4) + `"}]}],"raw":"token=` + canary(5) + `"}`
+	for cutAt := range len(whole) {
+		clean := string(r.Exchange(exchange(cutBody(jsonAnswer(whole), cutAt))).Legs[0].Response.Body.Bytes)
+		if leak(clean) >= 0 {
+			t.Fatalf("cut at %d: %s", cutAt, clean)
+		}
+	}
+}
+
+// FuzzRedact: nothing makes redaction panic.
+func FuzzRedact(f *testing.F) {
+	f.Add(`{"password":"abcdefgh","x":["4111111111111111"]}`, "a=b; c=d", "/x?token=abcdefgh")
+	f.Add(`<password>abcdefgh</password><input name=pin value=1>`, "Bearer abcdefgh", "http://u:p@h/")
+	r := redactor(f, RedactConfig{Paths: []string{"$..email"}})
+	f.Fuzz(func(t *testing.T, content, value, target string) {
+		call := answer(200, content, "Set-Cookie", value, "X", value)
+		call.Request.Target = target
+		r.Exchange(exchange(call))
+	})
 }
 
 func TestRedactionKeepsWhatIsNoSecret(t *testing.T) {
