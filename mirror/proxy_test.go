@@ -490,3 +490,39 @@ func TestUnfinishedRequestIsNotMirrored(t *testing.T) {
 		t.Errorf("places %v, candidate asked %d times", places, candidate.Count())
 	}
 }
+
+func TestBothDirectionsStreamAtOnce(t *testing.T) {
+	t.Parallel()
+	// A leg that echoes each piece as it comes, beginning before the request ends.
+	primary := mirrortest.NewBackend(t, func(_ *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for {
+			length, err := r.Rest.ReadString('\n')
+			if err != nil {
+				return false
+			}
+			piece, _ := r.Rest.ReadString('\n')
+			fmt.Fprintf(conn, "%s%s", length, piece)
+			if length == "0\r\n" {
+				return false
+			}
+		}
+	}).AnswerEarly()
+	r := start(t, mirror.Service{Name: "shop", Mirror: mirror.DefaultOptions(), Primary: at(primary.URL, "")})
+	in, conn := r.raw("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, piece := range []string{"first", "second", "third"} {
+		fmt.Fprintf(conn, "%x\r\n%s\r\n", len(piece), piece)
+		got := make([]byte, len(piece))
+		if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != piece {
+			t.Fatalf("%q came back as %q, %v", piece, got, err)
+		}
+	}
+	io.WriteString(conn, "0\r\n\r\n")
+	if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
+		t.Errorf("at the end: %q, %v", rest, err)
+	}
+}
