@@ -225,7 +225,7 @@ func (d *demo) installOne(ctx context.Context, r Release, cache string) (string,
 	var binary string
 	began := time.Now()
 	line := func() string {
-		return fmt.Sprintf("installing %s with the Go toolchain, once, into %s: %.0f s", r, filepath.Dir(r.binary(cache)), time.Since(began).Seconds())
+		return fmt.Sprintf("installing %s with the Go toolchain, once: %.0f s", r, time.Since(began).Seconds())
 	}
 	err := d.screen.during(line, func() (err error) {
 		binary, err = r.Install(ctx, cache)
@@ -322,8 +322,8 @@ func (d *demo) drive(ctx context.Context) {
 func (d *demo) line() string {
 	passed := min(time.Since(d.began), d.For)
 	seen := d.tally.Callers()
-	return fmt.Sprintf("%s %3.0f of %.0f s  %s requests, %s caller errors, answered within %.1f ms (p50), %.1f ms (p99)",
-		bar(passed.Seconds()/d.For.Seconds(), 20), passed.Seconds(), d.For.Seconds(),
+	return fmt.Sprintf("%s %3.0f of %.0f s  %s requests, %s errors, p50 %.1f ms, p99 %.1f ms",
+		bar(passed.Seconds()/d.For.Seconds(), 16), passed.Seconds(), d.For.Seconds(),
 		thousands(seen.Sent), thousands(seen.Errors), seen.P50*1e3, seen.P99*1e3)
 }
 

@@ -81,11 +81,11 @@ func findings(issues []divergence.Issue) []finding {
 	})
 }
 
-// noises groups by place the differences that never counted, because primary
-// and secondary differ there too.
-func noises(issues []divergence.Issue) []finding {
+// suppressed groups by place the differences that never counted, because of
+// noise or a rule.
+func suppressed(issues []divergence.Issue, by string) []finding {
 	counts := func(i divergence.Issue) int64 {
-		if i.Count > 0 || !slices.Contains(i.By, "noise") {
+		if i.Count > 0 || !slices.Contains(i.By, by) {
 			return 0
 		}
 		return i.Suppressed

@@ -47,7 +47,8 @@ func (r Result) write(w io.Writer) error {
 // writeFound prints what the report and the verdict do not say.
 func (r Result) writeFound(w io.Writer) {
 	r.writeFindings(w)
-	r.writeNoise(w)
+	r.writeSuppressed(w, "noise", "Noise, which does not count since two instances of the old release differ there too")
+	r.writeSuppressed(w, "rule", "Agreed on, which does not count since a rule in demo.yaml says so")
 	r.writeConclusion(w)
 }
 
@@ -80,12 +81,13 @@ func (r Result) writeFindings(w io.Writer) {
 	}
 }
 
-func (r Result) writeNoise(w io.Writer) {
-	list := noises(r.Issues)
+// writeSuppressed prints what does not count, and why.
+func (r Result) writeSuppressed(w io.Writer, by, why string) {
+	list := suppressed(r.Issues, by)
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nNoise, which does not count since two instances of the old release differ there too:")
+	fmt.Fprintf(w, "\n%s:\n", why)
 	for _, f := range list {
 		fmt.Fprintf(w, "  %s, %s exchanges of %s\n", f.issue.Path, thousands(f.count), names(f.endpoints))
 	}

@@ -54,6 +54,7 @@ func sample() Result {
 			counts("GET /cookies", 10, "$.cookies", "extra", "", "{\n  \"theme\": \"dark\"\n}"),
 			counts("GET /", 440, "text", "changed", "line 1", "Line 1"), counts("GET /", 440, "text", "changed", "line 2", "Line 2"),
 			counts("GET /", 440, "text", "changed", "line 3", "Line 3"), counts("GET /", 440, "text", "changed", "line 4", "Line 4"),
+			{Endpoint: "GET /uuid", Path: "header:content-type", Kind: "changed", Primary: before, Candidate: after, Suppressed: 440, By: []string{"rule"}},
 			noise("GET /uuid", "$.uuid"), noise("GET /get", "$.headers['X-Parallax-Leg'][*]"), noise("GET /headers", "$.headers['X-Parallax-Leg'][*]"),
 		},
 		Verdict: reports.Verdict{Decision: reports.Rollback, Final: true, Reasons: []reports.Reason{divergent}},
