@@ -68,11 +68,12 @@ const (
 	maxCells   = 1 << 16 // minutes times entries; about 450 bytes each
 )
 
-// entry is one service and endpoint, with its totals since the process began.
-// Entries are never removed, so that an exchange finds the one it entered by.
+// entry is one service and endpoint, with its totals since the process began, and
+// what flushes took of them. Entries are never removed, so that an exchange finds
+// the one it entered by.
 type entry struct {
 	service, endpoint string
-	n                 []int64
+	n, taken          []int64
 }
 
 // cell is one entry in one minute. taken is the part of n that a flush took;
@@ -215,7 +216,7 @@ func (l *Ledger) other(service string) *entry {
 }
 
 func (l *Ledger) newEntry(service, endpoint string) *entry {
-	e := &entry{service: strings.Clone(service), endpoint: strings.Clone(endpoint), n: make([]int64, counters)}
+	e := &entry{service: strings.Clone(service), endpoint: strings.Clone(endpoint), n: make([]int64, counters), taken: make([]int64, counters)}
 	l.entries[entryKey{e.service, e.endpoint}] = e
 	return e
 }
@@ -268,7 +269,8 @@ func (c *cell) take(out []Count, leaving int64) []Count {
 			upTo -= c.inFlight() - leaving
 		}
 		if d := upTo - c.taken[i]; d != 0 {
-			c.taken[i] = upTo
+			c.taken[i] += d
+			c.entry.taken[i] += d
 			out = append(out, c.count(i, d))
 		}
 	}
@@ -363,23 +365,33 @@ func (l *Ledger) Unflushed(service string, w Window) Balance {
 // under the lock, which callers wait for.
 func (l *Ledger) sumCells(service string, w Window) map[*entry][]int64 {
 	out := map[*entry][]int64{}
+	add := func(e *entry, n, taken []int64) {
+		sums := out[e]
+		if sums == nil {
+			sums = make([]int64, counters)
+			out[e] = sums
+		}
+		for i := range sums {
+			sums[i] += n[i] - taken[i]
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if w == (Window{}) { // Fast path: totals, however many minutes wait; see BenchmarkUnflushed
+		for _, e := range l.entries {
+			if e.service == service {
+				add(e, e.n, e.taken)
+			}
+		}
+		return out
+	}
 	for _, b := range l.buckets {
 		if !w.holds(time.Unix(b.minute*60, 0)) {
 			continue
 		}
 		for e, c := range b.cells {
-			if e.service != service {
-				continue
-			}
-			sums := out[e]
-			if sums == nil {
-				sums = make([]int64, counters)
-				out[e] = sums
-			}
-			for i := range sums {
-				sums[i] += c.n[i] - c.taken[i]
+			if e.service == service {
+				add(e, c.n, c.taken)
 			}
 		}
 	}

@@ -34,9 +34,15 @@ func TestLedgerMoves(t *testing.T) {
 		"GET /a": {Received: 2, parallax.InLive: 1, parallax.UnmirroredSample: 1},
 		"GET /b": {Received: 1, parallax.InQueue: 1},
 	}
-	if diff := cmp.Diff(want, l.Unflushed("shop", Window{})); diff != "" {
-		t.Errorf("balance (-want +got):\n%s", diff)
+	holds := func(when string, want Balance) {
+		t.Helper()
+		for _, w := range []Window{{}, {From: noon.Add(-time.Hour)}} { // by totals, and by minutes
+			if diff := cmp.Diff(want, l.Unflushed("shop", w)); diff != "" {
+				t.Errorf("%s, window %v (-want +got):\n%s", when, w, diff)
+			}
+		}
 	}
+	holds("before a flush", want)
 	second := Balance{"GET /b": {Received: 1, parallax.InQueue: 1}}
 	if diff := cmp.Diff(second, l.Unflushed("shop", Window{From: noon.Add(90 * time.Second)})); diff != "" {
 		t.Errorf("a window (-want +got):\n%s", diff)
@@ -52,9 +58,7 @@ func TestLedgerMoves(t *testing.T) {
 		t.Errorf("took %+v, want one received and one not in the sample", counts)
 	}
 	gauges := Balance{"GET /a": {Received: 1, parallax.InLive: 1}, "GET /b": {Received: 1, parallax.InQueue: 1}}
-	if diff := cmp.Diff(gauges, l.Unflushed("shop", Window{})); diff != "" {
-		t.Errorf("after a flush (-want +got):\n%s", diff)
-	}
+	holds("after a flush", gauges)
 	if again := l.take(100, nil); len(again) != 0 {
 		t.Errorf("took %+v twice", again)
 	}
@@ -270,8 +274,12 @@ func BenchmarkUnflushed(b *testing.B) {
 			l.Enter(stamp("GET /"+strconv.Itoa(i), minute))
 		}
 	}
-	for b.Loop() {
-		l.sumCells("shop", Window{})
+	for name, w := range map[string]Window{"all": {}, "hour": {From: noon.Add(time.Hour)}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				l.sumCells("shop", w)
+			}
+		})
 	}
 }
 
