@@ -99,7 +99,7 @@ func (s *Server) pageExchange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	view := s.newExchangeView(service, detail, against, whole, c.Request().URL.String())
+	view := newExchangeView(service, detail, against, whole, c.Request().URL.String())
 	return s.render(c, http.StatusOK, "exchange", view.Title, service.Name, []link{
 		{Text: service.Name, URL: servicePath(service.Name)},
 		{Text: cut(detail.Endpoint, 60), URL: view.EndpointURL},
@@ -107,7 +107,7 @@ func (s *Server) pageExchange(c echo.Context) error {
 	}, view)
 }
 
-func (s *Server) newExchangeView(service *Service, d divergence.ExchangeDetail, against string, whole bool, here string) exchangeView {
+func newExchangeView(service *Service, d divergence.ExchangeDetail, against string, whole bool, here string) exchangeView {
 	view := exchangeView{
 		Service: service.Name, Detail: d, Class: outcomeClass(d.Outcome), Title: d.Endpoint,
 		EndpointURL: endpointPath(service.Name, d.Endpoint), Against: "candidate", Kept: d.Exchange != nil,
@@ -136,10 +136,10 @@ func (s *Server) newExchangeView(service *Service, d divergence.ExchangeDetail, 
 	}
 	if left != nil {
 		view.Title = left.Request.Method + " " + left.Request.Target
-		view.Request = s.newRequestView(&left.Request)
+		view.Request = newRequestView(&left.Request)
 	}
 	if left != nil && right != nil {
-		view.Body = s.newBodyView(&left.Response, &right.Response, whole, here)
+		view.Body = newBodyView(&left.Response, &right.Response, whole, here)
 		view.Headers = headerRows(left.Response.Headers, right.Response.Headers)
 	}
 	return view
@@ -163,13 +163,13 @@ func newLegRow(line divergence.LegLine, d divergence.ExchangeDetail) legRow {
 
 // newBodyView lays both bodies out as JSON if both are, as text if both are, and
 // else tells them by size and hash.
-func (s *Server) newBodyView(left, right *parallax.Response, whole bool, here string) bodyView {
+func newBodyView(left, right *parallax.Response, whole bool, here string) bodyView {
 	if left.Body.Size == right.Body.Size && left.Body.SHA256 == right.Body.SHA256 {
 		if left.Body.Size == 0 {
 			return bodyView{Same: true, Note: "Both answers are without a body."}
 		}
 	}
-	a, b := s.decoded(left), s.decoded(right)
+	a, b := shown(&left.Body), shown(&right.Body)
 	note := "Shown as text, line by line."
 	textA, textB := string(a), string(b)
 	prettyA, okA := prettyJSON(a)
@@ -197,17 +197,9 @@ func (s *Server) newBodyView(left, right *parallax.Response, whole bool, here st
 	return view
 }
 
-// decoded takes the content codings off a body if it can, and cuts it to what is
-// shown.
-func (s *Server) decoded(r *parallax.Response) []byte {
-	body := r.Body.Bytes
-	if i := slices.IndexFunc(r.Headers, func(f parallax.Field) bool { return strings.EqualFold(f.Name, "Content-Encoding") }); i >= 0 && s.cfg.Decode != nil {
-		if plain, err := s.cfg.Decode(r.Headers[i].Value, body); err == nil {
-			body = plain
-		}
-	}
-	return body[:min(len(body), maxShown)]
-}
+// shown is what a page shows of a body. It needs no decoding: bodies are stored
+// without their content coding.
+func shown(b *parallax.Body) []byte { return b.Bytes[:min(len(b.Bytes), maxShown)] }
 
 func cutNote(left, right *parallax.Response) string {
 	var names []string
@@ -226,11 +218,15 @@ func cutNote(left, right *parallax.Response) string {
 }
 
 // isText tells whether people can read data: UTF-8 without control characters.
+// It may end within a character, where it was cut.
 func isText(data []byte) bool {
-	if !utf8.Valid(data) && !utf8.Valid(bytes.TrimRightFunc(data, func(r rune) bool { return r == utf8.RuneError })) {
-		return false
+	whole := data
+	for i := 1; i < utf8.UTFMax && i <= len(data); i++ {
+		if tail := data[len(data)-i:]; utf8.RuneStart(tail[0]) && !utf8.FullRune(tail) {
+			whole = data[:len(data)-i]
+		}
 	}
-	return bytes.IndexFunc(data, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }) < 0
+	return utf8.Valid(whole) && bytes.IndexFunc(whole, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }) < 0
 }
 
 // newViewRow marks what changed within a changed line: all between the longest
@@ -289,9 +285,9 @@ func headerRows(left, right []parallax.Field) []headerRow {
 	return append(differing, equal...)
 }
 
-func (s *Server) newRequestView(r *parallax.Request) *requestView {
+func newRequestView(r *parallax.Request) *requestView {
 	v := &requestView{Line: strings.TrimSpace(r.Method + " " + r.Target + " " + r.Proto), Host: r.Host, Headers: r.Headers}
-	body := s.decoded(&parallax.Response{Headers: r.Headers, Body: r.Body})
+	body := shown(&r.Body)
 	switch pretty, ok := prettyJSON(body); {
 	case r.Body.Size == 0:
 		v.Note = "It has no body."

@@ -3,12 +3,14 @@ package ui
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -119,7 +121,7 @@ type document struct {
 	Components struct{ Schemas map[string]any }
 }
 
-func readDocument(t *testing.T) (document, []byte) {
+func readDocument(t *testing.T) document {
 	t.Helper()
 	text, err := files.ReadFile("openapi.json")
 	if err != nil {
@@ -129,14 +131,14 @@ func readDocument(t *testing.T) (document, []byte) {
 	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
 	}
-	return d, text
+	return d
 }
 
 // TestOpenAPIDescribesTheRoutes compares the document with the route table, both
 // ways: every call of the API is described, and nothing else.
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	t.Parallel()
-	d, _ := readDocument(t)
+	d := readDocument(t)
 	var described, routed []string
 	ids := map[string]bool{}
 	parameter := regexp.MustCompile(`\{(\w+)\}`)
@@ -176,7 +178,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 // TestOpenAPIListsEveryReason keeps the codes of reasons one closed list.
 func TestOpenAPIListsEveryReason(t *testing.T) {
 	t.Parallel()
-	d, _ := readDocument(t)
+	d := readDocument(t)
 	listed := d.Components.Schemas["Reason"].(map[string]any)["properties"].(map[string]any)["code"].(map[string]any)["enum"]
 	var codes []any
 	for _, c := range reports.Codes {
@@ -193,24 +195,37 @@ type schemas struct{ compiled map[string]*jsonschema.Schema }
 
 func loadSchemas(t *testing.T) schemas {
 	t.Helper()
-	_, text := readDocument(t)
-	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	s, err := compiledSchemas()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return s
+}
+
+var compiledSchemas = sync.OnceValues(compileSchemas)
+
+func compileSchemas() (schemas, error) {
+	s := schemas{map[string]*jsonschema.Schema{}}
+	text, err := files.ReadFile("openapi.json")
+	if err != nil {
+		return s, err
+	}
+	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return s, err
 	}
 	components := parsed.(map[string]any)["components"].(map[string]any)["schemas"].(map[string]any)
 	closeObjects(components)
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource("openapi.json", parsed); err != nil {
-		t.Fatal(err)
+		return s, err
 	}
-	s := schemas{map[string]*jsonschema.Schema{}}
 	for _, name := range slices.Sorted(maps.Keys(components)) {
 		if s.compiled[name], err = compiler.Compile("openapi.json#/components/schemas/" + name); err != nil {
-			t.Fatalf("schema %s: %v", name, err)
+			return s, fmt.Errorf("schema %s: %w", name, err)
 		}
 	}
-	return s
+	return s, nil
 }
 
 func closeObjects(schema any) {
