@@ -30,6 +30,10 @@ type Config struct {
 	// /readyz and the pages show it; none of them fails by it. May be nil.
 	Dependencies func(context.Context) []Dependency
 
+	// Decode takes the content codings off a stored body, for the page of an
+	// exchange; nil: bodies are shown as they are stored.
+	Decode func(encoding string, body []byte) ([]byte, error)
+
 	// Hosts are the names besides localhost and addresses that the server goes
 	// by.
 	Hosts []string

@@ -99,7 +99,7 @@ func (s *Server) pageExchange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	view := newExchangeView(service, detail, against, whole, c.Request().URL.String())
+	view := newExchangeView(service, detail, s.cfg.Decode, against, whole, c.Request().URL.String())
 	return s.render(c, http.StatusOK, "exchange", view.Title, service.Name, []link{
 		{Text: service.Name, URL: servicePath(service.Name)},
 		{Text: cut(detail.Endpoint, 60), URL: view.EndpointURL},
@@ -107,7 +107,7 @@ func (s *Server) pageExchange(c echo.Context) error {
 	}, view)
 }
 
-func newExchangeView(service *Service, d divergence.ExchangeDetail, against string, whole bool, here string) exchangeView {
+func newExchangeView(service *Service, d divergence.ExchangeDetail, decode decoder, against string, whole bool, here string) exchangeView {
 	view := exchangeView{
 		Service: service.Name, Detail: d, Class: outcomeClass(d.Outcome), Title: d.Endpoint,
 		EndpointURL: endpointPath(service.Name, d.Endpoint), Against: "candidate", Kept: d.Exchange != nil,
@@ -136,10 +136,10 @@ func newExchangeView(service *Service, d divergence.ExchangeDetail, against stri
 	}
 	if left != nil {
 		view.Title = left.Request.Method + " " + left.Request.Target
-		view.Request = newRequestView(&left.Request)
+		view.Request = decode.newRequestView(&left.Request)
 	}
 	if left != nil && right != nil {
-		view.Body = newBodyView(&left.Response, &right.Response, whole, here)
+		view.Body = decode.newBodyView(&left.Response, &right.Response, whole, here)
 		view.Headers = headerRows(left.Response.Headers, right.Response.Headers)
 	}
 	return view
@@ -163,13 +163,13 @@ func newLegRow(line divergence.LegLine, d divergence.ExchangeDetail) legRow {
 
 // newBodyView lays both bodies out as JSON if both are, as text if both are, and
 // else tells them by size and hash.
-func newBodyView(left, right *parallax.Response, whole bool, here string) bodyView {
+func (d decoder) newBodyView(left, right *parallax.Response, whole bool, here string) bodyView {
 	if left.Body.Size == right.Body.Size && left.Body.SHA256 == right.Body.SHA256 {
 		if left.Body.Size == 0 {
 			return bodyView{Same: true, Note: "Both answers are without a body."}
 		}
 	}
-	a, b := shown(&left.Body), shown(&right.Body)
+	a, b := d.shown(left.Headers, &left.Body), d.shown(right.Headers, &right.Body)
 	note := "Shown as text, line by line."
 	textA, textB := string(a), string(b)
 	prettyA, okA := prettyJSON(a)
@@ -197,9 +197,24 @@ func newBodyView(left, right *parallax.Response, whole bool, here string) bodyVi
 	return view
 }
 
-// shown is what a page shows of a body. It needs no decoding: bodies are stored
-// without their content coding.
-func shown(b *parallax.Body) []byte { return b.Bytes[:min(len(b.Bytes), maxShown)] }
+// decoder is Config.Decode.
+type decoder func(encoding string, body []byte) ([]byte, error)
+
+// shown is what a page shows of a body: without its content codings if they can
+// be taken off, and cut.
+func (d decoder) shown(headers []parallax.Field, b *parallax.Body) []byte {
+	body := b.Bytes
+	for _, f := range headers {
+		if d == nil || !strings.EqualFold(f.Name, "Content-Encoding") {
+			continue
+		}
+		if plain, err := d(f.Value, body); err == nil {
+			body = plain
+		}
+		break
+	}
+	return body[:min(len(body), maxShown)]
+}
 
 func cutNote(left, right *parallax.Response) string {
 	var names []string
@@ -285,9 +300,9 @@ func headerRows(left, right []parallax.Field) []headerRow {
 	return append(differing, equal...)
 }
 
-func newRequestView(r *parallax.Request) *requestView {
+func (d decoder) newRequestView(r *parallax.Request) *requestView {
 	v := &requestView{Line: strings.TrimSpace(r.Method + " " + r.Target + " " + r.Proto), Host: r.Host, Headers: r.Headers}
-	body := shown(&r.Body)
+	body := d.shown(r.Headers, &r.Body)
 	switch pretty, ok := prettyJSON(body); {
 	case r.Body.Size == 0:
 		v.Note = "It has no body."

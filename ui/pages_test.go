@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"parallax"
 	"parallax/divergence"
 	"parallax/reports"
 )
@@ -207,6 +209,23 @@ func TestExchangeOfBytes(t *testing.T) {
 	t.Parallel()
 	target := exchangePath("shop", binaryID)
 	says(t, target, parsePage(t, newRig(t), target, 200), "At least one body is not text.", "10 B")
+}
+
+func TestExchangeThatIsStoredEncoded(t *testing.T) {
+	t.Parallel()
+	f := func(decode func(string, []byte) ([]byte, error), want string) {
+		t.Helper()
+		r := newRig(t, func(c *Config) { c.Decode = decode })
+		coded := answer(200, "text/plain", "coded", parallax.Field{Name: "content-encoding", Value: "rot13"})
+		detail := r.store.details[firstID]
+		detail.Exchange = &parallax.Exchange{Legs: [parallax.Legs]*parallax.Call{coded, answer(200, "text/plain", "plain")}}
+		r.store.details[firstID] = detail
+		target := exchangePath("shop", firstID)
+		says(t, target, parsePage(t, r, target, 200), want)
+	}
+	f(nil, "removed: coded")
+	f(func(coding string, body []byte) ([]byte, error) { return []byte(coding + " taken off"), nil }, "removed: rot13 taken off")
+	f(func(string, []byte) ([]byte, error) { return nil, errors.New("damaged") }, "removed: coded")
 }
 
 func TestExchangeWithoutBodies(t *testing.T) {
