@@ -157,3 +157,41 @@ func (l late) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, er
 	}
 	return a, err
 }
+
+// early answers before it has read the request, and reads it a while later.
+type early struct{ after time.Duration }
+
+func (e early) Send(_ context.Context, _ *url.URL, out *outgoing) (*answer, error) {
+	time.AfterFunc(e.after, func() { io.Copy(io.Discard, out.Body) })
+	return &answer{Status: 200, Body: io.NopCloser(strings.NewReader("")), Trailers: func() []parallax.Field { return nil }}, nil
+}
+
+func (early) Close() {}
+
+func TestTheRestOfARequestThatWasAnsweredEarlyIsWaitedForBriefly(t *testing.T) {
+	f := func(after time.Duration, want parallax.Place) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			m, ledger := newTestMirror(t, "http://primary", "http://candidate")
+			candidate := &held{release: make(chan struct{})}
+			close(candidate.release)
+			s := m.current.Load()
+			s.legs[parallax.Primary].senders[live] = early{after}
+			s.legs[parallax.Candidate].senders[shadow] = candidate
+			in := get()
+			in.Method, in.Body, in.Length = "POST", strings.NewReader("{}"), 2
+			began := time.Now()
+			m.serve(t.Context(), in, &answered{})
+			if took := time.Since(began); took > lateBody {
+				t.Errorf("the caller's connection was held for %s", took)
+			}
+			synctest.Wait()
+			if places := ledger.Places(); places[want] != 1 {
+				t.Errorf("a body read %s after the answer: %v, want %s", after, places, want)
+			}
+			time.Sleep(time.Hour) // of the bubble: the leg reads on, for nobody
+		})
+	}
+	f(lateBody/2, parallax.InQueue)
+	f(2*lateBody, parallax.UnmirroredUnfinished)
+}

@@ -26,15 +26,8 @@ const (
 func newHTTPServer(serve func(context.Context, *incoming, caller), log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			control := http.NewResponseController(w)
 			in := newIncoming(r)
-			if in.Body != nil {
-				// Without it net/http would swallow what is left of a request's body
-				// when a leg begins to answer early. It fails only for writers that
-				// are not net/http's.
-				_ = control.EnableFullDuplex()
-			}
-			out := &httpCaller{w: w, control: control}
+			out := &httpCaller{w: w, control: http.NewResponseController(w)}
 			serve(r.Context(), in, out)
 			if out.aborted {
 				panic(http.ErrAbortHandler) // net/http's way to break off an answer
@@ -110,6 +103,8 @@ func (c *httpCaller) Head(status int, headers []parallax.Field, _ int64, trailer
 		h.Add("Trailer", name)
 	}
 	if last {
+		// It also keeps net/http from swallowing the rest of a request that the leg
+		// is still reading.
 		h.Set("Connection", "close")
 	}
 	c.w.WriteHeader(status)
