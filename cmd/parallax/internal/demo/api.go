@@ -31,30 +31,34 @@ func (a api) ready(ctx context.Context) error {
 	return nil
 }
 
-func (a api) report(ctx context.Context, from time.Time) (reports.Report, error) {
-	var r reports.Report
-	return r, a.get(ctx, "report", url.Values{"from": {from.UTC().Format(time.RFC3339)}}, &r)
+// reportSince asks for the report from a moment on.
+func (a api) reportSince(from time.Time) func(context.Context) (reports.Report, error) {
+	return func(ctx context.Context) (reports.Report, error) {
+		var r reports.Report
+		err := a.get(ctx, "report", url.Values{"from": {moment(from)}}, &r)
+		return r, err
+	}
 }
 
-// reportSince returns report with a fixed beginning.
-func (a api) reportSince(from time.Time) func(context.Context) (reports.Report, error) {
-	return func(ctx context.Context) (reports.Report, error) { return a.report(ctx, from) }
+// issuesSince asks for the issues from a moment on, those that were taken away
+// as noise or by a rule included.
+func (a api) issuesSince(from time.Time) func(context.Context) ([]divergence.Issue, error) {
+	return func(ctx context.Context) ([]divergence.Issue, error) {
+		var list struct {
+			Issues []divergence.Issue `json:"issues"`
+		}
+		err := a.get(ctx, "issues", url.Values{"from": {moment(from)}, "suppressed": {"true"}, "limit": {"1000"}}, &list)
+		return list.Issues, err
+	}
 }
 
 func (a api) verdict(ctx context.Context) (reports.Verdict, error) {
 	var v reports.Verdict
-	return v, a.get(ctx, "verdict", nil, &v)
+	err := a.get(ctx, "verdict", nil, &v)
+	return v, err
 }
 
-// issues returns the issues, those that were taken away as noise or by a rule
-// included.
-func (a api) issues(ctx context.Context, from time.Time) ([]divergence.Issue, error) {
-	var list struct {
-		Issues []divergence.Issue `json:"issues"`
-	}
-	query := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "suppressed": {"true"}, "limit": {"1000"}}
-	return list.Issues, a.get(ctx, "issues", query, &list)
-}
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (a api) get(ctx context.Context, what string, query url.Values, into any) error {
 	address := a.base + "/api/v1/services/" + Service + "/" + what

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"parallax/divergence"
 	"parallax/reports"
 )
 
@@ -67,7 +68,7 @@ type Start func(ctx context.Context, config string, logs io.Writer) (stop func(c
 const (
 	backendPatience = 10 * time.Second
 	readyPatience   = 60 * time.Second
-	settlePatience  = 45 * time.Second
+	settlePatience  = 2 * time.Minute
 	stopPatience    = 20 * time.Second
 )
 
@@ -92,7 +93,7 @@ func Run(ctx context.Context, o Options, w World) (bool, error) {
 		}
 	}
 	d.drive(ctx)
-	result, err := d.conclude(context.WithoutCancel(ctx))
+	result, err := d.conclude(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -332,13 +333,31 @@ func (d *demo) line() string {
 const judged = 3 * time.Second
 
 // conclude waits until every exchange is where it ends and the verdict knows of
-// it, and collects what was found.
-func (d *demo) conclude(ctx context.Context) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+// it, and collects what was found. It does so too when ctx ended before, but
+// then does not take long.
+func (d *demo) conclude(ctx context.Context) (result Result, err error) {
+	patience := settlePatience
+	if ctx.Err() != nil {
+		ctx, patience = context.WithoutCancel(ctx), stopPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	client := newAPI(d.url())
-	report, err := until(ctx, client.reportSince(d.began), d.settled)
+	began := time.Now()
+	line := func() string {
+		return fmt.Sprintf("waiting until the last exchanges are compared and judged: %.0f s", time.Since(began).Seconds())
+	}
+	err = d.screen.during(line, func() (err error) {
+		result, err = d.collect(ctx, newAPI(d.url()))
+		return err
+	})
 	if err != nil {
+		return Result{}, fmt.Errorf("cannot tell what was found: %w", err)
+	}
+	return result, nil
+}
+
+func (d *demo) collect(ctx context.Context, client api) (Result, error) {
+	if _, err := until(ctx, client.reportSince(d.began), d.settled); err != nil {
 		return Result{}, err
 	}
 	at := time.Now()
@@ -346,10 +365,11 @@ func (d *demo) conclude(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if again, err := client.report(ctx, d.began); err == nil { // with the endpoints' final verdicts
-		report = again
+	report, err := until(ctx, client.reportSince(d.began), d.settled) // again, with the endpoints' final verdicts
+	if err != nil {
+		return Result{}, err
 	}
-	issues, err := client.issues(ctx, d.began)
+	issues, err := until(ctx, client.issuesSince(d.began), func([]divergence.Issue) bool { return true })
 	if err != nil {
 		return Result{}, err
 	}
