@@ -208,10 +208,12 @@ func FuzzWalk(f *testing.F) {
 func FuzzCompare(f *testing.F) {
 	f.Add([]byte(`{"a":1}`), []byte(`{"a":2}`), "application/json", "gzip")
 	f.Add([]byte("a\nb"), []byte("b\na"), "text/plain", "")
+	rules := compiled(f, Rule{Path: "$..a", Array: Set}, Rule{Path: "$..[0]", Ignore: true}, Rule{Path: "$..*", Tolerance: &Tolerance{Abs: "0.5", Rel: "0.1"}})
 	f.Fuzz(func(t *testing.T, a, b []byte, contentType, coding string) {
 		p := answer(200, string(a), "Content-Type", contentType, "Content-Encoding", coding)
 		c := answer(200, string(b), "Content-Type", contentType, "Set-Cookie", coding)
 		Compare(exchange(p, c, p), Input{})
+		Compare(exchange(p, c, c), Input{Rules: rules, Noise: &NoiseModel{}})
 		if got := Compare(exchange(p, p), Input{}); got.Outcome != Match {
 			t.Fatalf("differs from itself: %v", got.Differences)
 		}

@@ -103,6 +103,10 @@ func (w *walker) differ(kind Kind, i, j int32) {
 
 // below looks at one member or element: both sides, or one that the other lacks.
 func (w *walker) below(l level) {
+	if w.find.full() {
+		w.find.truncated = true
+		return
+	}
 	w.way = append(w.way, l)
 	switch {
 	case l.p < 0:
@@ -310,12 +314,9 @@ func (w *walker) set(p, c []element) {
 // leftOver pairs elements of a set that are equal under the rules and reports the
 // others as missing or extra.
 func (w *walker) leftOver(p, c []element) {
-	probes := 0
+	probes := maxSetProbes
 	for i := range p {
-		found := slices.IndexFunc(c, func(e element) bool {
-			probes++
-			return probes <= maxSetProbes && w.equal(&p[i], &e)
-		})
+		found := w.equalOneOf(&p[i], c, &probes)
 		if found < 0 {
 			w.only(p[i:i+1], nil)
 			continue
@@ -324,6 +325,20 @@ func (w *walker) leftOver(p, c []element) {
 		c = slices.Delete(c, found, found+1)
 	}
 	w.only(nil, c)
+}
+
+// equalOneOf returns the place of an element that is equal under the rules, -1 if
+// none is found before the probes are used up.
+func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
+	for k := range c {
+		if *probes == 0 {
+			break
+		}
+		if *probes--; w.equal(p, &c[k]) {
+			return k
+		}
+	}
+	return -1
 }
 
 // equal reports whether two elements have no difference that counts.
