@@ -317,14 +317,22 @@ func TestKilledEngineCountsOnce(t *testing.T) {
 	}
 }
 
-// kill ends the engine's process as the system would. Process 0 would be our own
-// group.
+// kill ends the engine's process as the system would, and returns once its
+// supervisor has noticed.
 func kill(e *embedded.Engine) error {
 	pid := e.State().PID
-	if pid <= 0 {
+	if pid <= 0 { // 0 would be our own group
 		return fmt.Errorf("no engine to kill: %s", e.State())
 	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for e.State().PID == pid {
+		<-look.C
+	}
+	return nil
 }
 
 // awaitAnswer waits until a killed engine answers again.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,9 +144,9 @@ func TestBatchesBySize(t *testing.T) {
 func TestErr(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		up := false
+		var up atomic.Bool
 		w := &standIn{fail: func(*batch, int) error {
-			if up {
+			if up.Load() {
 				return nil
 			}
 			return errDown
@@ -171,11 +172,11 @@ func TestErr(t *testing.T) {
 			log.Reset()
 		}
 		f(ErrAway, "level=INFO msg=\"the store is not ready yet")
-		up = true
+		up.Store(true)
 		f(nil, "level=INFO msg=\"the store takes batches")
-		up = false
+		up.Store(false)
 		f(ErrAway, "level=WARN msg=\"cannot write to the store")
-		up = true
+		up.Store(true)
 		f(nil, "level=INFO")
 		stop()
 	})
