@@ -51,11 +51,18 @@ const shownReasons = 6
 
 func newVerdictView(service string, v reports.Verdict) verdictView {
 	out := verdictView{Word: decisionWord(v.Decision), Class: decisionClass(v.Decision), Lead: lead(v), NotCovered: v.NotCovered, Verdict: v}
-	out.Reasons = reasonViews(service, v.Reasons)
+	if !saysItAll(v.Reasons) {
+		out.Reasons = reasonViews(service, v.Reasons)
+	}
 	if len(out.Reasons) > shownReasons+1 {
 		out.Reasons, out.More = out.Reasons[:shownReasons], out.Reasons[shownReasons:]
 	}
 	return out
+}
+
+// saysItAll tells whether the lead says already what the only reason says.
+func saysItAll(reasons []reports.Reason) bool {
+	return len(reasons) == 1 && (reasons[0].Code == reports.NoTraffic || reasons[0].Code == reports.StoreAway)
 }
 
 func reasonViews(service string, reasons []reports.Reason) []reasonView {
@@ -239,7 +246,10 @@ func (s *Server) pageOverview(c echo.Context) error {
 			return err
 		}
 	}
-	return s.render(c, http.StatusOK, "overview", "Services", "", nil, views)
+	return s.render(c, http.StatusOK, "overview", "Services", "", nil, struct {
+		Lookback lookback
+		Services []serviceView
+	}{l, views})
 }
 
 func (s *Server) pageService(c echo.Context) error {

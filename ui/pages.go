@@ -19,7 +19,7 @@ var pageNames = []string{"overview", "service", "endpoint", "issues", "exchange"
 func parsePages() (pages, error) {
 	functions := template.FuncMap{
 		"count": count, "percent": percent, "seconds": seconds, "size": size, "utc": utc, "words": words,
-		"plural": plural[int], "plural64": plural[int64], "stepShare": stepShare, "cut": cut, "span": span,
+		"plural": plural[int], "plural64": plural[int64], "stepShare": stepShare, "cut": cut,
 		"inc": func(i int) int { return i + 1 },
 		"issueTable": func(caption string, withEndpoint bool, rows []issueRow) issueTable {
 			return issueTable{caption, withEndpoint, rows}

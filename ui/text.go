@@ -1,8 +1,6 @@
 package ui
 
 import (
-	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -67,26 +65,6 @@ func seconds(s float64) string {
 		return trimmed(s*1e3, 0) + thin + "ms"
 	}
 	return trimmed(s, 2) + thin + "s"
-}
-
-// span writes a duration as people say it, with one unit.
-func span(d time.Duration) string {
-	unit := func(n float64, name string) string {
-		if whole := math.Round(n); whole == 1 {
-			return "1 " + name
-		} else {
-			return fmt.Sprintf("%.0f %ss", whole, name)
-		}
-	}
-	switch {
-	case d < 90*time.Second:
-		return unit(d.Seconds(), "second")
-	case d < 90*time.Minute:
-		return unit(d.Minutes(), "minute")
-	case d < 36*time.Hour:
-		return unit(d.Hours(), "hour")
-	}
-	return unit(d.Hours()/24, "day")
 }
 
 // size writes a number of bytes.
