@@ -142,7 +142,7 @@ func (s *server) openStore(instance string) (err error) {
 	s.ledger = divergence.NewLedger()
 	s.recorder = divergence.NewRecorder(divergence.RecorderConfig{
 		Store: s.store, Ledger: s.ledger, Metrics: divergence.NewMetrics(s.registry, s.ledger),
-		Instance: instance, Now: s.now, Log: s.log, Acker: queueAcker{s}, Hashes: s.hashes,
+		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes,
 	})
 	return nil
 }
@@ -249,14 +249,6 @@ func (s *stage) wait() error {
 func (s *stage) stop() error {
 	s.cancel()
 	return <-s.done
-}
-
-// queueAcker tells the queue what is stored; the queue is made after the
-// recorder.
-type queueAcker struct{ s *server }
-
-func (a queueAcker) Ack(ctx context.Context, ids ...parallax.ID) error {
-	return a.s.queue.Ack(ctx, ids...)
 }
 
 // dependencies says how the store is doing, for /readyz and the pages.
