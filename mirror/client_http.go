@@ -71,6 +71,7 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 		conn := &usedConn{}
 		res, err := s.transport.RoundTrip(request(conn.trace(ctx), to, out, body))
 		if err == nil {
+			body.commit()
 			return checked(res, out)
 		}
 		unread := body.revoke()
@@ -107,6 +108,11 @@ func request(ctx context.Context, to *url.URL, out *outgoing, body *sentBody) *h
 	}
 	if out.Length == 0 {
 		bodyless(req)
+	}
+	if _, ok := req.Header["Expect"]; ok {
+		// A leg that answers instead of agreeing does not get the body. Transport
+		// sends it all the same, unless the connection is to be closed.
+		req.Close = true
 	}
 	if len(out.TrailerNames) > 0 {
 		req.Trailer = make(http.Header, len(out.TrailerNames))
@@ -162,9 +168,10 @@ func (emptyBody) Close() error             { return nil }
 // sentBody is a request body in the hands of net/http. Until its first byte was
 // asked for it can be taken back and sent on another connection.
 type sentBody struct {
-	src   io.ReadCloser
-	atEnd func()
-	state atomic.Uint32
+	src    io.ReadCloser
+	atEnd  func()
+	state  atomic.Uint32
+	closed atomic.Bool
 }
 
 const (
@@ -196,10 +203,18 @@ func (b *sentBody) Read(p []byte) (int, error) {
 // Close implements io.Closer. An untouched body stays open: it may go out on
 // another connection.
 func (b *sentBody) Close() error {
+	b.closed.Store(true)
 	if b.state.Load() == reading {
 		return b.src.Close()
 	}
 	return nil
+}
+
+// commit says that the body will not go out on another connection.
+func (b *sentBody) commit() {
+	if b.state.CompareAndSwap(untouched, reading) && b.closed.Load() {
+		_ = b.src.Close() // its error is nobody's: the answer has come
+	}
 }
 
 // revoke takes the body back and reports whether no byte of it was asked for.

@@ -373,10 +373,10 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	places := r.settled(callers * each)
+	r.settled(callers * each)
 	r.Queue.Close()
 	<-workers
-	places = r.Ledger.Places()
+	places := r.Ledger.Places()
 	sum := 0
 	for _, n := range places {
 		sum += n

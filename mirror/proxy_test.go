@@ -316,9 +316,18 @@ func TestContinueComesFromTheLiveLeg(t *testing.T) {
 	}
 
 	primary.AnswerEarly().Become(mirrortest.Closing(mirrortest.Message(417, "no")))
-	in, _ = r.raw(head)
-	if line, err := in.ReadString('\n'); line != "HTTP/1.1 417 Expectation Failed\r\n" || err != nil {
-		t.Errorf("a leg that refuses: %q, %v", line, err)
+	for range 20 {
+		in, _ = r.raw(head)
+		if line, err := in.ReadString('\n'); line != "HTTP/1.1 417 Expectation Failed\r\n" || err != nil {
+			t.Fatalf("a leg that refuses: %q, %v", line, err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 417 No\r\n"), in)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(res.Body); string(body) != "no" || err != nil || !res.Close {
+			t.Fatalf("a leg that refuses: body %q, %v, closed %t", body, err, res.Close)
+		}
 	}
 }
 
