@@ -44,5 +44,7 @@
 // length waits for the first bytes of its body; a request target that begins
 // with two slashes and holds bytes that a URL may not is escaped anew. A caller
 // that sent Expect: 100-continue gets its 100 when the live leg has agreed, or
-// after a second in which the leg said nothing.
+// after a second in which the leg said nothing. A leg that closes an idle
+// connection at the moment a request is written to it costs the caller a 502:
+// the leg may have read the request, so it is not sent again.
 package mirror
