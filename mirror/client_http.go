@@ -22,10 +22,10 @@ import (
 // Connections to a leg.
 const (
 	dialTimeout      = 5 * time.Second
-	idleConnections  = 256              // kept per instance
-	idleTimeout      = 30 * time.Second // then an idle connection is closed
-	maxAnswerHead    = 1 << 20          // bytes
-	expectContinueIn = time.Second      // then a body is sent without a leg's 100
+	idleConnections  = 256             // kept per instance
+	idleTimeout      = 4 * time.Second // then an idle connection is closed; before the 5 s after which many servers close theirs
+	maxAnswerHead    = 1 << 20         // bytes
+	expectContinueIn = time.Second     // then a body is sent without a leg's 100
 )
 
 // httpSender speaks HTTP/1.1 to a leg with net/http.

@@ -28,8 +28,10 @@
 // Memory is bounded: copies by the budget and then by the queue, shadow requests
 // by mirror.in_flight, endpoints by [DefaultEndpoints].
 //
-// No leg is asked twice. The one request that is sent again is one of which no
-// byte had been written, because its connection was closed already.
+// No leg is asked twice silently. A request of which no byte had been written,
+// because its connection was closed already, goes to another connection. A safe
+// request without a body goes to the live leg once more when its connection broke
+// before an answer; both tries are counted. Everything else is sent once.
 //
 // Nothing unsafe reaches a leg besides the live one that has not declared that
 // it may. What a shadow leg calls in turn carries a signed role mark, so that

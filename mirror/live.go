@@ -50,6 +50,11 @@ func (f *flight) passThrough(ctx context.Context, out caller, l *leg, r role, c 
 	l.inFlight.Add(1)
 	c.Start = f.since()
 	a, err := l.senders[live].Send(legCtx, l.url(), request)
+	if err != nil && f.mayAskAgain(legCtx, r, err) {
+		f.countTry(l, r, c, err)
+		c.Start = f.since()
+		a, err = l.senders[live].Send(legCtx, l.url(), request)
+	}
 	if err == nil {
 		c.First = f.since()
 		err = f.pass(a, out, c)
@@ -68,6 +73,23 @@ func (f *flight) passThrough(ctx context.Context, out caller, l *leg, r role, c 
 	}
 	f.count(l, r, c)
 	return err
+}
+
+// mayAskAgain reports whether the live leg is asked a second time: a safe request
+// without a body whose connection failed before an answer. Legs close idle
+// connections as they like, and a caller should not pay for that. Unsafe requests
+// and shadow legs are asked once, whatever happens.
+func (f *flight) mayAskAgain(ctx context.Context, r role, err error) bool {
+	kind := callErr(err).Kind
+	return r == live && f.endpoint.safe && f.body == nil && f.upgrade == "" && ctx.Err() == nil &&
+		(kind == parallax.Reset || kind == parallax.Refused && len(f.live.urls) > 1)
+}
+
+// countTry counts a request that is sent once more, so that nothing is asked
+// twice silently.
+func (f *flight) countTry(l *leg, r role, c *parallax.Call, err error) {
+	try := parallax.Call{Start: c.Start, Done: f.since(), Err: callErr(err)}
+	f.endpoint.counts.count(l.name, r, &try)
 }
 
 // callContext is what a live call runs under. A caller that leaves ends it,
