@@ -115,7 +115,9 @@ func TestCloseLetsStatementsFinish(t *testing.T) {
 		db := open(t, e)
 		ended := make(chan error)
 		go func() { ended <- db.Exec(t.Context(), sql) }()
-		until(t, func() bool { return number(t, db, "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'") == 1 })
+		until(t, func() bool {
+			return number(t, db, "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'") == 1
+		})
 		began := time.Now()
 		if err := e.Close(); err != nil {
 			t.Errorf("%s: %v", sql, err)
