@@ -14,59 +14,41 @@ import (
 )
 
 // Service is what the mirror needs to know of one service: its listener, its
-// legs and what may be sent to them.
+// legs and what may be sent to them. The doc tags are the documentation of the
+// keys; the published schema has them.
 type Service struct {
-	Name      string       `yaml:"name"`
-	Listen    string       `yaml:"listen"`
-	Primary   LegConfig    `yaml:"primary"`
-	Candidate LegConfig    `yaml:"candidate"` // no URLs: requests are passed on and nothing is mirrored
-	Secondary LegConfig    `yaml:"secondary"` // no URLs: noise is not measured
-	Endpoints []string     `yaml:"endpoints"` // method and route template, such as GET /orders/{id}
-	Mirror    Options      `yaml:"mirror"`
-	Split     split.Config `yaml:"split"`
+	Name      string       `yaml:"name" doc:"what the service is called in pages, metrics and the API"`
+	Listen    string       `yaml:"listen" doc:"address that callers use, such as 127.0.0.1:8080"`
+	Primary   LegConfig    `yaml:"primary" doc:"the old version"`
+	Candidate LegConfig    `yaml:"candidate" doc:"the new version; without urls requests are passed on and nothing is mirrored"`
+	Secondary LegConfig    `yaml:"secondary" doc:"a second instance of the old version, to tell noise; without urls noise is not measured"`
+	Endpoints []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
+	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
+	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
 }
 
 // LegConfig is where a leg is and what its writes touch.
 type LegConfig struct {
-	// URLs are the leg's instances, http or https, without a path. They take
-	// turns.
-	URLs []string `yaml:"urls"`
-	// State is what the leg's writes touch; empty means shared.
-	State State `yaml:"state"`
-	// Version says where the leg's answers name its version: header:NAME.
-	// Empty: versions are not known.
-	Version string `yaml:"version"`
-	// Timeout is how long the leg may take, as the live leg, from the end of the
-	// request to the head of its answer; then the caller gets a 504. It is also
-	// how long an unsafe request goes on after its caller left. A begun answer
-	// may take as long as it likes. Zero means one minute.
-	Timeout time.Duration `yaml:"timeout"`
+	URLs    []string      `yaml:"urls" doc:"the leg's instances, http or https, without a path; they take turns"`
+	State   State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
+	Version string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
+	Timeout time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
 }
 
 // Options is the mirror block of a service.
 type Options struct {
-	// Sample is the share of exchanges that are mirrored, 0 to 1, chosen by a
-	// hash of the exchange id. Unsafe requests to a leg whose state is own are
-	// never left out: its database would miss a write.
-	Sample float64 `yaml:"sample"`
-	// Unsafe says whether unsafe requests are mirrored where a leg's state
-	// permits it: never or allowed.
-	Unsafe Unsafe `yaml:"unsafe"`
-	// MaxBody bounds the copy of one body. A longer request is not mirrored, a
-	// longer answer is kept as its beginning, size and hash.
-	MaxBody parallax.Size `yaml:"max_body"`
-	// Timeout is how long a shadow leg may take to answer completely.
-	Timeout time.Duration `yaml:"timeout"`
-	// InFlight is how many exchanges may wait for their shadow legs at a time.
-	InFlight int `yaml:"in_flight"`
-	// Request changes the headers of shadow requests.
-	Request RequestChanges `yaml:"request"`
+	Sample   float64        `yaml:"sample" doc:"share of exchanges that are mirrored, 0 to 1, by a hash of the exchange id; unsafe requests to a leg whose state is own are never left out"`
+	Unsafe   Unsafe         `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
+	MaxBody  parallax.Size  `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
+	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely"`
+	InFlight int            `yaml:"in_flight" doc:"how many exchanges may wait for their shadow legs at a time; more are not mirrored, and counted"`
+	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
 }
 
 // RequestChanges are declared changes of a request's headers. Removals go first.
 type RequestChanges struct {
-	Set    map[string]string `yaml:"set"`
-	Remove []string          `yaml:"remove"`
+	Set    map[string]string `yaml:"set" doc:"headers to set"`
+	Remove []string          `yaml:"remove" doc:"headers to remove"`
 }
 
 // Unsafe says whether unsafe requests are mirrored at all.
