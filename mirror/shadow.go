@@ -22,7 +22,7 @@ func (f *flight) dispatch() {
 	}
 	if f.m.slots.Add(1) > int64(f.service.options.InFlight) {
 		f.m.slots.Add(-1)
-		f.lose(parallax.UnmirroredInFlight)
+		f.lose(parallax.UnmirroredConcurrency)
 		return
 	}
 	f.m.shadowing.enter()
