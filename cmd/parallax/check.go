@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -39,10 +40,25 @@ func runCheck(_ context.Context, e env, args []string) int {
 		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
 		return exitNot
 	}
+	cfg.Store.ClickHouse = withoutPassword(cfg.Store.ClickHouse)
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		return e.fail("cannot print the configuration: %v", err)
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	return exitGood
+}
+
+// withoutPassword masks the password in an address, which may end up in the log
+// of a CI job.
+func withoutPassword(dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return ""
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
 }

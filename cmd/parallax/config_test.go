@@ -99,7 +99,7 @@ func TestDesignedKeysAreKnown(t *testing.T) {
 	}
 	_, faults := parseConfig("designed.yaml", text)
 	for _, f := range faults {
-		if f.Text == "unknown key" {
+		if !strings.Contains(f.Text, "not supported yet") {
 			t.Error(f)
 		}
 	}

@@ -58,8 +58,8 @@ func startForDemo(_ context.Context, file string, logs io.Writer) (stop func(con
 	return func(ctx context.Context) error {
 		running.cancel()
 		select {
-		case err := <-running.done:
-			return err
+		case <-running.ended:
+			return running.err
 		case <-ctx.Done():
 			return fmt.Errorf("parallax did not stop in time: %w", ctx.Err())
 		}

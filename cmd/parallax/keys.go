@@ -18,7 +18,6 @@ import (
 // that share the file agree on all of them.
 type keys struct {
 	redaction []byte // HMAC tokens in place of secrets
-	spool     []byte // AES-256-GCM of what waits on disk or in a queue
 	fleet     []byte // signs the role mark in baggage
 	user      []byte // HMAC of user names
 }
@@ -91,7 +90,7 @@ func deriveKeys(secret []byte) (keys, error) {
 	for _, use := range []struct {
 		name string
 		key  *[]byte
-	}{{"redaction", &k.redaction}, {"spool", &k.spool}, {"fleet", &k.fleet}, {"user", &k.user}} {
+	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}} {
 		key, err := hkdf.Key(sha256.New, secret, nil, "parallax "+use.name, 32)
 		if err != nil {
 			return keys{}, fmt.Errorf("cannot derive the %s key: %w", use.name, err)

@@ -25,7 +25,7 @@ func TestKeysAreMadeOnce(t *testing.T) {
 	}
 	wg.Wait()
 	for _, k := range got {
-		if !bytes.Equal(k.fleet, got[0].fleet) || len(k.fleet) != 32 || bytes.Equal(k.fleet, k.redaction) || bytes.Equal(k.user, k.spool) {
+		if !bytes.Equal(k.fleet, got[0].fleet) || len(k.fleet) != 32 || bytes.Equal(k.fleet, k.redaction) || bytes.Equal(k.user, k.fleet) {
 			t.Fatalf("keys differ between loads or do not differ between uses")
 		}
 	}

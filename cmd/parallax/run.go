@@ -73,6 +73,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		}
 		return exitGood
 	}
+	if args[0] == "replay" {
+		return e.fail("replay is not supported yet")
+	}
 	i := slices.IndexFunc(all, func(v verb) bool { return v.name == args[0] })
 	if i < 0 {
 		names := make([]string, len(all))

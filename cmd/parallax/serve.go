@@ -28,12 +28,16 @@ const serveUsage = "serve -c FILE"
 func runServe(ctx context.Context, e env, args []string) int {
 	set := e.flags("serve", serveUsage)
 	file := set.String("c", "", "configuration `FILE`")
+	roles := set.String("roles", "", "not supported yet: one process does everything")
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
 	if *file == "" || set.NArg() > 0 {
 		set.Usage()
 		return exitError
+	}
+	if *roles != "" {
+		return e.fail("serve --roles is not supported yet; leave it out, and one process does everything")
 	}
 	cfg, faults, err := loadConfig(*file)
 	if err != nil {
@@ -187,6 +191,8 @@ func (s *server) Run(ctx context.Context) error {
 	judging := background(s.judge)
 	administrating := background(func(ctx context.Context) error { return s.admin.Run(ctx, s.adminListener) })
 
+	mirrors.Go(func() error { return administrating.failure(stopping) })
+
 	err := mirrors.Wait()
 	s.queue.Close()
 	err = errors.Join(err, working.wait())
@@ -228,27 +234,42 @@ func (s *server) close() {
 // stage is something that runs beside the rest until it is told to end.
 type stage struct {
 	cancel context.CancelFunc
-	done   chan error
+	ended  chan struct{}
+	err    error // valid once ended is closed
 }
 
 // background runs work until stop is called.
 func background(work func(context.Context) error) *stage {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stage{cancel: cancel, done: make(chan error, 1)}
-	go func() { s.done <- work(ctx) }()
+	s := &stage{cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		s.err = work(ctx)
+	}()
 	return s
 }
 
 // wait waits for the work to end by itself.
 func (s *stage) wait() error {
 	defer s.cancel()
-	return <-s.done
+	<-s.ended
+	return s.err
 }
 
 // stop ends the work and waits for it.
 func (s *stage) stop() error {
 	s.cancel()
-	return <-s.done
+	return s.wait()
+}
+
+// failure waits until the work fails by itself, or ctx ends.
+func (s *stage) failure(ctx context.Context) error {
+	select {
+	case <-s.ended:
+		return s.err
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // dependencies says how the store is doing, for /readyz and the pages.

@@ -70,6 +70,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		RulesVersion: svc.compares.Rules.Version(),
 		RulesHash:    svc.compares.Rules.Hash,
 		Accounting:   held.Accounting,
+		Paused:       svc.steps.State().Paused,
 	}, err
 }
 
@@ -153,7 +154,7 @@ func (c *cachedSummary) get(ctx context.Context) (divergence.Summary, error) {
 }
 
 // stepper moves the step of one service. What is in force and what is on disk
-// are the same when a call returns without error.
+// are the same when a call returns without error, however many come at once.
 type stepper struct {
 	service string
 	file    *reports.StateFile
@@ -161,6 +162,8 @@ type stepper struct {
 	store   *divergence.Store
 	now     func() time.Time
 	log     *slog.Logger
+
+	mu sync.Mutex // one change at a time, of file and split together
 }
 
 var _ ui.Stepper = (*stepper)(nil)
@@ -169,27 +172,41 @@ var _ ui.Stepper = (*stepper)(nil)
 func (s *stepper) State() reports.State { return s.file.State() }
 
 // SetStep writes the step to disk, then puts it in force: after a crash nobody is
-// on the candidate whom the file does not know of.
+// on the candidate whom the file does not know of. It ends the pause that a
+// rollback began.
 func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) error {
+	if err := s.set(step, false, who, reason); err != nil {
+		return err
+	}
+	s.record(ctx, "step", step, who, reason)
+	return nil
+}
+
+// Rollback puts step 0 in force before anything else, and once more when a step
+// that was being set has come to its end.
+func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
+	s.split.SetStep(0)
+	err := s.set(0, true, who, reason)
+	s.record(ctx, "rollback", 0, who, reason)
+	return err
+}
+
+// set writes a step and puts it in force. Step 0 is in force even if it cannot
+// be written.
+func (s *stepper) set(step int, paused bool, who, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if step == 0 {
+		s.split.SetStep(0)
+	}
 	err := s.file.Update(func(state *reports.State) {
-		state.Step, state.Who, state.Reason, state.At = step, who, reason, s.now().UTC()
+		state.Step, state.Who, state.Reason, state.At, state.Paused = step, who, reason, s.now().UTC(), paused
 	})
 	if err != nil {
 		return err
 	}
 	s.split.SetStep(step)
-	s.record(ctx, "step", step, who, reason)
 	return nil
-}
-
-// Rollback puts step 0 in force before anything else.
-func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
-	s.split.SetStep(0)
-	err := s.file.Update(func(state *reports.State) {
-		state.Step, state.Who, state.Reason, state.At, state.Paused = 0, who, reason, s.now().UTC(), true
-	})
-	s.record(ctx, "rollback", 0, who, reason)
-	return err
 }
 
 // latch keeps a rollback that the evidence decided.
