@@ -91,6 +91,25 @@ func (s *fakeStepper) Rollback(_ context.Context, who, reason string) error {
 	return s.err
 }
 
+// fakeEvidence gives the judge a verdict on nothing when it is restarted.
+type fakeEvidence struct {
+	judge       *fakeJudge
+	who, reason string // of the last restart
+	err         error
+}
+
+func (e *fakeEvidence) RestartEvidence(_ context.Context, who, reason string) error {
+	if e.err != nil {
+		return e.err
+	}
+	e.who, e.reason = who, reason
+	e.judge.mu.Lock()
+	defer e.judge.mu.Unlock()
+	v := &e.judge.verdict
+	v.Since, v.Reasons, v.Endpoints = now, []reports.Reason{{Code: reports.NoTraffic}}, nil
+	return nil
+}
+
 // fakeStore answers from lists; err, if set, is what every call answers.
 type fakeStore struct {
 	summary   divergence.Summary
@@ -315,6 +334,8 @@ type rig struct {
 	judge   *fakeJudge
 	stepper *fakeStepper
 	log     *logBuffer
+
+	evidence *fakeEvidence
 }
 
 // newRig returns a server with the service shop; change may alter its
@@ -322,10 +343,11 @@ type rig struct {
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
+	r.evidence = &fakeEvidence{judge: r.judge}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Services: []Service{{
-			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, MaxDivergenceRate: 0.001,
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, MaxDivergenceRate: 0.001,
 			Legs: func() []LegStatus {
 				return []LegStatus{
 					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},
