@@ -190,13 +190,17 @@ func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
 // redacted takes the secrets out of everything that will be stored.
 func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) *record {
 	var kept *parallax.Exchange
-	if w.cfg.Recorder.keeper.keep(x, c) {
+	keeper := &w.cfg.Recorder.keeper
+	if keeper.keep(x, c) {
 		kept = j.Redactor.Exchange(x)
 	}
-	if len(c.Differences) > 0 {
+	var repeats []issue
+	if all := len(c.Differences); all > 0 {
 		c = j.Redactor.Comparison(x, c)
+		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
+		c.Truncated = c.Truncated || len(c.Differences) < all
 	}
-	r := newRecord(x, c, kept)
+	r := newRecord(x, c, repeats, kept)
 	r.rules, r.policy = j.rulesHash(x.Endpoint), j.Policy
 	r.timing = j.Slower.timing(x)
 	return r
