@@ -141,10 +141,11 @@ func formatSide(text []byte, f Format) side {
 	if len(text) == 0 {
 		class = "empty"
 	}
+	s := side{text: text, class: class, whole: text}
 	if f == Bytes && len(text) > 0 {
-		text = summaryOf(text)
+		s.text = summaryOf(text)
 	}
-	return side{text: text, class: class}
+	return s
 }
 
 // compareDecoded compares two bodies of one format.
