@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	mathrand "math/rand"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -180,34 +181,47 @@ func TestNothingUnsafeIsMirroredUnlessAllowed(t *testing.T) {
 	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
 	secondary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	counts := func() [3]int { return [3]int{primary.Count(), candidate.Count(), secondary.Count()} }
+	check := func(allow mirror.Unsafe, ps, cs, ss mirror.State, user string) {
+		cfg := pair(primary.URL, candidate.URL, cs)
+		cfg.Primary.State = ps
+		cfg.Secondary = at(secondary.URL, ss)
+		cfg.Mirror.Unsafe = allow
+		cfg.Split.Key = "header:X-User"
+		cfg.Split.Pin = map[string]string{"on-candidate": "candidate"}
+		if len(cfg.Validate()) > 0 {
+			if takesUnsafe[ps] && cs != mirror.Own || ps == mirror.Follower {
+				return // a primary whose shadow writes would go to the candidate's database is refused
+			}
+			t.Errorf("primary %q, candidate %q: refused", ps, cs)
+			return
+		}
+		r := start(t, cfg)
+		for _, method := range methods {
+			before := counts()
+			r.do(method, "/orders", "", "X-User: "+user)
+			r.settled(r.Ledger.Received())
+			after := counts()
+			liveOn := 0
+			if user == "on-candidate" && (method == "GET" || unsafeLive[cs]) {
+				liveOn = 1
+			}
+			for leg, state := range []mirror.State{ps, cs, ss} {
+				want := method == "GET" || leg == liveOn || (allow == mirror.UnsafeAllowed && takesUnsafe[state])
+				if got := after[leg] - before[leg]; got != map[bool]int{true: 1}[want] {
+					t.Errorf("unsafe: %q, primary %q, candidate %q, secondary %q, %s: %s reached the %s %d times, want %t",
+						allow, ps, cs, ss, user, method, parallax.Leg(leg), got, want)
+				}
+			}
+		}
+		r.Stop()
+	}
 	for _, allow := range []mirror.Unsafe{"", mirror.UnsafeNever, mirror.UnsafeAllowed} {
-		for _, cs := range states {
-			for _, ss := range states {
-				for _, user := range []string{"on-primary", "on-candidate"} {
-					cfg := pair(primary.URL, candidate.URL, cs)
-					cfg.Secondary = at(secondary.URL, ss)
-					cfg.Mirror.Unsafe = allow
-					cfg.Split.Key = "header:X-User"
-					cfg.Split.Pin = map[string]string{"on-candidate": "candidate"}
-					r := start(t, cfg)
-					for _, method := range methods {
-						before := counts()
-						r.do(method, "/orders", "", "X-User: "+user)
-						r.settled(r.Ledger.Received())
-						after := counts()
-						liveOn := 0
-						if user == "on-candidate" && (method == "GET" || unsafeLive[cs]) {
-							liveOn = 1
-						}
-						for leg, state := range []mirror.State{"", cs, ss} {
-							want := method == "GET" || leg == liveOn || (allow == mirror.UnsafeAllowed && takesUnsafe[state])
-							if got := after[leg] - before[leg]; got != map[bool]int{true: 1}[want] {
-								t.Errorf("unsafe: %q, candidate %q, secondary %q, %s: %s reached the %s %d times, want %t",
-									allow, cs, ss, user, method, parallax.Leg(leg), got, want)
-							}
-						}
+		for _, ps := range states {
+			for _, cs := range states {
+				for _, ss := range states {
+					for _, user := range []string{"on-primary", "on-candidate"} {
+						check(allow, ps, cs, ss, user)
 					}
-					r.Stop()
 				}
 			}
 		}
@@ -223,12 +237,13 @@ func TestShadowCallsStayShadows(t *testing.T) {
 	start(t, front).do("GET", "/", "")
 	baggage := "Baggage: " + marked.Wait(t, 1)[0].Header.Get("Baggage")
 
+	allow := mirror.UnsafeAllowed
 	f := func(state mirror.State, method string, header string, status int, wantPrimary, wantCandidate string) {
 		t.Helper()
 		primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 		candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
 		cfg := pair(primary.URL, candidate.URL, state)
-		cfg.Mirror.Unsafe = mirror.UnsafeNever
+		cfg.Mirror.Unsafe = allow
 		r := start(t, cfg)
 		if res, _ := r.do(method, "/orders", "", header); res.StatusCode != status {
 			t.Errorf("%s to state %q: the caller got %d, want %d", method, state, res.StatusCode, status)
@@ -251,6 +266,42 @@ func TestShadowCallsStayShadows(t *testing.T) {
 	f(mirror.Shared, "POST", baggage, 403, "", "")
 	f(mirror.Follower, "POST", baggage, 403, "", "")
 	f(mirror.Shared, "POST", strings.Replace(baggage, "front", "other", 1), 200, "live", "")
+	for _, allow = range []mirror.Unsafe{"", mirror.UnsafeNever} {
+		for _, state := range []mirror.State{mirror.Own, mirror.Dry, mirror.None, mirror.Shared} {
+			f(state, "POST", baggage, 403, "", "")
+			f(state, "GET", baggage, 200, "shadow", "")
+		}
+	}
+}
+
+// A live request's mark makes nobody a shadow: what a live leg calls in turn is
+// mirrored as if it came from a caller.
+func TestLiveCallsStayLive(t *testing.T) {
+	t.Parallel()
+	called := mirrortest.NewBackend(t, mirrortest.Status(200))
+	front := pair(called.URL, mirrortest.NewBackend(t, mirrortest.Status(200)).URL, mirror.Own)
+	front.Name = "front"
+	start(t, front).do("GET", "/", "")
+	baggage := "Baggage: " + called.Wait(t, 1)[0].Header.Get("Baggage")
+
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	for range 20 { // a service may pass the same baggage on for as long as it likes
+		if res, _ := r.do("POST", "/orders", "", baggage, "X-Parallax-Exchange: a service may copy that"); res.StatusCode != 200 {
+			t.Fatalf("the call was answered %d", res.StatusCode)
+		}
+		x := r.next()
+		if x.Legs[parallax.Primary].Response.Status != 200 || x.Legs[parallax.Candidate].Response.Status != 200 {
+			t.Fatalf("legs %+v", x.Legs)
+		}
+	}
+	if p, c := roleSeen(primary), roleSeen(candidate); p != "live" || c != "shadow" {
+		t.Errorf("the primary was asked as %q, the candidate as %q", p, c)
+	}
+	if mark := primary.Seen()[0].Header.Get("Baggage"); !strings.HasPrefix(mark, "parallax-role=live:shop:") || strings.Contains(mark, "front") {
+		t.Errorf("the primary got the mark %q, want one of its own service", mark)
+	}
 }
 
 func roleSeen(b *mirrortest.Backend) string {
@@ -274,6 +325,48 @@ func TestLoopEnds(t *testing.T) {
 	}
 	if primary.Count() != 1 {
 		t.Errorf("the primary was asked %d times, want 1", primary.Count())
+	}
+}
+
+// The primary's address leads back to the service, by way of a plain proxy or of
+// another service.
+func TestLiveLoopEnds(t *testing.T) {
+	t.Parallel()
+	back := make(chan string, 1) // where the proxy leads, once that is known
+	proxy := mirrortest.NewBackend(t, forwards(back)).Forget()
+	shop := start(t, mirror.Service{Name: "shop", Mirror: mirror.DefaultOptions(), Primary: at(proxy.URL, "")})
+	other := start(t, mirror.Service{Name: "other", Mirror: mirror.DefaultOptions(), Primary: at(shop.URL, "")})
+	for _, to := range []*rig{shop, other} {
+		back <- to.Addr
+		before := proxy.Count()
+		res, body := shop.do("POST", "/orders", "", "Baggage: tenant=7")
+		if res.StatusCode != 508 || !strings.Contains(body, "urn:parallax:problem:loop") {
+			t.Errorf("by way of %s: the caller got %d %s, want 508", to.Addr, res.StatusCode, body)
+		}
+		if n := proxy.Count() - before; n > 8 {
+			t.Errorf("by way of %s: the request went round %d times", to.Addr, n)
+		}
+		<-back
+	}
+	if places := shop.settled(1); places[parallax.UnmirroredLoop] == 0 {
+		t.Errorf("places %v", places)
+	}
+}
+
+// forwards answers with what the address in the channel answers, as a proxy does
+// that knows nothing of Parallax.
+func forwards(to chan string) mirrortest.Answer {
+	return func(_ *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+		address := <-to
+		to <- address
+		out, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		defer out.Close()
+		fmt.Fprintf(out, "%s\r\n%s\r\nConnection: close\r\n\r\n", r.Line, strings.Join(r.Head, "\r\n"))
+		_, _ = io.Copy(conn, out)
+		return false
 	}
 }
 
@@ -455,6 +548,14 @@ func TestQueueIsBoundedByBytes(t *testing.T) {
 	q := mirror.NewMemQueue(1000, 64<<10)
 	x := mirrortest.Exchanges(2)
 	x[0].Legs[parallax.Primary].Response.Body.Bytes = make([]byte, 60<<10)
+	long := mirrortest.Exchanges(3)[2]
+	long.Legs = [parallax.Legs]*parallax.Call{{
+		Request: parallax.Request{Target: "/?" + strings.Repeat("q", 30<<10), Host: strings.Repeat("h", 20<<10)},
+		Err:     parallax.CallErr{Text: strings.Repeat("e", 20<<10)},
+	}}
+	if q.Offer(long) {
+		t.Error("the queue took an exchange whose texts alone are more than its bytes")
+	}
 	if !q.Offer(x[0]) || q.Offer(x[1]) && q.Offer(func() *parallax.Exchange { y := *x[0]; rand.Read(y.ID[:]); return &y }()) {
 		t.Error("the queue took more than its bytes")
 	}

@@ -60,7 +60,7 @@ func newTestMirror(t *testing.T, primary, candidate string) (*Mirror, *mirrortes
 		if n := m.deps.Budget.InUse(); n != 0 {
 			t.Errorf("%d bytes stay reserved", n)
 		}
-		if n := m.slots.Load(); n != 0 {
+		if n := slotsTaken(m); n != 0 {
 			t.Errorf("%d slots stay taken", n)
 		}
 	})
@@ -143,10 +143,20 @@ func TestASlotIsFreeOnceTheShadowsAreDone(t *testing.T) {
 	}
 }
 
+// slotsTaken counts the slots of all legs.
+func slotsTaken(m *Mirror) (n int64) {
+	for _, l := range m.current.Load().legs {
+		if l != nil {
+			n += l.slots.Load()
+		}
+	}
+	return n
+}
+
 // freeSlots returns when no slot is taken.
 func freeSlots(t *testing.T, m *Mirror) {
 	t.Helper()
-	for m.slots.Load() > 0 {
+	for slotsTaken(m) > 0 {
 		select {
 		case <-t.Context().Done():
 			t.Fatal("the slot was never given back")
