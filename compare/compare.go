@@ -94,6 +94,7 @@ func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule) *excuses {
 	if s == nil || failed(s, rules) {
 		return noise
 	}
+	noise.heard = true
 	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise, listen: true}
 	if p.Response.Status != s.Response.Status {
 		compareStatus(p.Response.Status, s.Response.Status, find)

@@ -13,7 +13,7 @@ import (
 
 // Bounds of what one exchange says about noise.
 const (
-	maxNoiseFound = 256     // places of a noise sample
+	maxNoiseFound = 4096    // places of a noise sample
 	maxSpots      = 1 << 16 // places at which the secondary is known to differ
 )
 
@@ -33,7 +33,8 @@ type spot struct {
 type excuses struct {
 	endpoint string
 	model    *NoiseModel
-	judged   bool // primary and secondary could be compared in this exchange
+	heard    bool // the secondary answered in this exchange
+	judged   bool // with the primary's status and a body that could be compared
 
 	spots      map[string]*spot
 	alone      map[string]bool // noise places at which only the candidate differs
@@ -128,18 +129,19 @@ func (e *excuses) excuse(at *place, occurrence string, kind Kind, primary, candi
 	if at.kind == placeStatus && e.model.count(e.endpoint, noisePlace(at.normal(), kind, candidate, primary)).s == 0 {
 		now, refuted = false, true // Two instances of one version take turns; what only one ever answers is a fault.
 	}
+	judged := e.judged || e.heard && at.kind == placeStatus
 	count, seen := e.model.look(e.endpoint, key)
-	past := !refuted && count.excuses(seen, e.judged)
+	past := !refuted && count.excuses(seen, judged)
 	if elementwise(at, kind) {
 		past = past && !e.judged
 		e.unsure = e.unsure || past && !now && !probe
 	}
 	if !probe && now {
 		here.used++
-	} else if !probe {
+	} else if !probe && judged {
 		e.candidateAlone(key)
 	}
-	if e.judged && !now {
+	if judged && !now {
 		count.b++
 	}
 	switch {
@@ -163,21 +165,21 @@ func (e *excuses) candidateAlone(key string) {
 	e.alone[key] = true
 }
 
-// sample is what the exchange says about noise.
+// sample is what the exchange says about noise; nothing if there is too much of
+// it.
 func (e *excuses) sample(complete bool) NoiseSample {
 	all, alone := map[string]bool{}, map[string]bool{}
 	for _, s := range e.spots {
-		if len(all) >= maxNoiseFound && !all[s.key] {
-			e.incomplete = true
-			continue
-		}
 		all[s.key] = true
-		if s.used < s.n {
+		if s.used < s.n && (e.judged || strings.HasPrefix(s.key, string(placeStatus)+" ")) {
 			alone[s.key] = true
 		}
 	}
+	if e.incomplete || len(all) > maxNoiseFound {
+		return NoiseSample{Endpoint: e.endpoint}
+	}
 	return NoiseSample{
-		Endpoint: e.endpoint, Complete: complete && e.judged && !e.incomplete,
+		Endpoint: e.endpoint, Complete: complete && e.heard,
 		Secondary: sortedKeys(all), SecondaryAlone: sortedKeys(alone), CandidateAlone: sortedKeys(e.alone),
 	}
 }

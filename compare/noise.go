@@ -8,15 +8,16 @@ import (
 )
 
 // NoiseSample is what one exchange says about noise: the places where primary
-// and secondary differ, and those where one of secondary and candidate differs
-// from the primary alone. A place is written as the normalised path, the kind of
+// and secondary differ, and those where only one of secondary and candidate
+// differs from the primary, of which there are none below the status while the
+// secondary cannot be compared there. A place is written as the normalised path, the kind of
 // difference and the shape of the other value, with blanks between them, so that
 // a field that changes by itself excuses neither a candidate that lacks it nor an
 // error text in it. What rules took away is not in a sample. Its lists are sorted
 // and without repeats.
 type NoiseSample struct {
 	Endpoint       string
-	Complete       bool // all three legs gave comparable answers, and no list below was cut
+	Complete       bool // all three legs answered, and the candidate's answer could be compared
 	Secondary      []string
 	SecondaryAlone []string // also where the candidate agrees in one of several positions
 	CandidateAlone []string // also where the secondary agrees in one of several positions
