@@ -37,7 +37,7 @@ func page(nonce, price string) string {
 	return "<html>\n<script nonce=\"" + nonce + "\"></script>\n<p>Price: " + price + "</p>\n</html>\n"
 }
 
-func html(content string) *parallax.Call { return answer(200, content, "Content-Type", "text/html") }
+func htmlAnswer(content string) *parallax.Call { return answer(200, content, "Content-Type", "text/html") }
 
 // TestNoiseExcusesNoWrongAnswer: where primary and secondary always differ, a
 // candidate that is wrong beside that noise diverges every time.
@@ -52,10 +52,10 @@ func TestNoiseExcusesNoWrongAnswer(t *testing.T) {
 		}
 	}
 	f("a page with a nonce, another price", func(int) (p, c, s *parallax.Call) {
-		return html(page(uuid(r), "10.00")), html(page(uuid(r), "99.99")), html(page(uuid(r), "10.00"))
+		return htmlAnswer(page(uuid(r), "10.00")), htmlAnswer(page(uuid(r), "99.99")), htmlAnswer(page(uuid(r), "10.00"))
 	})
 	line := func(nonce, price string) *parallax.Call {
-		return html(strings.ReplaceAll(page(nonce, price), "\n", " "))
+		return htmlAnswer(strings.ReplaceAll(page(nonce, price), "\n", " "))
 	}
 	f("the same in one line", func(int) (p, c, s *parallax.Call) {
 		return line(uuid(r), "10.00"), line(uuid(r), "99.99"), line(uuid(r), "10.00")
@@ -71,7 +71,7 @@ func TestNoiseExcusesNoWrongAnswer(t *testing.T) {
 		return in("10.00"), in("99.99"), in("10.00")
 	})
 	f("a page with a nonce, an unrelated text", func(int) (p, c, s *parallax.Call) {
-		return html(page(uuid(r), "10.00")), html("one\ntwo\nthree\nfour\nfive\n"), html(page(uuid(r), "10.00"))
+		return htmlAnswer(page(uuid(r), "10.00")), htmlAnswer("one\ntwo\nthree\nfour\nfive\n"), htmlAnswer(page(uuid(r), "10.00"))
 	})
 	f("a feed with one item more, an empty one", func(int) (p, c, s *parallax.Call) {
 		return jsonAnswer(`[{"id":1},{"id":2}]`), jsonAnswer(`[]`), jsonAnswer(`[{"id":1},{"id":2},{"id":3}]`)
@@ -139,7 +139,7 @@ func TestOneFlakeExcusesOneDifference(t *testing.T) {
 	}
 	f("a value", good, bad)
 	f("a status", answer(200, ""), answer(404, ""))
-	f("a line", html(page("n", "1")), html(page("n", "2")))
+	f("a line", htmlAnswer(page("n", "1")), htmlAnswer(page("n", "2")))
 }
 
 // TestRareNoiseIsPaidFor: all three legs are other in one answer of 200. The
@@ -229,15 +229,15 @@ func TestNoSecondaryToTell(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	model := &NoiseModel{}
 	play(20, model, func(int) (p, c, s *parallax.Call) {
-		return html(page(uuid(r), "1")), html(page(uuid(r), "1")), html(page(uuid(r), "1"))
+		return htmlAnswer(page(uuid(r), "1")), htmlAnswer(page(uuid(r), "1")), htmlAnswer(page(uuid(r), "1"))
 	})
-	got := Compare(exchange(html(page(uuid(r), "1")), html(page(uuid(r), "1"))), Input{Noise: model})
+	got := Compare(exchange(htmlAnswer(page(uuid(r), "1")), htmlAnswer(page(uuid(r), "1"))), Input{Noise: model})
 	if got.Outcome != NotComparable || got.Reason != ReasonNoSecondary {
 		t.Errorf("%v %q", got.Outcome, got.Reason)
 	}
-	other := html(page(uuid(r), "1"))
+	other := htmlAnswer(page(uuid(r), "1"))
 	other.Response.Status = 404
-	if got := Compare(exchange(html(page(uuid(r), "1")), other), Input{Noise: model}); got.Outcome != Diverged {
+	if got := Compare(exchange(htmlAnswer(page(uuid(r), "1")), other), Input{Noise: model}); got.Outcome != Diverged {
 		t.Errorf("%v %q", got.Outcome, got.Reason)
 	}
 }
