@@ -37,7 +37,9 @@ func page(nonce, price string) string {
 	return "<html>\n<script nonce=\"" + nonce + "\"></script>\n<p>Price: " + price + "</p>\n</html>\n"
 }
 
-func htmlAnswer(content string) *parallax.Call { return answer(200, content, "Content-Type", "text/html") }
+func htmlAnswer(content string) *parallax.Call {
+	return answer(200, content, "Content-Type", "text/html")
+}
 
 // TestNoiseExcusesNoWrongAnswer: where primary and secondary always differ, a
 // candidate that is wrong beside that noise diverges every time.

@@ -308,7 +308,7 @@ func TestCutInsideASecret(t *testing.T) {
 	t.Parallel()
 	r := redactor(t, RedactConfig{})
 	const key = "kEyOfTeSt-0123456789-0123456789-0123456789-0123456789"
-	for at := maxValueBytes - len(key) - 2; at <= maxValueBytes+2; at++ {
+	for at := maxValueBytes - len(key) - 2; at <= maxValueBytes+2; at += 3 {
 		line := strings.Repeat("x", at) + key + " end"
 		for name, x := range map[string]*parallax.Exchange{
 			"text":   exchange(answer(200, line, "Content-Type", "text/plain"), answer(200, "y", "Content-Type", "text/plain")),

@@ -19,9 +19,10 @@ import (
 // separators. A name whose last word is one of them is secret too (user_pass,
 // connect.sid, laravelSession), and so is one that ends in one of secretEndings or
 // holds one of secretParts, in singular or plural.
-var secretNames = []string{
-	"auth", "cardno", "cardnumber", "ccnumber", "clientassertion", "creditcard", "cvc", "cvv", "cvv2", "jsessionid", "jwt", "mfacode", "otp",
-	"pass", "passcode", "phpsessid", "pin", "pwd", "session", "sessionid", "sid", "sig", "ssn", "totp", "xamzcredential",
+var secretNames = map[string]bool{
+	"auth": true, "cardno": true, "cardnumber": true, "ccnumber": true, "clientassertion": true, "creditcard": true, "cvc": true, "cvv": true,
+	"cvv2": true, "jsessionid": true, "jwt": true, "mfacode": true, "otp": true, "pass": true, "passcode": true, "phpsessid": true,
+	"pin": true, "pwd": true, "session": true, "sessionid": true, "sid": true, "sig": true, "ssn": true, "totp": true, "xamzcredential": true,
 }
 
 var secretEndings = []string{
@@ -30,6 +31,9 @@ var secretEndings = []string{
 }
 
 var secretParts = []string{"passphrase", "passwd", "password"}
+
+// shortestSecretName is how long the shortest of these names is.
+const shortestSecretName = 3
 
 // maxSecretName is how long a name may be that is looked at, in bytes.
 const maxSecretName = 128
@@ -62,10 +66,11 @@ func SecretName(name string) bool {
 }
 
 func isSecretName(plain []byte, word int) bool {
-	for _, secret := range secretNames {
-		if string(plain) == secret || word < len(plain) && string(plain[word:]) == secret {
-			return true
-		}
+	if len(plain) < shortestSecretName {
+		return false
+	}
+	if secretNames[string(plain)] || word > 0 && word < len(plain) && secretNames[string(plain[word:])] {
+		return true
 	}
 	for _, end := range secretEndings {
 		if len(plain) >= len(end) && string(plain[len(plain)-len(end):]) == end {
