@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parallax"
@@ -34,7 +35,7 @@ type Judge struct {
 	Slower   Slower
 	Policy   string // hash of the promotion policy, for ticks
 
-	hashes sync.Map // endpoint -> hash of its rules
+	hashes atomic.Pointer[dayHashes]
 }
 
 // Slower says when a leg counts as slower than the other: when its time is more
@@ -44,13 +45,27 @@ type Slower struct {
 	Plus  time.Duration
 }
 
-// rulesHash returns the hash of the rules of an endpoint.
-func (j *Judge) rulesHash(endpoint string) string {
-	if h, ok := j.hashes.Load(endpoint); ok {
+// dayHashes are the hashes of one day's rules, by endpoint: rules expire at the
+// end of a day.
+type dayHashes struct {
+	day        int64
+	byEndpoint sync.Map
+}
+
+// rulesHash returns the hash of the rules of an endpoint that were in force at a
+// time.
+func (j *Judge) rulesHash(endpoint string, at time.Time) string {
+	day := at.Unix() / (24 * 60 * 60)
+	hashes := j.hashes.Load()
+	if hashes == nil || hashes.day != day {
+		hashes = &dayHashes{day: day}
+		j.hashes.Store(hashes)
+	}
+	if h, ok := hashes.byEndpoint.Load(endpoint); ok {
 		return h.(string)
 	}
-	h := j.Rules.Hash(endpoint)
-	j.hashes.Store(endpoint, h)
+	h := j.Rules.HashAt(endpoint, at)
+	hashes.byEndpoint.Store(endpoint, h)
 	return h
 }
 
@@ -201,7 +216,7 @@ func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) 
 		c.Truncated = c.Truncated || len(c.Differences) < all
 	}
 	r := newRecord(x, c, repeats, kept)
-	r.rules, r.policy = j.rulesHash(x.Endpoint), j.Policy
+	r.rules, r.policy = j.rulesHash(x.Endpoint, x.Received), j.Policy
 	r.timing = j.Slower.timing(x)
 	return r
 }
