@@ -314,7 +314,7 @@ func fakeVerdict() reports.Verdict {
 	diverges := reports.Reason{Code: reports.DivergenceRate, Endpoint: "GET /orders/{id}", Test: reports.DivergenceTest, N: 30508, K: 308, Need: 412000, Threshold: 0.001, Lower: 0.0085, Upper: 0.0119}
 	short := reports.Reason{Code: reports.InsufficientSamples, Endpoint: "GET /health", Test: reports.DivergenceTest, N: 180, Need: 3787, EtaSeconds: 9620, Threshold: 0.001, Upper: 0.021}
 	return reports.Verdict{
-		Service: "shop", Decision: reports.Hold, Step: 0, RulesVersion: "b3c1", PolicyVersion: "91aa", CandidateVersion: "2.26.0",
+		Service: "shop", Decision: reports.Hold, Step: 0, RulesVersion: "b3c1", PolicyVersion: "91aa", CandidateVersion: "2.26.0", VersionKnown: true,
 		AsOf: now, Alpha: 0.05, Beta: 0.001, Since: now.Add(-3 * time.Hour), NotCovered: []string{"POST /orders: never sent to the candidate"},
 		Reasons:    []reports.Reason{{Code: reports.TooShort, Seconds: 10800, NeedSeconds: 86400}, diverges, short},
 		Accounting: newFakeStore().summary.Accounting,
