@@ -371,8 +371,19 @@ func kindOf(err error) parallax.ErrKind {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, context.Canceled), errors.As(err, &op):
 		return parallax.Reset
-	case strings.HasSuffix(err.Error(), "server closed idle connection"): // net/http exports no name for it
+	case closedIdle(err):
 		return parallax.Reset
 	}
 	return parallax.BadAnswer
+}
+
+// closedIdle reports whether a leg closed the connection before a request came
+// on it. net/http exports no name for that error.
+func closedIdle(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if err.Error() == "http: server closed idle connection" {
+			return true
+		}
+	}
+	return false
 }

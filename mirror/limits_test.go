@@ -41,33 +41,6 @@ func TestEarlyAnswerDoesNotWaitForTheRequest(t *testing.T) {
 	}
 }
 
-// The end of an answer of unknown length is the end of the exchange, so there is
-// no wait before it.
-func TestEarlyStreamIsNotHeldBack(t *testing.T) {
-	t.Parallel()
-	stream := "HTTP/1.1 413 Too Large\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"
-	primary := mirrortest.NewBackend(t, mirrortest.Closing([]byte(stream))).AnswerEarly()
-	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
-	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
-	least := time.Hour
-	for i := 0; i < 20 && least >= 50*time.Millisecond; i++ {
-		began := time.Now()
-		in, conn := r.raw("POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nno more than this")
-		res, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err := io.ReadAll(res.Body); string(body) != "no" || err != nil {
-			t.Fatalf("the caller got %q, %v", body, err)
-		}
-		least = min(least, time.Since(began))
-		conn.Close()
-	}
-	if least >= 50*time.Millisecond {
-		t.Errorf("the fastest of many answers took %s", least)
-	}
-}
-
 func TestAHangingSecondaryStopsNoComparison(t *testing.T) {
 	t.Parallel()
 	const requests, limit = 40, 8
@@ -97,36 +70,47 @@ func TestAHangingSecondaryStopsNoComparison(t *testing.T) {
 }
 
 // Without room for the leg that is compared, or for the only one, there is
-// nothing to ask the others for.
+// nothing to ask the others for. What they would have taken stays free.
 func TestAFullLegGivesUpTheExchange(t *testing.T) {
 	t.Parallel()
-	f := func(candidate, secondary mirrortest.Answer) {
+	f := func(withCandidate bool) {
 		t.Helper()
-		primary := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
-		s := mirrortest.NewBackend(t, secondary)
-		hanging := s
-		cfg := mirror.Service{Name: "shop", Mirror: mirror.DefaultOptions(), Primary: at(primary.URL, ""), Secondary: at(s.URL, "")}
+		release := make(chan struct{})
+		full := mirrortest.NewBackend(t, mirrortest.Held(release, mirrortest.JSON(`{}`)))
+		other := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
+		cfg := mirror.Service{Name: "shop", Mirror: mirror.DefaultOptions(), Primary: at(mirrortest.NewBackend(t, mirrortest.JSON(`{}`)).URL, "")}
 		cfg.Mirror.Timeout, cfg.Mirror.InFlight = time.Hour, 1
-		if candidate != nil {
-			hanging = mirrortest.NewBackend(t, candidate)
-			cfg.Candidate = at(hanging.URL, "")
+		cfg.Secondary = at(full.URL, "")
+		if withCandidate {
+			cfg.Candidate, cfg.Secondary = at(full.URL, ""), at(other.URL, "")
 		}
 		r := start(t, cfg)
 		r.do("GET", "/", "")
-		hanging.Wait(t, 1)
-		s.Wait(t, 1)
+		full.Wait(t, 1)
+		if withCandidate {
+			other.Wait(t, 1)
+		}
 		r.do("GET", "/", "")
 		if places := r.Ledger.Places(); places[parallax.UnmirroredConcurrency] != 1 || places[parallax.InShadow] != 1 {
 			t.Errorf("places %v", places)
 		}
-		hanging.Stop()
+		close(release)
 		r.settled(2)
-		if s.Count() != 1 || hanging.Count() != 1 {
-			t.Errorf("the secondary was asked %d times, the full leg %d", s.Count(), hanging.Count())
+		r.do("GET", "/", "")
+		r.settled(3)
+		for range 2 {
+			for leg, c := range r.next().Legs {
+				if c != nil && c.Err.Kind != parallax.NoError {
+					t.Errorf("the %s was not asked: %v", parallax.Leg(leg), c.Err)
+				}
+			}
+		}
+		if full.Count() != 2 || withCandidate && other.Count() != 2 {
+			t.Errorf("the full leg was asked %d times, the other %d", full.Count(), other.Count())
 		}
 	}
-	f(mirrortest.Hang, mirrortest.JSON(`{}`))
-	f(nil, mirrortest.Hang)
+	f(true)
+	f(false)
 }
 
 // Callers who send their bodies slowly, or never, hold no slot.

@@ -287,7 +287,7 @@ func TestLiveCallsStayLive(t *testing.T) {
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
 	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
-	for range 20 { // a service may pass the same baggage on for as long as it likes
+	for i := range 20 { // services may pass the baggage on from call to call for as long as they like
 		if res, _ := r.do("POST", "/orders", "", baggage, "X-Parallax-Exchange: a service may copy that"); res.StatusCode != 200 {
 			t.Fatalf("the call was answered %d", res.StatusCode)
 		}
@@ -295,6 +295,7 @@ func TestLiveCallsStayLive(t *testing.T) {
 		if x.Legs[parallax.Primary].Response.Status != 200 || x.Legs[parallax.Candidate].Response.Status != 200 {
 			t.Fatalf("legs %+v", x.Legs)
 		}
+		baggage = "Baggage: " + primary.Seen()[i].Header.Get("Baggage")
 	}
 	if p, c := roleSeen(primary), roleSeen(candidate); p != "live" || c != "shadow" {
 		t.Errorf("the primary was asked as %q, the candidate as %q", p, c)
