@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -38,10 +39,10 @@ func (e *Engine) watch(ctx context.Context, child *os.Process) error {
 			return nil
 		}
 	}
-	why := fmt.Errorf("it gave no answer for %v and was killed", e.cfg.HungAfter)
-	e.setState(func(s *State) { s.Phase, s.LastError = Hung, why.Error() })
+	why := fmt.Sprintf("it gave no answer for %v", e.cfg.HungAfter)
+	e.setState(func(s *State) { s.Phase, s.LastError = Hung, why })
 	_ = child.Kill() // fails only if it has just ended by itself
-	return why
+	return errors.New(why + " and was killed")
 }
 
 // listen asks the child again and again whether the engine lives, at the given

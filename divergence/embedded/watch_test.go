@@ -39,8 +39,8 @@ func TestHungChildIsReplaced(t *testing.T) {
 		t.Errorf("got %+v, want another child without a fault", again)
 	}
 	for _, want := range []string{
-		`level=WARN msg="the engine hangs and is being killed: it gave no answer for 2s`,
-		`level=WARN msg="the engine is being restarted: it gave no answer for 2s`,
+		`level=WARN msg="the engine hangs and is being killed: it gave no answer for 2s"`,
+		`level=WARN msg="the engine is being restarted: it gave no answer for 2s and was killed`,
 	} {
 		if text := log.String(); !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
