@@ -133,7 +133,8 @@ func (e *excuses) excuse(at *place, occurrence string, kind Kind, primary, candi
 	count, seen := e.model.look(e.endpoint, key)
 	past := !refuted && count.excuses(seen, judged)
 	if elementwise(at, kind) {
-		past = past && !e.judged
+		past = past && !judged
+		judged = false // What is judged line by line needs no blame, which would outlast its cause.
 		e.unsure = e.unsure || past && !now && !probe
 	}
 	if !probe && now {

@@ -119,6 +119,21 @@ func TestOtherElementsAreBlamed(t *testing.T) {
 	}
 }
 
+// TestAFixedLineIsForgotten: a page that was wrong in one line for a while, and is
+// no longer, is not held against its nonce.
+func TestAFixedLineIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 8))
+	in := func(price string) *parallax.Call { return htmlAnswer(page(uuid(r), price)) }
+	model := &NoiseModel{}
+	if diverged, _, _ := play(50, model, func(int) (p, c, s *parallax.Call) { return in("the price is 10.00"), in("the price is 99.99"), in("the price is 10.00") }); diverged != 50 {
+		t.Errorf("%d of 50 diverged", diverged)
+	}
+	if diverged, _, _ := play(50, model, func(int) (p, c, s *parallax.Call) { return in("the price is 10.00"), in("the price is 10.00"), in("the price is 10.00") }); diverged != 0 {
+		t.Errorf("%d of 50 diverged once it was right", diverged)
+	}
+}
+
 // TestOneFlakeExcusesOneDifference: a wrong answer in 320, and one flake of the
 // secondary at the same place long ago.
 func TestOneFlakeExcusesOneDifference(t *testing.T) {

@@ -53,8 +53,8 @@ const noiseAlpha = 0.001
 // Another status is noise only if primary and secondary take turns: each was seen
 // to answer either.
 //
-// Whatever the excuse, it ends when the candidate differs significantly more
-// often. Over the exchanges that all three legs answered, let b count those
+// Any excuse but for elements and lines ends when the candidate differs
+// significantly more often. Over the exchanges that all three legs answered, let b count those
 // where only the candidate differs from the primary, and c those where only the
 // secondary does. Were the candidate just another instance of the old version,
 // each of the b+c would be either with probability 1/2. So the model keeps the
