@@ -126,10 +126,14 @@ func TestAFixedLineIsForgotten(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
 	in := func(price string) *parallax.Call { return htmlAnswer(page(uuid(r), price)) }
 	model := &NoiseModel{}
-	if diverged, _, _ := play(50, model, func(int) (p, c, s *parallax.Call) { return in("the price is 10.00"), in("the price is 99.99"), in("the price is 10.00") }); diverged != 50 {
+	if diverged, _, _ := play(50, model, func(int) (p, c, s *parallax.Call) {
+		return in("the price is 10.00"), in("the price is 99.99"), in("the price is 10.00")
+	}); diverged != 50 {
 		t.Errorf("%d of 50 diverged", diverged)
 	}
-	if diverged, _, _ := play(50, model, func(int) (p, c, s *parallax.Call) { return in("the price is 10.00"), in("the price is 10.00"), in("the price is 10.00") }); diverged != 0 {
+	if diverged, _, _ := play(50, model, func(int) (p, c, s *parallax.Call) {
+		return in("the price is 10.00"), in("the price is 10.00"), in("the price is 10.00")
+	}); diverged != 0 {
 		t.Errorf("%d of 50 diverged once it was right", diverged)
 	}
 }

@@ -118,7 +118,7 @@ func TestErrorTextRepeatsNothingOfAnAnswer(t *testing.T) {
 	}
 	f("220 s3cret ESMTP\r\n")
 	f("HTTP/1.1 s3cret\r\n\r\n")
-	f("HTTP/1.1 200 OK\r\ns3cret http: server closed idle connection\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\ns3cret server closed idle connection\r\n\r\n")
 	f("HTTP/1.1 200 OK\r\ns3cret\r\n\r\n")
 	f("HTTP/1.1 200 OK\r\nContent-Length: s3cret\r\n\r\n")
 	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: s3cret\r\n\r\n")
