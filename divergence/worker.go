@@ -206,12 +206,15 @@ func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
 func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) *record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
-	if keeper.keep(x, c) {
-		kept = j.Redactor.Exchange(x)
+	all := len(c.Differences)
+	switch keep := keeper.keep(x, c); {
+	case keep:
+		kept, c = j.Redactor.Both(x, c)
+	case all > 0:
+		c = j.Redactor.Comparison(x, c)
 	}
 	var repeats []issue
-	if all := len(c.Differences); all > 0 {
-		c = j.Redactor.Comparison(x, c)
+	if all > 0 {
 		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
 		c.Truncated = c.Truncated || len(c.Differences) < all
 	}
