@@ -61,8 +61,9 @@ type Field struct {
 }
 
 // Body is a bounded copy of a body. Bytes holds its beginning, at most the
-// bound; Size and SHA256 cover everything that passed. Cut says that Bytes is
-// shorter than Size, or that the body never ended.
+// bound; Size and SHA256 cover the whole body. Cut says that Bytes is shorter than
+// Size, or that the body was not seen to its end: then SHA256 is zero, and the
+// body has at least Size bytes.
 type Body struct {
 	Bytes  []byte
 	Size   int64

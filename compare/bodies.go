@@ -106,6 +106,23 @@ func uncoded(coding string) bool {
 	return err == nil && len(codings) == 0
 }
 
+// sizesDiffer reports whether two bodies are known to differ in size. One without
+// a hash was not seen to its end and has at least its size.
+func sizesDiffer(p, c *parallax.Body) bool {
+	switch {
+	case seen(p) && seen(c):
+		return p.Size != c.Size
+	case seen(p):
+		return c.Size > p.Size
+	case seen(c):
+		return p.Size > c.Size
+	}
+	return false
+}
+
+// seen reports whether a body was seen to its end.
+func seen(b *parallax.Body) bool { return !b.Cut || hashed(b) }
+
 // compareCut compares bodies of one format of which one or both were cut. Texts
 // and bytes differ if their sizes or hashes do. Of JSON that can be said only of a
 // body that is far longer than a complete other one.
@@ -113,7 +130,7 @@ func compareCut(p, c *parallax.Body, format Format, find *finder) bool {
 	at := place{kind: placeBody}
 	classP, classC := string(format), string(format)
 	switch {
-	case format != JSON && p.Size == c.Size && !(hashed(p) && hashed(c)):
+	case format != JSON && !sizesDiffer(p, c) && !(hashed(p) && hashed(c)):
 		return false
 	case format == Text:
 		at.kind = placeText
@@ -133,8 +150,11 @@ func compareCut(p, c *parallax.Body, format Format, find *finder) bool {
 // between tokens do not count, and an escaped character is one, so that spelling
 // alone does not make a body far longer.
 func farLonger(cut, complete *parallax.Body) bool {
-	if complete.Cut || len(cut.Bytes) == 0 {
+	if complete.Cut {
 		return false
+	}
+	if len(cut.Bytes) == 0 { // given up unread; blanks and escapes take a few bytes a character
+		return cut.Size > 12*int64(len(complete.Bytes))
 	}
 	begins := int64(jsonCharacters(cut.Bytes))
 	return max(begins, begins*(cut.Size/int64(len(cut.Bytes)))) > 2*int64(jsonCharacters(complete.Bytes))

@@ -76,6 +76,19 @@ func TestTruncated(t *testing.T) {
 	f("JSON ten times as long", jsonAnswer(all[:4998]+`,0]`), cutBody(jsonAnswer(all), 6000), Diverged, "")
 	f("JSON that is only spaced", jsonAnswer(long), cutBody(jsonAnswer(`{"a":1,`+strings.Repeat(" ", 500)+`"b":2}`), 300), NotComparable, ReasonTruncated)
 	f("JSON that is only escaped", jsonAnswer(`["éééé"]`), cutBody(jsonAnswer(`["\u00e9\u00e9\u00e9\u00e9"]`), 20), NotComparable, ReasonTruncated)
+	givenUp := func(size int64, cut int) *parallax.Call {
+		c := cutBody(answer(200, strings.Repeat("x", 100), "Content-Type", "text/plain"), cut)
+		c.Response.Body.Size, c.Response.Body.SHA256 = size, [32]byte{} // at least so long
+		return c
+	}
+	short, mid := answer(200, "abc", "Content-Type", "text/plain"), cutBody(answer(200, strings.Repeat("x", 100), "Content-Type", "text/plain"), 10)
+	f("given up, and longer already", short, givenUp(50, 10), Diverged, "")
+	f("the same the other way", givenUp(50, 10), short, Diverged, "")
+	f("given up, and shorter so far", mid, givenUp(50, 10), NotComparable, ReasonTruncated)
+	f("both given up", givenUp(60, 10), givenUp(50, 10), NotComparable, ReasonTruncated)
+	unread := cutBody(jsonAnswer(all), 0)
+	unread.Response.Body.SHA256 = [32]byte{}
+	f("JSON given up unread", jsonAnswer(`{"items":[]}`), unread, Diverged, "")
 	f("a text of another size without hash", cutBody(answer(200, "abc", "Content-Type", "text/plain"), 1), answer(200, "a", "Content-Type", "text/plain"), Diverged, "")
 }
 

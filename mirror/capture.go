@@ -63,6 +63,15 @@ func (c *capture) grow(n int) bool {
 	return true
 }
 
+// giveUp says that the rest of the body is not read. What is known of its size is
+// that it has at least so many bytes.
+func (c *capture) giveUp(atLeast int64) {
+	c.size = max(c.size, atLeast)
+	if c.cut == "" {
+		c.cut = parallax.UnmirroredBodySize
+	}
+}
+
 // drop forgets the copy and gives its bytes back.
 func (c *capture) drop() {
 	c.release()
@@ -76,12 +85,15 @@ func (c *capture) release() {
 }
 
 // body returns what was captured. The hash of an uncut body is made here, so
-// that the live path does not pay for it.
+// that the live path does not pay for it; there is none of a body that did not
+// come to its end.
 func (c *capture) body() parallax.Body {
 	b := parallax.Body{Bytes: c.bytes, Size: c.size, Cut: c.cut != "" || !c.ended}
-	if c.sum != nil {
+	switch {
+	case !c.ended:
+	case c.sum != nil:
 		c.sum.Sum(b.SHA256[:0])
-	} else {
+	default:
 		b.SHA256 = sha256.Sum256(c.bytes)
 	}
 	return b

@@ -50,10 +50,11 @@ type Deps struct {
 
 // Mirror stands in front of one service.
 type Mirror struct {
-	deps    Deps
-	name    string
-	current atomic.Pointer[service] // what a reload swaps
-	pool    bufferPool
+	deps     Deps
+	name     string
+	current  atomic.Pointer[service] // what a reload swaps
+	pool     bufferPool
+	oversize allowance // for what is read of shadow answers past max_body
 
 	serving   tally           // requests and upgraded connections of callers
 	shadowing tally           // exchanges whose shadow legs are under way, or that are being settled

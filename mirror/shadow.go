@@ -8,10 +8,6 @@ import (
 	"parallax"
 )
 
-// maxDrain is how much of a shadow leg's answer is read, in bytes. Up to it an
-// answer is counted and hashed, and its connection used again.
-const maxDrain = 10 << 20
-
 // dispatch starts the calls to the shadow legs, in goroutines of their own, once
 // the request's copy is complete. It never waits.
 func (f *flight) dispatch() {
@@ -131,11 +127,18 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 	return nil
 }
 
-// drain reads an answer to its end or to maxDrain, whichever comes first.
+// drain reads an answer to its end. One that is longer than what is kept is read
+// on only as far as the allowance goes; otherwise it is given up, with its
+// connection, and its hash stays unknown.
 func (f *flight) drain(a *answer, keep *capture) error {
+	over := &f.m.oversize
+	if a.Length > keep.max && !over.take(a.Length, f.m.deps.Now()) {
+		keep.giveUp(a.Length)
+		return nil
+	}
 	buf := f.m.pool.get()
 	defer f.m.pool.put(buf)
-	for keep.size < maxDrain {
+	for {
 		n, err := a.Body.Read(*buf)
 		keep.write((*buf)[:n])
 		if err == io.EOF {
@@ -145,6 +148,9 @@ func (f *flight) drain(a *answer, keep *capture) error {
 		if err != nil {
 			return err
 		}
+		if a.Length < 0 && keep.cut != "" && !over.take(int64(n), f.m.deps.Now()) {
+			keep.giveUp(keep.size)
+			return nil
+		}
 	}
-	return nil
 }

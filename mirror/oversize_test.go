@@ -1,0 +1,37 @@
+package mirror_test
+
+import (
+	"testing"
+
+	"parallax"
+	"parallax/mirror"
+	"parallax/mirror/mirrortest"
+)
+
+// TestOversizeAnswersAreGivenUp has a candidate that answers 10 MB to everything.
+// The first answers are read to their end, and then no more than the allowance:
+// the processor belongs to callers.
+func TestOversizeAnswersAreGivenUp(t *testing.T) {
+	t.Parallel()
+	const size = 10 << 20
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Sized(size))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	var whole, givenUp int
+	for range 30 {
+		r.do("GET", "/", "")
+		x := r.next()
+		body, err := x.Legs[parallax.Candidate].Response.Body, x.Legs[parallax.Candidate].Err
+		switch {
+		case err.Kind != parallax.NoError || !body.Cut || body.Size != size:
+			t.Fatalf("err %+v, cut %v, size %d", err, body.Cut, body.Size)
+		case body.SHA256 == [32]byte{}:
+			givenUp++
+		default:
+			whole++
+		}
+	}
+	if whole == 0 || givenUp == 0 {
+		t.Errorf("%d answers were read to their end and %d given up, want some of each", whole, givenUp)
+	}
+}
