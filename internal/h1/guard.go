@@ -1,0 +1,104 @@
+package h1
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// guard looks after the time limits of many connections with one goroutine. A
+// limit costs the connection one atomic store; a timer of its own would cost
+// more than the request. Limits are late by up to two ticks and never early.
+// The goroutine runs while there are connections.
+type guard struct {
+	tick time.Duration
+	now  atomic.Int64 // nanoseconds; behind by up to a tick
+
+	mu      sync.Mutex
+	watched map[watched]struct{}
+	running bool
+}
+
+// watched is a connection under guard.
+type watched interface {
+	// check is called every tick. It must not block.
+	check(now int64)
+}
+
+// expired stands in place of a limit that was passed. Who sees it knows that
+// the connection was cut.
+const expired = -1
+
+func newGuard(tick time.Duration) *guard {
+	return &guard{tick: tick, watched: make(map[watched]struct{})}
+}
+
+func (g *guard) add(w watched) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watched[w] = struct{}{}
+	if !g.running {
+		g.running = true
+		g.now.Store(time.Now().UnixNano())
+		go g.run()
+	}
+}
+
+func (g *guard) remove(w watched) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.watched, w)
+}
+
+// each calls f for every connection.
+func (g *guard) each(f func(watched)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for w := range g.watched {
+		f(w)
+	}
+}
+
+func (g *guard) run() {
+	ticker := time.NewTicker(g.tick)
+	defer ticker.Stop()
+	for at := range ticker.C {
+		now := at.UnixNano()
+		g.now.Store(now)
+		if g.sweep(now) == 0 {
+			return
+		}
+	}
+}
+
+// sweep checks every connection and returns how many there are. At none, the
+// goroutine ends, and the next connection starts another.
+func (g *guard) sweep(now int64) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for w := range g.watched {
+		w.check(now)
+	}
+	g.running = len(g.watched) > 0
+	return len(g.watched)
+}
+
+// in returns the limit that lies d ahead, 0 for none.
+func (g *guard) in(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return g.now.Load() + int64(d+g.tick)
+}
+
+// limit is a time by which something must have happened; 0 means none.
+type limit struct{ due atomic.Int64 }
+
+// set replaces the limit. It is false if the one before had expired.
+func (l *limit) set(due int64) bool { return l.due.Swap(due) != expired }
+
+// over reports, once, that the limit has passed.
+func (l *limit) over(now int64) bool {
+	due := l.due.Load()
+	return due > 0 && due <= now && l.due.CompareAndSwap(due, expired)
+}
