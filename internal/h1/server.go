@@ -99,7 +99,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	defer stop()
-	watch := &listening{close: cancel}
+	watch := &listening{close: func() {
+		cancel()
+		listener.Close()
+	}}
 	s.guard.add(watch)
 	defer s.guard.remove(watch)
 	for {
