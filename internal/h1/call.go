@@ -122,11 +122,11 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 		if err == nil {
 			return res, nil
 		}
-		if c.reused && !fresh && call.untouched && ctx.Err() == nil {
+		if c.reused && !fresh && !call.sent && !call.read && ctx.Err() == nil {
 			continue
 		}
 		call.closeBody()
-		return nil, failure(h.addr, !call.untouched, err)
+		return nil, failure(h.addr, call.sent, err)
 	}
 }
 
@@ -196,12 +196,13 @@ func needsLength(method string) bool {
 
 // call is one request on one connection.
 type call struct {
-	conn      *clientConn
-	message   *Message
-	untouched bool // no byte has left, and the body was not read
-	owned     bool // the upload closes the body
-	upload    *upload
-	turn      uint64
+	conn    *clientConn
+	message *Message
+	sent    bool // a byte has left
+	read    bool // of the body
+	owned   bool // somebody else closes the body, or has done so
+	upload  *upload
+	turn    uint64
 }
 
 func (k *call) closeBody() {
@@ -222,7 +223,7 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 	if together {
 		parts = 1
 	}
-	k.turn, k.untouched = c.start(parts), true
+	k.turn = c.start(parts)
 	c.until(c.deadline(m.Deadline, c.host.pool.HeadTimeout))
 	if ctx.Done() != nil {
 		turn := k.turn
@@ -261,7 +262,7 @@ func (k *call) send(together bool) error {
 	defer c.out.free()
 	c.out.buf = m.appendHead(c.out.buf)
 	if together && m.Length > 0 {
-		k.untouched = false
+		k.read = true
 		at := len(c.out.buf)
 		c.out.buf = append(c.out.buf, make([]byte, m.Length)...)
 		if n, err := io.ReadFull(m.Body, c.out.buf[at:]); int64(n) < m.Length {
@@ -269,9 +270,7 @@ func (k *call) send(together bool) error {
 		}
 	}
 	n, err := c.conn.Write(c.out.buf)
-	if n > 0 || err == nil {
-		k.untouched = false
-	}
+	k.sent = n > 0 || err == nil
 	if together && err == nil {
 		m.closeBody()
 		k.owned = true
