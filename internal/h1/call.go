@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -224,7 +225,7 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 		parts = 1
 	}
 	k.turn = c.start(parts)
-	c.until(c.deadline(m.Deadline, c.host.pool.HeadTimeout))
+	c.readDue.set(c.deadline(m.Deadline, 0))
 	if ctx.Done() != nil {
 		turn := k.turn
 		c.stop = context.AfterFunc(ctx, func() { c.cut(turn, context.Cause(ctx)) })
@@ -237,7 +238,9 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 		c.answered(false)
 		return nil, err
 	}
-	if !together {
+	if together {
+		c.expect(m.Deadline)
+	} else {
 		k.owned = true
 		k.upload = &upload{conn: c, message: m, turn: k.turn, proceed: make(chan struct{})}
 		if !m.Continue {
@@ -269,7 +272,9 @@ func (k *call) send(together bool) error {
 			return &ownError{parallax.CallerGone, broken(err)}
 		}
 	}
+	c.writeDue.set(c.deadline(m.Deadline, c.host.pool.WriteTimeout))
 	n, err := c.conn.Write(c.out.buf)
+	c.writeDue.set(0)
 	k.sent = n > 0 || err == nil
 	if together && err == nil {
 		m.closeBody()
@@ -317,9 +322,11 @@ func (k *call) answer(h *statusHead) (*Response, error) {
 		return k.change(r, h)
 	}
 	k.upload.forgo()
+	if !c.hear(m.Deadline) {
+		return nil, os.ErrDeadlineExceeded
+	}
 	r.keep = !h.close && (!h.old || h.keepAlive)
 	r.body.link, r.body.fields, r.body.left = &c.link, c.host.pool.MaxFields, h.length
-	c.until(c.deadline(m.Deadline, 0))
 	switch {
 	case bodyless(m.Method, h.status):
 		if h.status == 204 {
@@ -400,10 +407,14 @@ func (u *upload) run() {
 	var own *ownError
 	switch {
 	case err == nil:
+		c.expect(u.message.Deadline)
 	case errors.As(err, &own):
 		c.cut(u.turn, own)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.cut(u.turn, err)
 	default:
 		c.spoiled.Store(true) // the answer may be there all the same
+		c.expect(u.message.Deadline)
 	}
 }
 
@@ -439,7 +450,7 @@ func (u *upload) send() error {
 			return &ownError{parallax.CallerGone, err}
 		}
 		if n > 0 {
-			if _, err := u.conn.conn.Write(u.piece(home[:], n, chunked)); err != nil {
+			if err := u.write(u.piece(home[:], n, chunked)); err != nil {
 				return err
 			}
 		}
@@ -470,6 +481,15 @@ func (u *upload) last() error {
 	if u.message.Trailers != nil {
 		trailers = u.message.Trailers()
 	}
-	_, err := u.conn.conn.Write(appendLastChunk(nil, trailers))
+	return u.write(appendLastChunk(nil, trailers))
+}
+
+func (u *upload) write(p []byte) error {
+	c := u.conn
+	c.writeDue.set(c.deadline(u.message.Deadline, c.host.pool.WriteTimeout))
+	_, err := c.conn.Write(p)
+	if !c.writeDue.set(0) && err == nil {
+		err = os.ErrDeadlineExceeded
+	}
 	return err
 }

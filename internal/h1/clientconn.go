@@ -24,9 +24,10 @@ type clientConn struct {
 	idleDue limit
 	stop    func() bool // ends the watch over the context of the request under way
 
-	mu    sync.Mutex // for the two below
+	mu    sync.Mutex // for the three below
 	turn  uint64     // counts requests, so that a late cancellation hits none that it was not meant for
 	cause error      // why the request under way was cut short
+	heard bool       // its answer has begun
 
 	probe    func(fd uintptr)
 	probed   bool // nothing was there to read
@@ -103,7 +104,7 @@ func (c *clientConn) start(parts int32) (turn uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn++
-	c.cause = nil
+	c.cause, c.heard = nil, false
 	return c.turn
 }
 
@@ -120,6 +121,25 @@ func (c *clientConn) cut(turn uint64, cause error) {
 	}
 	c.spoiled.Store(true)
 	c.socket.SetDeadline(longAgo)
+}
+
+// expect limits the wait for the head of the answer, now that the request is
+// sent, unless it is there already.
+func (c *clientConn) expect(deadline time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.heard {
+		c.readDue.set(c.deadline(deadline, c.host.pool.HeadTimeout))
+	}
+}
+
+// hear ends the wait for the head of the answer. It is false when that was too
+// late.
+func (c *clientConn) hear(deadline time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = true
+	return c.readDue.set(c.deadline(deadline, 0))
 }
 
 // why returns what really ended the request: err is what its reader or writer

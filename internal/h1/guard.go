@@ -16,7 +16,7 @@ type guard struct {
 
 	mu      sync.Mutex
 	watched map[watched]struct{}
-	running bool
+	stop    chan struct{} // ends the goroutine; nil when there is none
 }
 
 // watched is a connection under guard.
@@ -37,10 +37,10 @@ func (g *guard) add(w watched) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.watched[w] = struct{}{}
-	if !g.running {
-		g.running = true
+	if g.stop == nil {
+		g.stop = make(chan struct{})
 		g.now.Store(time.Now().UnixNano())
-		go g.run()
+		go g.run(g.stop)
 	}
 }
 
@@ -48,6 +48,10 @@ func (g *guard) remove(w watched) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.watched, w)
+	if len(g.watched) == 0 && g.stop != nil {
+		close(g.stop)
+		g.stop = nil
+	}
 }
 
 // each calls f for every connection.
@@ -59,28 +63,19 @@ func (g *guard) each(f func(watched)) {
 	}
 }
 
-func (g *guard) run() {
+func (g *guard) run(stop chan struct{}) {
 	ticker := time.NewTicker(g.tick)
 	defer ticker.Stop()
-	for at := range ticker.C {
-		now := at.UnixNano()
-		g.now.Store(now)
-		if g.sweep(now) == 0 {
+	for {
+		select {
+		case <-stop:
 			return
+		case at := <-ticker.C:
+			now := at.UnixNano()
+			g.now.Store(now)
+			g.each(func(w watched) { w.check(now) })
 		}
 	}
-}
-
-// sweep checks every connection and returns how many there are. At none, the
-// goroutine ends, and the next connection starts another.
-func (g *guard) sweep(now int64) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for w := range g.watched {
-		w.check(now)
-	}
-	g.running = len(g.watched) > 0
-	return len(g.watched)
 }
 
 // in returns the limit that lies d ahead, 0 for none.

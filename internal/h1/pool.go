@@ -25,9 +25,10 @@ type Pool struct {
 	TLS *tls.Config
 
 	DialTimeout     time.Duration // for a connection with its TLS handshake; 5 s
-	HeadTimeout     time.Duration // from the request to the head of the answer; no bound
+	HeadTimeout     time.Duration // from the end of the request to the head of the answer; no bound
 	IdleTimeout     time.Duration // then an unused connection is closed; 30 s
 	ContinueTimeout time.Duration // then a body is sent without the leg's 100; 1 s
+	WriteTimeout    time.Duration // for a leg to take what one write gives it; 1 min
 
 	MaxIdle   int // unused connections kept per instance; 256
 	MaxConns  int // connections per instance, further requests wait; no bound
@@ -52,6 +53,7 @@ func (p *Pool) prepare() {
 		p.DialTimeout = or(p.DialTimeout, 5*time.Second)
 		p.IdleTimeout = or(p.IdleTimeout, 30*time.Second)
 		p.ContinueTimeout = or(p.ContinueTimeout, time.Second)
+		p.WriteTimeout = or(p.WriteTimeout, time.Minute)
 		p.MaxIdle = or(p.MaxIdle, 256)
 		p.MaxHead = or(p.MaxHead, 1<<20)
 		p.MaxFields = or(p.MaxFields, 1000)

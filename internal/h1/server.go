@@ -43,10 +43,11 @@ type Server struct {
 	IdleGrace time.Duration
 
 	once    sync.Once
+	mu      sync.Mutex // orders Serve before Shutdown, or after
 	guard   *guard
 	slots   chan struct{}
 	closing atomic.Bool
-	conns   sync.WaitGroup
+	conns   sync.WaitGroup // and calls of Serve
 	date    date
 }
 
@@ -95,6 +96,10 @@ func tickFor(most time.Duration, limits ...time.Duration) time.Duration {
 // listeners.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.prepare()
+	if !s.open() {
+		return listener.Close()
+	}
+	defer s.conns.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
@@ -105,9 +110,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}}
 	s.guard.add(watch)
 	defer s.guard.remove(watch)
+	if s.closing.Load() {
+		watch.close()
+	}
 	for {
 		if !s.slot(ctx) {
-			return listener.Close()
+			return nil // the listener is closed already
 		}
 		conn, err := s.accept(ctx, listener)
 		if err != nil {
@@ -119,6 +127,17 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		}
 		s.start(conn)
 	}
+}
+
+// open counts a Serve, unless Shutdown was called.
+func (s *Server) open() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		return false
+	}
+	s.conns.Add(1)
+	return true
 }
 
 // listening makes a Serve end.
@@ -181,7 +200,9 @@ func (s *Server) start(conn net.Conn) {
 // error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.prepare()
+	s.mu.Lock()
 	s.closing.Store(true)
+	s.mu.Unlock()
 	s.guard.each(func(w watched) {
 		if l, ok := w.(*listening); ok {
 			l.close()
@@ -226,7 +247,8 @@ type date struct {
 }
 
 func (d *date) refresh(now time.Time) {
-	if second := now.Unix(); d.second.Swap(second) != second {
+	if second := now.Unix(); d.second.Load() != second {
+		d.second.Store(second)
 		line := []byte("Date: " + now.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") + "\r\n")
 		d.line.Store(&line)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,7 +26,8 @@ type serverConn struct {
 	res  Writer
 	body *RequestBody // of the request under way
 
-	idle     atomic.Bool  // nothing of a request has come
+	mu       sync.Mutex   // for idle
+	idle     bool         // nothing of a request has come
 	handling atomic.Int64 // since when the handler runs; 0 when it does not
 	polled   int64        // guard only: the handling that next is about
 	next     int64        // guard only: when to ask again whether the caller left
@@ -60,7 +62,7 @@ func newServerConn(s *Server, conn net.Conn) *serverConn {
 			c.ip = host
 		}
 	}
-	c.idle.Store(true)
+	c.idle = true
 	c.readDue.set(s.guard.in(s.HeadTimeout))
 	return c
 }
@@ -90,9 +92,18 @@ func (c *serverConn) check(now int64) {
 
 // wakeIdle makes an idle connection look whether it should close.
 func (c *serverConn) wakeIdle() {
-	if c.idle.Load() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle {
 		c.conn.SetReadDeadline(longAgo)
 	}
+}
+
+// setIdle says whether wakeIdle may wake the connection from now on.
+func (c *serverConn) setIdle(idle bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = idle
 }
 
 func (c *serverConn) serve() {
@@ -126,7 +137,7 @@ func (c *serverConn) handshake(secured *tls.Conn) bool {
 
 // handOver gives the connection away, with what was read of it.
 func (c *serverConn) handOver() {
-	c.idle.Store(false)
+	c.setIdle(false)
 	c.readDue.set(0)
 	conn := c.conn
 	if rest := c.buffered(); len(rest) > 0 {
@@ -152,39 +163,38 @@ func (c *replayed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// await waits for the first byte of a request.
+// await waits for the first byte of a request, and sets the limit for the rest
+// of its head.
 func (c *serverConn) await(first bool) bool {
-	if len(c.buffered()) == 0 {
-		c.release()
-		c.idle.Store(true)
-		if !first {
-			if c.server.closing.Load() && c.server.IdleGrace == 0 {
-				return false
-			}
-			if !c.readDue.set(c.guard.in(c.server.IdleTimeout)) {
-				return false
-			}
+	if len(c.buffered()) == 0 && !c.rest(first) {
+		return false
+	}
+	return c.readDue.set(c.guard.in(c.server.HeadTimeout))
+}
+
+// rest lies idle until something comes.
+func (c *serverConn) rest(first bool) bool {
+	c.release()
+	c.setIdle(true)
+	if !first {
+		if c.server.closing.Load() && c.server.IdleGrace == 0 {
+			return false
 		}
-		err := c.fill()
-		if errors.Is(err, os.ErrDeadlineExceeded) && c.server.closing.Load() {
-			// A request may have come in the same moment.
-			c.conn.SetReadDeadline(time.Time{})
+		if !c.readDue.set(c.guard.in(c.server.IdleTimeout)) {
+			return false
+		}
+	}
+	err := c.fill()
+	c.setIdle(false)
+	if c.server.closing.Load() {
+		c.conn.SetReadDeadline(time.Time{})
+		if errors.Is(err, os.ErrDeadlineExceeded) { // a request may have come in the same moment
 			c.noWait = true
 			err = c.fill()
 			c.noWait = false
 		}
-		if err != nil {
-			return false
-		}
-		c.idle.Store(false)
 	}
-	if !c.readDue.set(c.guard.in(c.server.HeadTimeout)) {
-		return false
-	}
-	if c.server.closing.Load() {
-		c.conn.SetReadDeadline(time.Time{}) // wakeIdle may have been late
-	}
-	return true
+	return err == nil
 }
 
 // request serves one request. It is true when there may be another.
@@ -264,7 +274,15 @@ func (c *serverConn) finish() bool {
 		whole = false
 	}
 	c.res.free()
+	c.forget()
 	return whole && c.res.keep
+}
+
+// forget lets go of the request, so that an idle connection does not hold it.
+func (c *serverConn) forget() {
+	r := &c.req
+	r.Method, r.URI, r.Target, r.Host, r.Proto, r.Upgrade = "", "", "", "", "", ""
+	r.Headers, r.TrailerNames, r.Body, c.body = nil, nil, nil, nil
 }
 
 // abandon forgets a connection that belongs to somebody else now.
@@ -275,12 +293,13 @@ func (c *serverConn) abandon() bool {
 
 // endBody takes the body out of the hands of whoever reads it, and reads what is
 // left of it. It is false if the connection cannot be used any more.
-func (c *serverConn) endBody(useful bool) bool {
-	b := c.body
+func (c *serverConn) endBody(answered bool) bool {
+	b, useful := c.body, answered
 	if !b.mu.TryLock() {
 		// Somebody waits for bytes that nobody wants any more.
 		c.conn.SetReadDeadline(longAgo)
 		b.mu.Lock()
+		c.conn.SetReadDeadline(time.Time{})
 		useful = false
 	}
 	ended, waiting := b.err == io.EOF, b.begin != nil
@@ -294,7 +313,7 @@ func (c *serverConn) endBody(useful bool) bool {
 		b.err = ErrBodyLate
 	}
 	b.mu.Unlock()
-	if !ended && useful {
+	if !ended && answered {
 		c.linger()
 	}
 	return ended
@@ -328,7 +347,6 @@ func (c *serverConn) refuse(err error) {
 		}
 		r = errSlowHead
 	}
-	c.idle.Store(false)
 	if c.server.Refused != nil {
 		c.server.Refused(r)
 	}
