@@ -270,6 +270,36 @@ func TestEarlyAnswerArrives(t *testing.T) {
 	equal(t, "status", res.StatusCode, 413)
 }
 
+// TestEarlyAnswerOfALegArrives is the same through a proxy: the body is being
+// waited for by the upload when the handler is through.
+func TestEarlyAnswerOfALegArrives(t *testing.T) {
+	t.Parallel()
+	leg := scripted(t, func(conn net.Conn, r *bufio.Reader) {
+		r.ReadString('\n')
+		io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+		io.Copy(io.Discard, r)
+	})
+	_, addr := start(t, relay(pool(t), leg))
+	conn := dial(t, addr)
+	in := bufio.NewReader(conn)
+	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n")
+	if _, err := in.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "10000\r\n"+strings.Repeat("a", 1<<16)+"\r\n") // it had not looked yet
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 413 || string(got) != "no" {
+		t.Errorf("got %d, %q, %v", res.StatusCode, got, err)
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("the connection does not end well: %v", err)
+	}
+}
+
 func TestBodyEndsWithItsRequest(t *testing.T) {
 	t.Parallel()
 	kept := make(chan *RequestBody, 1)

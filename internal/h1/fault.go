@@ -50,7 +50,6 @@ var (
 	errBadStatus   = refuse(502, "malformed status line")
 	errManyInforms = refuse(502, "too many informational answers")
 	errSwitched    = refuse(502, "protocol changed without being asked to")
-	errEarlyBytes  = refuse(502, "answer goes on after its end")
 )
 
 // Errors of use, which a caller may test for.

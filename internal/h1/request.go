@@ -38,9 +38,15 @@ type Request struct {
 func (r *Request) OnGone(f func()) { r.gone.Store(&f) }
 
 // RequestBody is the body of a request. It may be read from any one goroutine
-// while the handler runs. Read sends 100 Continue first, if the caller waits for
-// it and nothing was answered yet.
+// while the handler runs.
 type RequestBody struct{ body }
+
+// Read implements io.Reader. It sends 100 Continue first, if the caller waits for
+// it and nothing was answered yet. The end comes together with the last bytes
+// where it is known by then. A malformed chunk is a *Refusal; a body that broke
+// off is io.ErrUnexpectedEOF or an error of the connection; ErrBodyLate is what
+// a body gives after its handler has returned.
+func (b *RequestBody) Read(p []byte) (int, error) { return b.body.Read(p) }
 
 // Ready reports whether the whole body has arrived, so that reading it never
 // waits. It is asked before the first Read.
