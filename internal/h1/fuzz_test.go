@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -54,8 +55,8 @@ func idle() *guard {
 }
 
 // readAll has our server read every request in data, up to the first that it
-// refuses or that ends the connection.
-func readAll(data []byte) (all []seen) {
+// refuses or that ends the connection. The data arrives in pieces of step bytes.
+func readAll(data []byte, step int) (all []seen) {
 	s := &Server{Log: slog.New(slog.DiscardHandler)}
 	s.prepare()
 	s.guard = idle()
@@ -72,7 +73,7 @@ func readAll(data []byte) (all []seen) {
 		all = append(all, one)
 		w.Head(200, nil, 0, nil, false)
 	}
-	newServerConn(s, &memory{in: bytes.NewReader(data)}).serve()
+	newServerConn(s, newSlowly(data, step)).serve()
 	return all
 }
 
@@ -112,11 +113,11 @@ var sameMessage = cmp.Options{cmpopts.EquateEmpty()}
 
 func FuzzRequest(f *testing.F) {
 	for _, c := range requestCases {
-		f.Add([]byte(c.text))
+		f.Add([]byte(c.text), uint8(0))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte, step uint8) {
 		in := bufio.NewReader(bytes.NewReader(data))
-		for i, ours := range readAll(data) {
+		for i, ours := range readAll(data, int(step)) {
 			req, err := http.ReadRequest(in)
 			if err != nil {
 				t.Fatalf("request %d: net/http refuses it: %v\nours: %+v", i, err, ours)
@@ -145,11 +146,12 @@ var memoryPool = sync.OnceValue(func() *Pool {
 	return p
 })
 
-// readAnswer has our client read the answer in data.
-func readAnswer(method string, data []byte) (*seen, int64, error) {
+// readAnswer has our client read the answer in data, which arrives in pieces of
+// step bytes.
+func readAnswer(method string, data []byte, step int) (*seen, int64, error) {
 	p := memoryPool()
 	defer p.CloseIdle()
-	ctx := context.WithValue(context.Background(), peer{}, net.Conn(&memory{in: bytes.NewReader(data)}))
+	ctx := context.WithValue(context.Background(), peer{}, newSlowly(data, step))
 	res, err := p.Do(ctx, &url.URL{Scheme: "http", Host: "leg"}, &Message{Method: method, Target: "/", Host: "leg"})
 	if err != nil {
 		return nil, 0, err
@@ -164,15 +166,15 @@ func readAnswer(method string, data []byte) (*seen, int64, error) {
 
 func FuzzResponse(f *testing.F) {
 	for _, c := range responseCases {
-		f.Add(c.text, false)
-		f.Add(c.text, true)
+		f.Add(c.text, false, uint8(0))
+		f.Add(c.text, true, uint8(0))
 	}
-	f.Fuzz(func(t *testing.T, text string, head bool) {
+	f.Fuzz(func(t *testing.T, text string, head bool, step uint8) {
 		method := "GET"
 		if head {
 			method = "HEAD"
 		}
-		ours, length, err := readAnswer(method, []byte(text))
+		ours, length, err := readAnswer(method, []byte(text), int(step))
 		if err != nil {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Kind == parallax.NoError {
 				t.Fatalf("error without a kind: %v", err)
@@ -209,7 +211,7 @@ func FuzzChunked(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, arriving, asking uint8) {
 		l := &link{guard: idle()}
-		l.conn = &slowly{memory: memory{in: bytes.NewReader(data)}, step: int(arriving%32) + 1}
+		l.conn = newSlowly(data, int(arriving%32)+1)
 		b := &body{link: l, how: byChunks, left: -1, fields: 100}
 		var got []byte
 		var err error
@@ -237,4 +239,35 @@ type slowly struct {
 	step int
 }
 
+// newSlowly returns a connection on which data arrives in pieces of step bytes;
+// 0 means all at once.
+func newSlowly(data []byte, step int) net.Conn {
+	if step == 0 {
+		step = len(data) + 1
+	}
+	return &slowly{memory: memory{in: bytes.NewReader(data)}, step: step}
+}
+
 func (c *slowly) Read(p []byte) (int, error) { return c.memory.Read(p[:min(len(p), c.step)]) }
+
+// TestArrivalDoesNotMatter wants the same from bytes that come one by one, or a
+// few at a time, as from those that come at once.
+func TestArrivalDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	for step := 1; step < 8; step++ {
+		for _, c := range requestCases {
+			if len(c.text) > 10_000 {
+				continue
+			}
+			equal(t, c.name, readAll([]byte(c.text), step), readAll([]byte(c.text), 0))
+		}
+	}
+	for step := 1; step < 8; step++ {
+		for _, c := range responseCases {
+			want, _, whole := readAnswer("GET", []byte(c.text), 0)
+			got, _, err := readAnswer("GET", []byte(c.text), step)
+			equal(t, c.name, got, want)
+			equal(t, c.name, fmt.Sprint(err), fmt.Sprint(whole))
+		}
+	}
+}

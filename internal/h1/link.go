@@ -202,7 +202,7 @@ func (l *link) readHead(most int) (string, error) {
 			if end+2 > most {
 				return "", errLongHead
 			}
-			if bareLF(in[:end], seen) {
+			if bareLF(in[:end], min(seen, end)) {
 				return "", errBareLF
 			}
 			text := string(in[:end])

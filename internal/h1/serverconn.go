@@ -107,14 +107,28 @@ func (c *serverConn) setIdle(idle bool) {
 }
 
 func (c *serverConn) serve() {
-	defer func() {
-		c.drop()
-		c.conn.Close()
-	}()
+	defer c.end()
 	if secured, ok := c.conn.(*tls.Conn); ok && !c.handshake(secured) {
 		return
 	}
 	for first := true; c.await(first) && c.request(first); first = false {
+	}
+}
+
+// end closes the connection. A handler that panics loses its connection, not
+// the process; its buffers go to nobody, since they may be in use.
+func (c *serverConn) end() {
+	defer c.conn.Close()
+	v := recover()
+	if v == nil {
+		c.drop()
+		return
+	}
+	c.server.Log.Error("panic while a request was served; its connection is closed", "panic", v, "stack", string(debug.Stack()))
+	c.handling.Store(0)
+	c.req.gone.Store(nil)
+	if c.res.c != nil {
+		c.res.Abort()
 	}
 }
 
@@ -248,19 +262,12 @@ func (c *serverConn) begin(h *head) {
 	}
 }
 
-// handle runs the handler. One that panics loses its connection, not the
-// process.
+// handle runs the handler.
 func (c *serverConn) handle() {
-	defer func() {
-		c.handling.Store(0)
-		c.req.gone.Store(nil)
-		if v := recover(); v != nil {
-			c.res.Abort()
-			c.server.Log.Error("handler panicked; its connection is closed", "panic", v, "stack", string(debug.Stack()))
-		}
-	}()
 	c.handling.Store(c.guard.now.Load())
 	c.server.Handler(&c.req, &c.res)
+	c.handling.Store(0)
+	c.req.gone.Store(nil)
 }
 
 // finish ends answer and request after the handler. It is true when the
