@@ -252,6 +252,41 @@ func TestAbortIsSeenWithoutFraming(t *testing.T) {
 	}
 }
 
+// TestTakenBodyNeverLooksComplete answers before the body was read. What the
+// server then discards must not be missing in the middle, or at the end, of what
+// somebody else still reads.
+func TestTakenBodyNeverLooksComplete(t *testing.T) {
+	t.Parallel()
+	results := make(chan error, 1)
+	answered := make(chan struct{})
+	_, addr := start(t, func(r *Request, w *Writer) {
+		if r.Body == nil {
+			w.Head(200, nil, 0, nil, false)
+			return
+		}
+		b := r.Body
+		b.Read(make([]byte, 2))
+		go func() {
+			<-answered
+			_, err := io.Copy(io.Discard, b)
+			results <- err
+		}()
+		w.Head(200, nil, 0, nil, false)
+	})
+	conn := dial(t, addr)
+	in := bufio.NewReader(conn)
+	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"+bye)
+	for range 2 { // the second answer comes when the first request is over
+		if _, err := http.ReadResponse(in, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(answered)
+	if err := <-results; err != ErrBodyLate {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestEarlyAnswerArrives has a caller that sends on while it is answered; if the
 // connection was reset, it would lose the answer.
 func TestEarlyAnswerArrives(t *testing.T) {

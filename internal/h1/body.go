@@ -28,6 +28,7 @@ type body struct {
 	stall  time.Duration // for the next bytes; 0 for no limit of its own
 	begin  func() error  // before the first read; nil for nothing
 	answer *Response     // whose body it is, to be told of the end; nil for a request's
+	late   bool          // taken away, before its end, from who reads it
 	err    error         // sticky; io.EOF at the end
 	tail   []parallax.Field
 }
@@ -37,6 +38,14 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.late {
+		return 0, ErrBodyLate
+	}
+	return b.next(p)
+}
+
+// next reads on; b.mu is held.
+func (b *body) next(p []byte) (int, error) {
 	if b.err != nil || len(p) == 0 {
 		return 0, b.err
 	}
@@ -153,6 +162,8 @@ func (b *body) trailers() []parallax.Field {
 // discard reads up to most bytes and reports whether that was the rest. With
 // noWait it takes only what has arrived.
 func (b *body) discard(most int64, noWait bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.how == byLength && b.err == nil && b.left > most {
 		return false
 	}
@@ -163,7 +174,7 @@ func (b *body) discard(most int64, noWait bool) bool {
 		defer func() { b.link.noWait = false }()
 	}
 	for most > 0 {
-		n, err := b.Read(home[:])
+		n, err := b.next(home[:])
 		most -= int64(n)
 		if err != nil {
 			return err == io.EOF

@@ -133,7 +133,7 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 
 // check refuses what cannot be written without being taken for something else.
 func (m *Message) check() error {
-	good := all(m.Method, inToken) && all(m.Target, inTarget) && goodHost(m.Host)
+	good := all(m.Method, inToken) && m.Method != "CONNECT" && all(m.Target, inTarget) && goodHost(m.Host)
 	for i := range m.Headers {
 		good = good && goodField(m.Headers[i])
 	}
@@ -158,12 +158,11 @@ func (m *Message) appendHead(b []byte) []byte {
 	b = append(b, m.Target...)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = appendField(b, "Host", m.Host)
-	announced := m.Length < 0 || m.Length == 0 && !needsLength(m.Method)
+	announced := m.Length < 0
 	for _, f := range m.Headers {
 		switch kindOf(f.Name) {
 		case ofLength:
-			// A caller's Content-Length: 0 stays.
-			if m.Length >= 0 && (!announced || m.Length == 0 && trim(f.Value) == "0") {
+			if !announced && (m.Length > 0 || needsLength(m.Method) || trim(f.Value) == "0") { // a caller's 0 stays
 				b, announced = appendLength(b, f.Name, m.Length), true
 			}
 			continue
@@ -172,7 +171,7 @@ func (m *Message) appendHead(b []byte) []byte {
 		}
 		b = appendField(b, f.Name, f.Value)
 	}
-	if !announced {
+	if !announced && (m.Length > 0 || needsLength(m.Method)) {
 		b = appendLength(b, "Content-Length", m.Length)
 	}
 	if m.Length < 0 {

@@ -229,6 +229,7 @@ func (c *serverConn) request(first bool) bool {
 		return false
 	}
 	c.readDue.set(0)
+	c.release() // a request may wait long for its answer
 	c.begin(&h)
 	c.handle()
 	return c.finish()
@@ -310,16 +311,11 @@ func (c *serverConn) endBody(answered bool) bool {
 		useful = false
 	}
 	ended, waiting := b.err == io.EOF, b.begin != nil
-	b.begin = nil
+	b.late, b.begin = !ended, nil // what is discarded now must not look like an end to others
 	b.mu.Unlock()
 	if !ended && useful && c.res.keep && !waiting {
 		ended = b.discard(maxDrain, false)
 	}
-	b.mu.Lock()
-	if b.err == nil {
-		b.err = ErrBodyLate
-	}
-	b.mu.Unlock()
 	if !ended && answered {
 		c.linger()
 	}

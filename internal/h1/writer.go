@@ -38,7 +38,6 @@ func (w *Writer) reset(c *serverConn, method string, old, keep bool) {
 	w.c, w.method, w.old, w.keep = c, method, old, keep
 	w.begun, w.sent, w.ended, w.bodyless, w.chunked, w.left = false, false, false, false, false, -1
 	w.err, w.tunnel, w.switched, w.continues = nil, nil, false, false
-	w.out.open()
 }
 
 // proceed sends 100 Continue unless the answer has begun.
@@ -76,6 +75,7 @@ func (w *Writer) Inform(status int, headers []parallax.Field) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.out.open()
 	b := appendStatus(w.out.buf[:0], status)
 	for _, f := range headers {
 		if k := kindOf(f.Name); (k == passed || k == ofDate) && goodField(f) {
@@ -111,6 +111,7 @@ func (w *Writer) Head(status int, headers []parallax.Field, length int64, traile
 	}
 	announced := length < 0 || status == 204 || status < 200
 	dated := false
+	w.out.open()
 	b := appendStatus(w.out.buf, status)
 	for _, f := range headers {
 		switch kindOf(f.Name) {
@@ -304,6 +305,7 @@ func (w *Writer) Switch(headers []parallax.Field) (io.ReadWriteCloser, error) {
 		return nil, errSwitched
 	}
 	w.begun, w.ended = true, true
+	w.out.open()
 	b := append(appendStatus(w.out.buf, 101), "Connection: Upgrade\r\n"...)
 	for _, f := range headers {
 		if k := kindOf(f.Name); k != ofHop && k != ofLength && goodField(f) {
