@@ -240,14 +240,9 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 
 func TestFailuresHaveAKind(t *testing.T) {
 	t.Parallel()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody.Close()
 	silent := scripted(t, func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
 
-	_, _, err = ask(t, pool(t), nobody.Addr().String(), &Message{})
+	_, _, err := ask(t, pool(t), "127.0.0.1:1", &Message{})
 	wantKind(t, "nobody listens", err, parallax.Refused, false)
 
 	_, _, err = ask(t, pool(t), silent, &Message{Deadline: time.Now().Add(20 * time.Millisecond)})

@@ -38,9 +38,9 @@ type serverConn struct {
 
 // Bounds on a connection's end.
 const (
-	maxDrain    = 256 << 10 // bytes of a body that nobody wanted, read to keep the connection
-	lingerBytes = 256 << 10 // read after an answer that came before the request's end, so that it arrives
-	lingerTime  = 500 * time.Millisecond
+	maxDrain    = 256 << 10              // bytes of a body that nobody wanted, read to keep the connection
+	lingerBytes = 256 << 10              // read after an answer that came before the request's end, so that it arrives
+	lingerTime  = 500 * time.Millisecond // for the next bytes of such a rest, or for the caller to close
 	pollMost    = time.Second
 )
 
@@ -311,6 +311,7 @@ func (c *serverConn) endBody(answered bool) bool {
 		useful = false
 	}
 	ended, waiting := b.err == io.EOF, b.begin != nil
+	b.stall = min(b.stall, lingerTime)
 	b.late, b.begin = !ended, nil // what is discarded now must not look like an end to others
 	b.mu.Unlock()
 	if !ended && useful && c.res.keep && !waiting {
