@@ -125,6 +125,10 @@ func TestDateIsAddedOnce(t *testing.T) {
 		}
 		w.Head(200, own, 0, nil, true)
 	})
+	_, without := start(t, echo, func(s *Server) { s.NoDate = true })
+	if got := raw(t, without, bye); strings.Contains(got, "Date") {
+		t.Errorf("Date although it is not wanted: %q", got)
+	}
 	if got := raw(t, addr, bye); strings.Count(got, "Date: ") != 1 || !strings.Contains(got, " GMT\r\n") {
 		t.Errorf("no Date: %q", got)
 	}

@@ -289,7 +289,7 @@ const maxInforms = 32
 func (k *call) receive() (*Response, error) {
 	c, m := k.conn, k.message
 	for range maxInforms {
-		text, err := c.readHead(c.host.pool.MaxHead)
+		text, err := c.readHead(c.host.pool.MaxHead, "HTTP/1.")
 		if err != nil {
 			return nil, err
 		}

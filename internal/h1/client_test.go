@@ -278,6 +278,12 @@ func TestFailuresHaveAKind(t *testing.T) {
 		t.Errorf("closed pool: %v", err)
 	}
 
+	_, _, err = ask(t, pool(t), leg(t, "SSH-2.0"), &Message{})
+	wantKind(t, "another protocol", err, parallax.BadAnswer, true)
+
+	_, _, err = ask(t, pool(t), leg(t, "HTTP/1.1 2"), &Message{})
+	wantKind(t, "half a head", err, parallax.Reset, true)
+
 	_, _, err = ask(t, pool(t), leg(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), &Message{})
 	wantKind(t, "half a body", err, parallax.Reset, true)
 }

@@ -192,9 +192,9 @@ func (l *link) read(p []byte) (int, error) {
 func (l *link) buffered() []byte { return l.data[l.r:l.w] }
 
 // readHead reads up to the empty line and returns the lines before it, each with
-// its CR LF, as one string. A line that ends with LF alone is refused at once,
-// not when the empty line fails to come.
-func (l *link) readHead(most int) (string, error) {
+// its CR LF, as one string. A line that ends with LF alone, and a beginning other
+// than prefix, are refused at once, not when the empty line fails to come.
+func (l *link) readHead(most int, prefix string) (string, error) {
 	for seen := 0; ; {
 		in := l.buffered()
 		if end := bytes.Index(in[max(0, seen-3):], crlfcrlf); end >= 0 {
@@ -209,10 +209,13 @@ func (l *link) readHead(most int) (string, error) {
 			l.r += end + 2
 			return text, nil
 		}
-		if bareLF(in, seen) {
+		known := min(len(in), len(prefix))
+		switch {
+		case string(in[:known]) != prefix[:known]:
+			return "", errBadStatus
+		case bareLF(in, seen):
 			return "", errBareLF
-		}
-		if len(in) >= most {
+		case len(in) >= most:
 			return "", errLongHead
 		}
 		seen = len(in)

@@ -29,6 +29,10 @@ type Server struct {
 	// Nil means slog.Default().
 	Log *slog.Logger
 
+	// NoDate leaves an answer without a Date field as it is. RFC 9110 section 6.6.1
+	// wants whoever passes such an answer on to add one.
+	NoDate bool
+
 	MaxHead   int // bytes of a request head; 64 KiB
 	MaxFields int // header lines, and trailer lines; 200
 	MaxConns  int // connections at a time, more wait to be accepted; no bound
@@ -194,10 +198,19 @@ func (s *Server) start(conn net.Conn) {
 	}()
 }
 
+// Close stops accepting and closes all connections. It does not wait for their
+// handlers.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.Shutdown(ctx) // says only that ctx has ended
+	return nil
+}
+
 // Shutdown stops accepting, lets the requests that are being handled finish,
 // closes idle connections and returns when no connection is left. When ctx ends
-// before that, it closes the rest, waits for their handlers, and returns the
-// error of ctx.
+// before that, it closes the rest, whose handlers will see errors, and returns
+// the error of ctx at once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.prepare()
 	s.mu.Lock()
@@ -236,7 +249,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			c.socket.Close()
 		}
 	})
-	<-over
 	return ctx.Err()
 }
 

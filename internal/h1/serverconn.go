@@ -214,7 +214,7 @@ func (c *serverConn) rest(first bool) bool {
 // request serves one request. It is true when there may be another.
 func (c *serverConn) request(first bool) bool {
 	begin := c.r
-	text, err := c.readHead(c.server.MaxHead)
+	text, err := c.readHead(c.server.MaxHead, "")
 	var h head
 	if err == nil {
 		h, err = parseRequest(text, c.server.MaxFields)

@@ -93,7 +93,7 @@ func (w *Writer) Inform(status int, headers []parallax.Field) error {
 // had. Headers are written in order; those that frame the message or are about
 // the connection are left out and written from what is known here, as is a
 // field that cannot be written safely. A Content-Length keeps its place. Date is
-// added if it is missing. last says that the connection cannot serve another
+// added if it is missing, but for Server.NoDate. last says that the connection cannot serve another
 // request. Only the first call counts.
 func (w *Writer) Head(status int, headers []parallax.Field, length int64, trailers []string, last bool) {
 	if w.begun || w.ended {
@@ -144,7 +144,7 @@ func (w *Writer) endHead(b []byte, dated bool, trailers []string) []byte {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		b = appendTrailerNames(b, trailers)
 	}
-	if line := w.c.server.date.line.Load(); !dated && line != nil {
+	if line := w.c.server.date.line.Load(); !dated && !w.c.server.NoDate && line != nil {
 		b = append(b, *line...)
 	}
 	switch {
