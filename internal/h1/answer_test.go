@@ -2,14 +2,12 @@ package h1
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"parallax"
 )
@@ -26,87 +24,93 @@ func undated(s string) string {
 
 const bye = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
+// headers has one of each kind of field.
+var headers = []parallax.Field{{Name: "x-b", Value: "1"}, {Name: "CONTENT-LENGTH", Value: "99"}, {Name: "Connection", Value: "x"}, {Name: "X-a", Value: "2"}, {Name: "x-b", Value: "3"}}
+
+// answerCases are what handlers do, and what their callers get to see of it but
+// for Date.
+var answerCases = []struct {
+	name, request string
+	handler       func(*Request, *Writer)
+	want          string
+}{
+	{"order, case, repeats and the place of the length", bye, func(_ *Request, w *Writer) {
+		w.Head(200, headers, 2, nil, false)
+		w.Write([]byte("ok"))
+	}, "HTTP/1.1 200 OK\r\nx-b: 1\r\nCONTENT-LENGTH: 2\r\nX-a: 2\r\nx-b: 3\r\nConnection: close\r\n\r\nok"},
+	{"length that nobody gave", bye, func(_ *Request, w *Writer) {
+		w.Head(200, nil, 2, nil, false)
+		w.Write([]byte("ok"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"},
+	{"unknown length", bye, func(_ *Request, w *Writer) {
+		w.Head(200, headers[:2], -1, nil, false)
+		w.Write([]byte("ok"))
+	}, "HTTP/1.1 200 OK\r\nx-b: 1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
+	{"unknown length in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Head(200, nil, -1, nil, false)
+		w.Write([]byte("ok"))
+	}, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"},
+	{"keep-alive in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Head(200, nil, 1, nil, false)
+		w.Write([]byte("k"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\nkHTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nk"},
+	{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Head(200, nil, 7, nil, false)
+		w.Write([]byte("nothing"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\n"},
+	{"HEAD of unknown length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Head(200, nil, -1, nil, false)
+	}, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
+	{"204", bye, func(_ *Request, w *Writer) { w.Head(204, headers[1:2], 0, nil, false) },
+		"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"},
+	{"304", bye, func(_ *Request, w *Writer) { w.Head(304, nil, 5, nil, false) },
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"},
+	{"status without a name", bye, func(_ *Request, w *Writer) { w.Head(799, nil, 0, nil, false) },
+		"HTTP/1.1 799 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"trailers", bye, func(_ *Request, w *Writer) {
+		w.Head(200, nil, -1, []string{"X-Sum", "Content-Length"}, false)
+		w.Write([]byte("ok"))
+		w.Trailers([]parallax.Field{{Name: "X-Sum", Value: "1"}, {Name: "Host", Value: "evil"}})
+	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"},
+	{"no line can be smuggled in", bye, func(_ *Request, w *Writer) {
+		w.Head(200, []parallax.Field{{Name: "X", Value: "1\r\nY: 2"}, {Name: "Z: 1\r\nQ", Value: "3"}, {Name: "", Value: "4"}}, 0, nil, false)
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"nothing answered", bye, func(_ *Request, w *Writer) {},
+		"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"last", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(_ *Request, w *Writer) { w.Head(200, nil, 0, nil, true) },
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"early hints", bye, func(_ *Request, w *Writer) {
+		w.Inform(100, nil) // nobody waits for it
+		w.Inform(103, []parallax.Field{{Name: "Link", Value: "</a>"}, {Name: "Connection", Value: "x"}})
+		w.Head(200, nil, 0, nil, false)
+		w.Inform(103, nil) // too late
+	}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"no early hints in HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Inform(103, nil)
+		w.Head(200, nil, 0, nil, false)
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"aborted chunks", bye, func(_ *Request, w *Writer) {
+		w.Head(200, nil, -1, nil, false)
+		w.Write([]byte("ok"))
+		w.Abort()
+	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n"},
+	{"shorter than declared", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Head(200, nil, 5, nil, false)
+		w.Write([]byte("ok"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok"},
+	{"panic after the head", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(_ *Request, w *Writer) {
+		w.Head(200, nil, -1, nil, false)
+		panic("defect")
+	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+	{"pipelined", "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nunreadHEAD /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(r *Request, w *Writer) {
+		w.Head(200, nil, 2, nil, false)
+		w.Write([]byte(r.Target))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/1HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/2HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"},
+}
+
 func TestAnswersOnTheWire(t *testing.T) {
 	t.Parallel()
-	fields := []parallax.Field{{Name: "x-b", Value: "1"}, {Name: "CONTENT-LENGTH", Value: "99"}, {Name: "Connection", Value: "x"}, {Name: "X-a", Value: "2"}, {Name: "x-b", Value: "3"}}
-	for _, c := range []struct {
-		name, request string
-		handler       func(*Request, *Writer)
-		want          string
-	}{
-		{"order, case, repeats and the place of the length", bye, func(_ *Request, w *Writer) {
-			w.Head(200, fields, 2, nil, false)
-			w.Write([]byte("ok"))
-		}, "HTTP/1.1 200 OK\r\nx-b: 1\r\nCONTENT-LENGTH: 2\r\nX-a: 2\r\nx-b: 3\r\nConnection: close\r\n\r\nok"},
-		{"length that nobody gave", bye, func(_ *Request, w *Writer) {
-			w.Head(200, nil, 2, nil, false)
-			w.Write([]byte("ok"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"},
-		{"unknown length", bye, func(_ *Request, w *Writer) {
-			w.Head(200, fields[:2], -1, nil, false)
-			w.Write([]byte("ok"))
-		}, "HTTP/1.1 200 OK\r\nx-b: 1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
-		{"unknown length in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Head(200, nil, -1, nil, false)
-			w.Write([]byte("ok"))
-		}, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"},
-		{"keep-alive in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Head(200, nil, 1, nil, false)
-			w.Write([]byte("k"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\nkHTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nk"},
-		{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Head(200, nil, 7, nil, false)
-			w.Write([]byte("nothing"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\n"},
-		{"HEAD of unknown length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Head(200, nil, -1, nil, false)
-		}, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
-		{"204", bye, func(_ *Request, w *Writer) { w.Head(204, fields[1:2], 0, nil, false) },
-			"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"},
-		{"304", bye, func(_ *Request, w *Writer) { w.Head(304, nil, 5, nil, false) },
-			"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"},
-		{"status without a name", bye, func(_ *Request, w *Writer) { w.Head(799, nil, 0, nil, false) },
-			"HTTP/1.1 799 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"trailers", bye, func(_ *Request, w *Writer) {
-			w.Head(200, nil, -1, []string{"X-Sum", "Content-Length"}, false)
-			w.Write([]byte("ok"))
-			w.Trailers([]parallax.Field{{Name: "X-Sum", Value: "1"}, {Name: "Host", Value: "evil"}})
-		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"},
-		{"no line can be smuggled in", bye, func(_ *Request, w *Writer) {
-			w.Head(200, []parallax.Field{{Name: "X", Value: "1\r\nY: 2"}, {Name: "Z: 1\r\nQ", Value: "3"}, {Name: "", Value: "4"}}, 0, nil, false)
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"nothing answered", bye, func(_ *Request, w *Writer) {},
-			"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"last", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(_ *Request, w *Writer) { w.Head(200, nil, 0, nil, true) },
-			"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"early hints", bye, func(_ *Request, w *Writer) {
-			w.Inform(100, nil) // nobody waits for it
-			w.Inform(103, []parallax.Field{{Name: "Link", Value: "</a>"}, {Name: "Connection", Value: "x"}})
-			w.Head(200, nil, 0, nil, false)
-			w.Inform(103, nil) // too late
-		}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"no early hints in HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Inform(103, nil)
-			w.Head(200, nil, 0, nil, false)
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"aborted chunks", bye, func(_ *Request, w *Writer) {
-			w.Head(200, nil, -1, nil, false)
-			w.Write([]byte("ok"))
-			w.Abort()
-		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n"},
-		{"shorter than declared", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Head(200, nil, 5, nil, false)
-			w.Write([]byte("ok"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok"},
-		{"panic after the head", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(_ *Request, w *Writer) {
-			w.Head(200, nil, -1, nil, false)
-			panic("defect")
-		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{"pipelined", "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nunreadHEAD /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(r *Request, w *Writer) {
-			w.Head(200, nil, 2, nil, false)
-			w.Write([]byte(r.Target))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/1HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/2HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"},
-	} {
+	for _, c := range answerCases {
 		_, addr := start(t, c.handler)
 		got := raw(t, addr, c.request)
 		for undated(got) != got {
@@ -368,192 +372,5 @@ func TestBodyEndsWithItsRequest(t *testing.T) {
 	io.WriteString(conn, "POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\no")
 	if err := <-read; err == nil {
 		t.Error("a body that nobody wants was read on")
-	}
-}
-
-func TestHandOver(t *testing.T) {
-	t.Parallel()
-	for _, rest := range []string{"", "and frames"} {
-		got := make(chan string, 1)
-		_, addr := start(t, echo, func(s *Server) {
-			s.HandOver = func(conn net.Conn) {
-				defer conn.Close()
-				b := make([]byte, len(preface+rest))
-				io.ReadFull(conn, b)
-				got <- string(b)
-			}
-		})
-		raw(t, addr, preface+rest)
-		equal(t, "bytes", <-got, preface+rest)
-	}
-	_, addr := start(t, echo, func(s *Server) { s.HandOver = func(net.Conn) { t.Error("handed over in mid-connection") } })
-	if got := raw(t, addr, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"+preface); !strings.Contains(got, "HTTP/1.1 505 ") {
-		t.Errorf("got %q", got)
-	}
-}
-
-func TestOnGone(t *testing.T) {
-	t.Parallel()
-	handling, gone := make(chan struct{}), make(chan struct{})
-	_, addr := start(t, func(r *Request, w *Writer) {
-		r.OnGone(func() { close(gone) })
-		close(handling)
-		<-gone
-	}, func(s *Server) { s.HeadTimeout = 40 * time.Millisecond }) // makes it look often
-	conn := dial(t, addr)
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /unread HTTP/1.1\r\nHost: a\r\n\r\n")
-	<-handling
-	conn.Close()
-	select {
-	case <-gone:
-	case <-time.After(10 * time.Second):
-		close(gone)
-		t.Error("nobody noticed that the caller left")
-	}
-}
-
-func TestServerLimits(t *testing.T) {
-	t.Parallel()
-	short := func(set func(*Server)) func(*Server) { return set }
-	for _, c := range []struct {
-		name, request, want string
-		set                 func(*Server)
-	}{
-		{"head that does not come", "", "", short(func(s *Server) { s.HeadTimeout = 20 * time.Millisecond })},
-		{"head that stalls", "GET / HT", "HTTP/1.1 408 ", short(func(s *Server) { s.HeadTimeout = 20 * time.Millisecond })},
-		{"idle", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", short(func(s *Server) { s.IdleTimeout = 20 * time.Millisecond })},
-		{"body that stalls", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1", "HTTP/1.1 200 ", short(func(s *Server) { s.BodyTimeout = 20 * time.Millisecond })},
-		{"caller that does not read", "GET /much HTTP/1.1\r\nHost: a\r\n\r\n", "", short(func(s *Server) { s.WriteTimeout = 20 * time.Millisecond })},
-	} {
-		ended := make(chan error, 1)
-		_, addr := start(t, func(r *Request, w *Writer) {
-			if r.Target == "/much" {
-				w.Head(200, nil, -1, nil, false)
-				var err error
-				for b := make([]byte, 1<<20); err == nil; {
-					_, err = w.Write(b)
-				}
-				ended <- err
-				return
-			}
-			echo(r, w)
-		}, c.set)
-		conn := dial(t, addr)
-		io.WriteString(conn, c.request)
-		if strings.Contains(c.request, "/much") {
-			if err := <-ended; err == nil {
-				t.Errorf("%s: it was waited for", c.name)
-			}
-			continue
-		}
-		got, err := io.ReadAll(conn)
-		if err != nil || !strings.HasPrefix(string(got), c.want) {
-			t.Errorf("%s: got %q, %v", c.name, got, err)
-		}
-	}
-}
-
-func TestMaxConns(t *testing.T) {
-	t.Parallel()
-	_, addr := start(t, echo, func(s *Server) { s.MaxConns = 1 })
-	first, second := dial(t, addr), dial(t, addr)
-	io.WriteString(first, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	io.WriteString(second, bye)
-	in := bufio.NewReader(first)
-	if _, err := http.ReadResponse(in, nil); err != nil {
-		t.Fatal(err)
-	}
-	first.Close() // makes room
-	if got, err := io.ReadAll(second); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-func TestShutdownFinishesWhatIsBeingHandled(t *testing.T) {
-	t.Parallel()
-	handling, goOn := make(chan struct{}), make(chan struct{})
-	s := &Server{Handler: func(r *Request, w *Writer) {
-		if r.Target == "/slow" {
-			close(handling)
-			<-goOn
-		}
-		echo(r, w)
-	}}
-	addr := serve(t, s)
-	idle, busy := dial(t, addr), dial(t, addr)
-	io.WriteString(idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	in := bufio.NewReader(idle)
-	if _, err := http.ReadResponse(in, nil); err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(busy, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-	<-handling
-	over := make(chan error, 1)
-	go func() { over <- s.Shutdown(context.Background()) }()
-	if _, err := in.ReadByte(); err != io.EOF {
-		t.Errorf("idle connection: %v", err)
-	}
-	select {
-	case err := <-over:
-		t.Fatalf("it did not wait: %v", err)
-	default:
-	}
-	close(goOn)
-	got, _ := io.ReadAll(busy)
-	if !strings.HasPrefix(string(got), "HTTP/1.1 200 ") || !strings.Contains(string(got), "Connection: close\r\n") {
-		t.Errorf("got %q", got)
-	}
-	if err := <-over; err != nil {
-		t.Error(err)
-	}
-	if conn, err := net.Dial("tcp", addr); err == nil {
-		conn.Close()
-		t.Error("it still listens")
-	}
-}
-
-func TestShutdownLeavesGraceToIdleConnections(t *testing.T) {
-	t.Parallel()
-	s := &Server{Handler: echo, IdleGrace: 10 * time.Second}
-	addr := serve(t, s)
-	conn := dial(t, addr)
-	in := bufio.NewReader(conn)
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	if _, err := http.ReadResponse(in, nil); err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan error, 1)
-	go func() { over <- s.Shutdown(context.Background()) }()
-	for !s.closing.Load() {
-	}
-	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	res, err := http.ReadResponse(in, nil)
-	if err != nil || !res.Close {
-		t.Fatalf("got %v, %v", res, err)
-	}
-	if err := <-over; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestShutdownCutsOffWhenItsTimeIsUp(t *testing.T) {
-	t.Parallel()
-	handling, wrote := make(chan struct{}), make(chan error, 1)
-	s := &Server{Handler: func(r *Request, w *Writer) {
-		close(handling)
-		_, err := r.Body.Read(make([]byte, 1))
-		wrote <- err
-	}}
-	addr := serve(t, s)
-	conn := dial(t, addr)
-	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
-	<-handling
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Shutdown(ctx); err != context.Canceled {
-		t.Errorf("got %v", err)
-	}
-	if err := <-wrote; err == nil {
-		t.Error("the handler was not cut off")
 	}
 }
