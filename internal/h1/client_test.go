@@ -242,20 +242,24 @@ func TestFailuresHaveAKind(t *testing.T) {
 	_, _, err := ask(t, pool(t), "127.0.0.1:1", &Message{})
 	wantKind(t, "nobody listens", err, parallax.Refused, false)
 
-	_, _, err = ask(t, pool(t), silent, &Message{Deadline: time.Now().Add(20 * time.Millisecond)})
+	_, _, err = ask(t, pool(t), silent, &Message{Deadline: time.Now().Add(200 * time.Millisecond)})
 	wantKind(t, "deadline", err, parallax.Timeout, true)
 
 	_, _, err = ask(t, pool(t, func(p *Pool) { p.HeadTimeout = 20 * time.Millisecond }), silent, &Message{})
 	wantKind(t, "head timeout", err, parallax.Timeout, true)
 
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_, err = pool(t).Do(ctx, at(silent), &Message{Method: "GET", Target: "/", Host: "a"})
 	wantKind(t, "context", err, parallax.Timeout, true)
 
 	ctx, stop := context.WithCancel(context.Background())
-	time.AfterFunc(20*time.Millisecond, stop)
-	_, err = pool(t).Do(ctx, at(silent), &Message{Method: "GET", Target: "/", Host: "a"})
+	heard := scripted(t, func(_ net.Conn, r *bufio.Reader) {
+		r.ReadByte()
+		stop()
+		io.Copy(io.Discard, r)
+	})
+	_, err = pool(t).Do(ctx, at(heard), &Message{Method: "GET", Target: "/", Host: "a"})
 	wantKind(t, "cancelled", err, parallax.Reset, true)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
@@ -292,7 +296,7 @@ func TestDeadlineHoldsForTheBody(t *testing.T) {
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 		io.Copy(io.Discard, r)
 	})
-	res, got, err := ask(t, pool(t), addr, &Message{Deadline: time.Now().Add(40 * time.Millisecond)})
+	res, got, err := ask(t, pool(t), addr, &Message{Deadline: time.Now().Add(300 * time.Millisecond)})
 	if res == nil || got != "half" {
 		t.Fatalf("got %v, %q, %v", res, got, err)
 	}
@@ -346,10 +350,11 @@ func TestBodyWaitsForContinue(t *testing.T) {
 		name, answer string
 		body         string
 		informed     int
+		patience     time.Duration
 	}{
-		{"asked for", "HTTP/1.1 100 Continue\r\n\r\n", "ok", 1},
-		{"silence", "", "ok", 0},
-		{"refused", "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno", "", 0},
+		{"asked for", "HTTP/1.1 100 Continue\r\n\r\n", "ok", 1, time.Minute},
+		{"silence", "", "ok", 0, 200 * time.Millisecond},
+		{"refused", "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno", "", 0, time.Minute},
 	} {
 		bodies := make(chan string, 1)
 		addr := scripted(t, func(conn net.Conn, r *bufio.Reader) {
@@ -368,7 +373,7 @@ func TestBodyWaitsForContinue(t *testing.T) {
 			}
 		})
 		informed := 0
-		res, _, err := ask(t, pool(t, func(p *Pool) { p.ContinueTimeout = 50 * time.Millisecond }), addr, &Message{
+		res, _, err := ask(t, pool(t, func(p *Pool) { p.ContinueTimeout = c.patience }), addr, &Message{
 			Method: "POST", Length: 2, Body: text("ok"), Ready: true, Continue: true, Inform: func(int, []parallax.Field) { informed++ }})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)

@@ -199,8 +199,7 @@ func (c *clientConn) answered(good bool) {
 func (c *clientConn) deadline(at time.Time, within time.Duration) int64 {
 	due := c.guard.in(within)
 	if !at.IsZero() {
-		// At least 1: a limit that has passed is still one.
-		if absolute := max(at.UnixNano(), 1); due == 0 || absolute < due {
+		if absolute := c.guard.at(at); due == 0 || absolute < due {
 			due = absolute
 		}
 	}

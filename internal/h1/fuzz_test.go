@@ -49,7 +49,7 @@ type seen struct {
 
 // idle is a guard without a goroutine: in memory nothing takes long.
 func idle() *guard {
-	g := newGuard(time.Hour)
+	g := newGuard(time.Hour, nil)
 	g.stop = make(chan struct{})
 	return g
 }

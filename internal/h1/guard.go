@@ -11,8 +11,10 @@ import (
 // more than the request. Limits are late by up to two ticks and never early.
 // The goroutine runs while there are connections.
 type guard struct {
-	tick time.Duration
-	now  atomic.Int64 // nanoseconds; behind by up to a tick
+	tick   time.Duration
+	ticked func(time.Time) // told of every tick; may be nil
+	base   time.Time
+	now    atomic.Int64 // nanoseconds since base, by the monotonic clock; behind by up to a tick
 
 	mu      sync.Mutex
 	watched map[watched]struct{}
@@ -29,8 +31,8 @@ type watched interface {
 // the connection was cut.
 const expired = -1
 
-func newGuard(tick time.Duration) *guard {
-	return &guard{tick: tick, watched: make(map[watched]struct{})}
+func newGuard(tick time.Duration, ticked func(time.Time)) *guard {
+	return &guard{tick: tick, ticked: ticked, base: time.Now(), watched: make(map[watched]struct{})}
 }
 
 func (g *guard) add(w watched) {
@@ -39,7 +41,7 @@ func (g *guard) add(w watched) {
 	g.watched[w] = struct{}{}
 	if g.stop == nil {
 		g.stop = make(chan struct{})
-		g.now.Store(time.Now().UnixNano())
+		g.look()
 		go g.run(g.stop)
 	}
 }
@@ -70,13 +72,26 @@ func (g *guard) run(stop chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case at := <-ticker.C:
-			now := at.UnixNano()
-			g.now.Store(now)
+		case <-ticker.C:
+			now := g.look()
 			g.each(func(w watched) { w.check(now) })
 		}
 	}
 }
+
+// look looks at the clock.
+func (g *guard) look() int64 {
+	at := time.Now()
+	now := g.at(at)
+	g.now.Store(now)
+	if g.ticked != nil {
+		g.ticked(at)
+	}
+	return now
+}
+
+// at returns a point in time as a limit; one that has passed is still one.
+func (g *guard) at(t time.Time) int64 { return max(int64(t.Sub(g.base)), 1) }
 
 // in returns the limit that lies d ahead, 0 for none.
 func (g *guard) in(d time.Duration) int64 {

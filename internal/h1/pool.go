@@ -57,7 +57,7 @@ func (p *Pool) prepare() {
 		p.MaxIdle = or(p.MaxIdle, 256)
 		p.MaxHead = or(p.MaxHead, 1<<20)
 		p.MaxFields = or(p.MaxFields, 1000)
-		p.guard = newGuard(tickFor(poolTick, p.HeadTimeout, p.IdleTimeout))
+		p.guard = newGuard(tickFor(poolTick, p.HeadTimeout, p.IdleTimeout), nil)
 		p.hosts = make(map[address]*host)
 		if p.Dial == nil {
 			dialer := &net.Dialer{Timeout: p.DialTimeout}

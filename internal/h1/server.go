@@ -66,7 +66,7 @@ func (s *Server) prepare() {
 		s.IdleTimeout = or(s.IdleTimeout, 2*time.Minute)
 		s.BodyTimeout = or(s.BodyTimeout, time.Minute)
 		s.WriteTimeout = or(s.WriteTimeout, time.Minute)
-		s.guard = newGuard(tickFor(serverTick, s.HeadTimeout, s.IdleTimeout, s.BodyTimeout, s.WriteTimeout))
+		s.guard = newGuard(tickFor(serverTick, s.HeadTimeout, s.IdleTimeout, s.BodyTimeout, s.WriteTimeout), s.date.refresh)
 		if s.MaxConns > 0 {
 			s.slots = make(chan struct{}, s.MaxConns)
 		}
@@ -189,7 +189,6 @@ func (s *Server) start(conn net.Conn) {
 	c := newServerConn(s, conn)
 	s.conns.Add(1)
 	s.guard.add(c)
-	s.date.refresh(time.Now())
 	go func() {
 		defer s.conns.Done()
 		defer s.free()

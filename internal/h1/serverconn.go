@@ -71,7 +71,6 @@ func newServerConn(s *Server, conn net.Conn) *serverConn {
 // caller is still there.
 func (c *serverConn) check(now int64) {
 	c.link.check(now)
-	c.server.date.refresh(time.Unix(0, now))
 	since := c.handling.Load()
 	if since == 0 || c.probe == nil || c.req.gone.Load() == nil {
 		return
