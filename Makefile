@@ -19,6 +19,7 @@ demo: setup build ## compare two releases of a real service, here and now; ARGS=
 	@./bin/parallax demo $(ARGS)
 
 test: setup ## run every test, with the race detector and the real engine
+	@bash scripts/setup-test.sh
 	go test -race -timeout 11m ./...
 
 check: setup ## formatting, vet, staticcheck, tidy modules, and the import rule

@@ -33,17 +33,17 @@ const (
 // Places where an exchange that was not sent to the other legs ends, with the
 // reason.
 const (
-	UnmirroredUnsafe     Place = "unmirrored/unsafe"      // unsafe method, and no leg's state allows it
-	UnmirroredSample     Place = "unmirrored/sample"      // not in the sample
-	UnmirroredBodySize   Place = "unmirrored/body_size"   // request body over max_body
-	UnmirroredBudget     Place = "unmirrored/budget"      // no room in the byte budget for all copies
-	UnmirroredInFlight   Place = "unmirrored/in_flight"   // mirror.in_flight shadow requests are under way
-	UnmirroredRejected   Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503) or did not answer
-	UnmirroredUnfinished Place = "unmirrored/unfinished"  // the caller never finished the request body
-	UnmirroredUpgrade    Place = "unmirrored/upgrade"     // protocol upgrade, passed through
-	UnmirroredShadowCall Place = "unmirrored/shadow_call" // itself a shadow's downstream call
-	UnmirroredNoLeg      Place = "unmirrored/no_leg"      // no other leg is configured
-	UnmirroredDraining   Place = "unmirrored/draining"    // Parallax is shutting down
+	UnmirroredUnsafe      Place = "unmirrored/unsafe"      // unsafe method, and no leg's state allows it
+	UnmirroredSample      Place = "unmirrored/sample"      // not in the sample
+	UnmirroredBodySize    Place = "unmirrored/body_size"   // request body over max_body
+	UnmirroredBudget      Place = "unmirrored/budget"      // no room in the byte budget for all copies
+	UnmirroredConcurrency Place = "unmirrored/concurrency" // as many shadow requests as mirror.in_flight allows are under way
+	UnmirroredRejected    Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503) or did not answer
+	UnmirroredUnfinished  Place = "unmirrored/unfinished"  // the caller never finished the request body
+	UnmirroredUpgrade     Place = "unmirrored/upgrade"     // protocol upgrade, passed through
+	UnmirroredShadowCall  Place = "unmirrored/shadow_call" // itself a shadow's downstream call
+	UnmirroredNoLeg       Place = "unmirrored/no_leg"      // no other leg is configured
+	UnmirroredDraining    Place = "unmirrored/draining"    // Parallax is shutting down
 )
 
 // Places where a mirrored exchange ends that was not compared, with the reason.
@@ -65,7 +65,7 @@ const (
 // Places lists every place there is.
 var Places = []Place{
 	InLive, InShadow, InQueue, InWorker, InBatch,
-	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredInFlight,
+	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredNoLeg, UnmirroredDraining,
 	LostQueueFull, LostCodec, LostStore, LostShutdown, LostPanic,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,

@@ -1,7 +1,10 @@
 package compare
 
 import (
-	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strconv"
+	"time"
 
 	"parallax"
 )
@@ -16,7 +19,7 @@ type Input struct {
 // Reasons why an exchange is not comparable.
 const (
 	ReasonPrimaryFailed = "primary_failed" // no complete answer, or a 5xx that is not declared normal
-	ReasonCallerGone    = "caller_gone"    // the caller left before the live leg's answer was complete
+	ReasonCallerGone    = "caller_gone"    // the caller left before an answer was complete
 	ReasonTruncated     = "truncated"      // a body is longer than what was kept of it
 	ReasonNotAsked      = "not_asked"      // a leg was not asked
 )
@@ -26,13 +29,137 @@ var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, R
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.
+//
+// What the candidate answered is judged against the primary whichever of them is
+// live. A candidate without a complete answer where the primary has one has
+// diverged. If the secondary answered too, it is compared with the primary by
+// the same rules first: what differs there is noise.
 func Compare(x *parallax.Exchange, in Input) Comparison {
 	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
-	if p == nil || c == nil {
-		return Comparison{Outcome: NotComparable, Reason: ReasonNotAsked}
+	rules := in.Rules.forExchange(x.Endpoint, x.Received)
+	if reason := notAnswered(p, c); reason != "" {
+		return Comparison{Outcome: NotComparable, Reason: reason, Sample: NoiseSample{Endpoint: x.Endpoint}}
 	}
-	if p.Response.Status == c.Response.Status && bytes.Equal(p.Response.Body.Bytes, c.Response.Body.Bytes) {
-		return Comparison{Outcome: Match}
+	out := Comparison{
+		PrimaryFailed:   failed(p, rules),
+		CandidateFailed: failed(c, rules),
+		Sample:          NoiseSample{Endpoint: x.Endpoint},
 	}
-	return Comparison{Outcome: Diverged, Divergences: 1}
+	if out.PrimaryFailed {
+		out.Outcome, out.Reason = NotComparable, ReasonPrimaryFailed
+		return out
+	}
+	noise := listen(x, in.Noise, rules, &out.Sample)
+	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise}
+	possible := compareCalls(p, c, find)
+	out.Sample.Candidate = find.sample()
+	out.Sample.Complete = noise.judged && possible && c.Err.Kind == parallax.NoError && !find.truncated
+	find.conclude(&out, possible)
+	return out
+}
+
+// notAnswered returns why nothing can be said about a pair at all, "" if
+// something can.
+func notAnswered(p, c *parallax.Call) string {
+	for _, call := range []*parallax.Call{p, c} {
+		if call == nil || call.Err.Kind == parallax.NotAsked {
+			return ReasonNotAsked
+		}
+	}
+	if p.Err.Kind == parallax.CallerGone || c.Err.Kind == parallax.CallerGone {
+		return ReasonCallerGone
+	}
+	return ""
+}
+
+// failed reports whether a leg gave no complete answer, or a 5xx that no rule
+// declares normal.
+func failed(call *parallax.Call, rules []*rule) bool {
+	if call.Err.Kind != parallax.NoError {
+		return true
+	}
+	status := call.Response.Status
+	if status < 500 {
+		return false
+	}
+	return !slices.ContainsFunc(rules, func(r *rule) bool { return slices.Contains(r.source.Normal, status) })
+}
+
+// listen compares the secondary with the primary and returns what is noise.
+func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule, sample *NoiseSample) *excuses {
+	noise := &excuses{endpoint: x.Endpoint, model: model}
+	s := x.Legs[parallax.Secondary]
+	if s == nil || s.Err.Kind != parallax.NoError {
+		return noise
+	}
+	find := &finder{endpoint: x.Endpoint, rules: rules}
+	possible := compareCalls(x.Legs[parallax.Primary], s, find)
+	sample.Secondary = find.sample()
+	noise.secondary, noise.judged = find.places, possible && !find.truncated
+	return noise
+}
+
+// compareCalls compares two calls, of which the first has a complete answer. It
+// reports whether the bodies could be compared.
+func compareCalls(p, c *parallax.Call, find *finder) (possible bool) {
+	if c.Err.Kind != parallax.NoError {
+		noAnswer(p, c, find)
+		return true
+	}
+	a, b := &p.Response, &c.Response
+	if a.Status != b.Status {
+		find.add(&place{kind: placeStatus}, Changed, statusSide(a.Status), statusSide(b.Status))
+	}
+	compareHeaders(placeHeader, a.Headers, b.Headers, find)
+	possible = compareBodies(a, b, find)
+	compareHeaders(placeTrailer, a.Trailers, b.Trailers, find)
+	return possible
+}
+
+// noAnswer reports that the second leg gave no answer where the first did.
+func noAnswer(p, c *parallax.Call, find *finder) {
+	kind := Failed
+	if c.Err.Kind == parallax.Timeout {
+		kind = TimedOut
+	}
+	text := c.Err.Kind.String()
+	if c.Err.Text != "" {
+		text += ": " + c.Err.Text
+	}
+	find.add(&place{kind: placeAnswer}, kind,
+		side{text: strconv.AppendInt(nil, int64(p.Response.Status), 10), class: "answer"},
+		side{text: []byte(text), class: c.Err.Kind.String()})
+}
+
+func statusSide(status int) side {
+	text := strconv.Itoa(status)
+	return side{text: []byte(text), class: text}
+}
+
+func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum256(text)) }
+
+// conclude writes what was found into a comparison. A body that could not be
+// compared leaves the exchange undecided unless something else diverged.
+func (f *finder) conclude(out *Comparison, possible bool) {
+	out.Differences = f.sorted()
+	out.Truncated = f.truncated
+	out.Divergences, out.Noise, out.Ruled = f.counting, f.noisy, f.ruled
+	switch {
+	case f.counting > 0:
+		out.Outcome = Diverged
+	case !possible:
+		out.Outcome, out.Reason = NotComparable, ReasonTruncated
+	}
+}
+
+// Bodies compares two bodies that are not part of an exchange, read as one
+// format, by the rules that apply to an endpoint at a time. A side that cannot be
+// read as the format is a difference of kind undecoded, on both sides the bytes
+// are compared.
+func Bodies(format Format, primary, candidate []byte, endpoint string, rules *Rules, at time.Time) Comparison {
+	find := &finder{endpoint: endpoint, rules: rules.forExchange(endpoint, at)}
+	compareDecoded(format, primary, candidate, find)
+	var out Comparison
+	find.conclude(&out, true)
+	return out
 }

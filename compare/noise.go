@@ -115,6 +115,16 @@ func (m *NoiseModel) count(endpoint, place string) noiseCount {
 	return m.endpoints[endpoint][place]
 }
 
+// knows reports whether the model holds anything on an endpoint.
+func (m *NoiseModel) knows(endpoint string) bool {
+	if m == nil {
+		return false
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.endpoints[endpoint]) > 0
+}
+
 // NoisePlace is the evidence on one place, for people.
 type NoisePlace struct {
 	Place         string // normalised path, a blank, kind
@@ -156,9 +166,11 @@ func lnBeta(a, b float64) float64 {
 }
 
 // noisePlace names the place of a difference in the noise model. Elements of an
-// array come and go in both directions, so that their kinds are one.
+// array and lines of a text come and go in both directions, so that their kinds
+// are one.
 func noisePlace(normal string, kind Kind) string {
-	if strings.HasSuffix(normal, "[*]") && (kind == Missing || kind == Extra || kind == Moved) {
+	several := normal == string(placeText) || strings.HasSuffix(normal, "[*]")
+	if several && (kind == Missing || kind == Extra || kind == Moved) {
 		kind = "elements"
 	}
 	return normal + " " + string(kind)

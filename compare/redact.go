@@ -1,7 +1,15 @@
 package compare
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
 	"parallax"
+	"parallax/internal/body"
 )
 
 // RedactConfig adds to the built-in list of what is secret.
@@ -13,25 +21,219 @@ type RedactConfig struct {
 // Redactor replaces secrets before anything is stored. The same secret is
 // replaced by the same token under one key, so that equal values stay equal and
 // different ones different. It does not change and may be shared.
+//
+// Secret are: credentials in headers, cookies, query parameters, form fields and
+// JSON members by name ([SecretName]), bearer tokens, JSON Web Tokens, passwords
+// in URLs and payment card numbers wherever they stand, and what configuration
+// adds. A secret of at least six bytes that is found in one place of an exchange
+// is replaced in all others too, so that a service that echoes a token does not
+// leak it.
 type Redactor struct {
 	key     []byte
 	headers map[string]bool
+	paths   []*body.Path
 }
 
 // NewRedactor returns a redactor with the built-in list and cfg. The key makes
 // tokens impossible to guess back; whoever shares it makes the same tokens.
 func NewRedactor(key []byte, cfg RedactConfig) (*Redactor, []parallax.Fault) {
-	return &Redactor{key: key, headers: map[string]bool{}}, nil
+	r := &Redactor{key: key, headers: map[string]bool{}}
+	var faults []parallax.Fault
+	if len(key) == 0 {
+		faults = append(faults, parallax.Fault{Text: "redaction needs a key"})
+	}
+	for i, name := range cfg.Headers {
+		if name == "" || strings.ContainsAny(name, " \t:;,=\"") {
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("headers[%d]", i), Text: fmt.Sprintf("%.40q is not the name of a header", name)})
+		}
+		r.headers[strings.ToLower(name)] = true
+	}
+	for i, text := range cfg.Paths {
+		fault := func(text, hint string) {
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("paths[%d]", i), Text: text, Hint: hint})
+		}
+		path, err := body.ParsePath(text)
+		var wrong *body.PathError
+		switch {
+		case errors.As(err, &wrong):
+			fault(fmt.Sprintf("column %d: %s", wrong.Column, wrong.Text), "write a path such as $..email")
+		case path.FromEnd():
+			fault("places to redact are not counted from the end", "write [*]")
+		default:
+			r.paths = append(r.paths, path)
+		}
+	}
+	return r, faults
 }
 
-// Exchange returns a copy of x without secrets. x is not changed.
+const tokenPrefix = "redacted:"
+
+// token returns what stands for a secret. A token stays what it is.
+func (r *Redactor) token(secret string) string {
+	if secret == "" || strings.HasPrefix(secret, tokenPrefix) {
+		return secret
+	}
+	mac := hmac.New(sha256.New, r.key)
+	mac.Write([]byte(secret))
+	return tokenPrefix + hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Exchange returns a copy of x without secrets. x is not changed, and the copy
+// shares what holds no secret with it. A body that was changed is stored
+// decoded: its Content-Encoding moves to the header X-Parallax-Was-Encoded, and
+// its SHA256 is replaced by a keyed one. A body that cannot be read to be
+// redacted is replaced by a note.
 func (r *Redactor) Exchange(x *parallax.Exchange) *parallax.Exchange {
-	copied := *x
-	return &copied
+	s := r.scrubber(x)
+	out := *x
+	for leg, call := range x.Legs {
+		if call != nil {
+			out.Legs[leg] = s.call(call)
+		}
+	}
+	return &out
 }
 
 // Comparison returns a copy of c, the comparison of x, without secrets. x is the
 // exchange as it was compared, before redaction.
 func (r *Redactor) Comparison(x *parallax.Exchange, c Comparison) Comparison {
+	s := r.scrubber(x)
+	differences := make([]Difference, len(c.Differences))
+	for i, d := range c.Differences {
+		differences[i] = s.difference(d)
+	}
+	c.Differences = differences
 	return c
+}
+
+// scrubber redacts one exchange: it knows the secrets that were found in it.
+type scrubber struct {
+	*Redactor
+	found map[string]bool
+	known *strings.Replacer // nil while secrets are collected
+}
+
+// Bounds of the secrets that are looked for wherever else they stand.
+const (
+	minKnownSecret = 6
+	maxKnown       = 256
+)
+
+// scrubber collects the secrets of an exchange by redacting it once.
+func (r *Redactor) scrubber(x *parallax.Exchange) *scrubber {
+	s := &scrubber{Redactor: r, found: map[string]bool{}}
+	for _, call := range x.Legs {
+		if call != nil {
+			s.call(call)
+		}
+	}
+	s.known = s.replacer()
+	return s
+}
+
+// secret returns the token for a value and remembers the value, and what follows
+// a scheme such as Bearer in it.
+func (s *scrubber) secret(value string) string {
+	s.remember(value)
+	if scheme, credentials, ok := strings.Cut(value, " "); ok && (strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "basic")) {
+		s.remember(credentials)
+	}
+	return s.token(value)
+}
+
+func (s *scrubber) remember(value string) {
+	if len(value) >= minKnownSecret && len(s.found) < maxKnown && !strings.HasPrefix(value, tokenPrefix) {
+		s.found[value] = true
+	}
+}
+
+func (s *scrubber) call(call *parallax.Call) *parallax.Call {
+	out := *call
+	out.Request.Target = s.target(call.Request.Target)
+	out.Request.Headers, out.Request.Body = s.message(call.Request.Headers, call.Request.Body)
+	out.Request.Trailers = s.fields(call.Request.Trailers)
+	out.Response.Headers, out.Response.Body = s.message(call.Response.Headers, call.Response.Body)
+	out.Response.Trailers = s.fields(call.Response.Trailers)
+	out.Err.Text = s.text(call.Err.Text)
+	out.Effects = s.effects(call.Effects)
+	return &out
+}
+
+func (s *scrubber) effects(effects []parallax.Effect) []parallax.Effect {
+	if effects == nil {
+		return nil
+	}
+	out := make([]parallax.Effect, len(effects))
+	for i, e := range effects {
+		out[i] = e
+		out[i].Before, out[i].After = s.columns(e.Before), s.columns(e.After)
+	}
+	return out
+}
+
+func (s *scrubber) columns(columns []parallax.Column) []parallax.Column {
+	if columns == nil {
+		return nil
+	}
+	out := make([]parallax.Column, len(columns))
+	for i, c := range columns {
+		out[i] = c
+		if c.Value == nil {
+			continue
+		}
+		value := s.text(*c.Value)
+		if SecretName(c.Name) {
+			value = s.secret(*c.Value)
+		}
+		out[i].Value = &value
+	}
+	return out
+}
+
+// difference redacts the values of one difference: all of them where its place
+// names a secret, otherwise what is secret inside.
+func (s *scrubber) difference(d Difference) Difference {
+	value := s.text
+	kind, name, _ := strings.Cut(d.Path, ":")
+	switch placeKind(kind) {
+	case placeHeader, placeTrailer:
+		value = func(v string) string { return s.field(parallax.Field{Name: name, Value: v}) }
+	case placeCookie:
+		if !strings.Contains(name, ";") {
+			value = s.secret
+		}
+	default:
+		if strings.HasPrefix(d.Path, "$") && s.secretPath(d.Path) {
+			value = func(v string) string { return s.secret(strings.Trim(v, `"`)) }
+		}
+	}
+	d.Primary, d.Candidate = value(d.Primary), value(d.Candidate)
+	d.Path, d.Normal = s.replaceKnown(d.Path), s.replaceKnown(d.Normal)
+	return d
+}
+
+// secretPath reports whether a place in a JSON document is secret.
+func (s *scrubber) secretPath(text string) bool {
+	text, _, _ = strings.Cut(text, "#")
+	path, err := body.ParsePath(text)
+	if err != nil {
+		return true // A name that is not UTF-8, or has a # in it: better safe.
+	}
+	for _, name := range path.Names() {
+		if SecretName(name) {
+			return true
+		}
+	}
+	steps, ok := path.Steps()
+	return !ok || s.covered(steps)
+}
+
+// covered reports whether configuration declares a place secret.
+func (r *Redactor) covered(steps []body.Step) bool {
+	for _, p := range r.paths {
+		if p.Covers(steps) {
+			return true
+		}
+	}
+	return false
 }

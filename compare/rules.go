@@ -73,14 +73,16 @@ func (a *Array) UnmarshalText(text []byte) error {
 // Rules is a compiled set of rules. It does not change and may be shared; nil is
 // the set without rules.
 type Rules struct {
-	rules   []*rule
-	version string
+	rules     []*rule
+	catalogue []byte
+	version   string
 }
 
 // rule is a rule ready for use. Only one of the ways to name a place is set.
 type rule struct {
 	index    int
 	source   Rule
+	encoded  []byte // what is hashed
 	text     string // for people: which rule took a difference away
 	place    placeKind
 	name     string     // of a header, cookie or trailer, in lower case; "" for all of them
@@ -93,7 +95,7 @@ type rule struct {
 // there is, each with the path from the list of rules, such as [2].path; the
 // compiled set then holds the rules without fault.
 func Compile(rules []Rule) (*Rules, []parallax.Fault) {
-	out := &Rules{}
+	out := &Rules{catalogue: catalogueText()}
 	var faults []parallax.Fault
 	for i, source := range rules {
 		r, wrong := compileRule(i, source)
@@ -102,7 +104,7 @@ func Compile(rules []Rule) (*Rules, []parallax.Fault) {
 			out.rules = append(out.rules, r)
 		}
 	}
-	out.version = out.hash(func(*rule) bool { return true })
+	out.version = hashRules(out.catalogue, out.rules)
 	return out, faults
 }
 
@@ -110,7 +112,7 @@ func Compile(rules []Rule) (*Rules, []parallax.Fault) {
 // the comparer's version.
 func (r *Rules) Version() string {
 	if r == nil {
-		return (&Rules{}).hash(func(*rule) bool { return true })
+		return hashRules(catalogueText(), nil)
 	}
 	return r.version
 }
@@ -122,18 +124,23 @@ func (r *Rules) Hash(endpoint string) string {
 	if r == nil {
 		return r.Version()
 	}
-	return r.hash(func(r *rule) bool { return r.appliesTo(endpoint) })
+	var use []*rule
+	for _, each := range r.rules {
+		if each.appliesTo(endpoint) {
+			use = append(use, each)
+		}
+	}
+	return hashRules(r.catalogue, use)
 }
 
-func (r *Rules) hash(use func(*rule) bool) string {
+// catalogueText is what the comparison goes by besides rules, as one text.
+func catalogueText() []byte { return fmt.Appendf(nil, "%d\n%v\n", ComparerVersion, Volatile) }
+
+func hashRules(catalogue []byte, rules []*rule) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d\n%v\n", ComparerVersion, Volatile)
-	for _, each := range r.rules {
-		if use(each) {
-			// A struct of strings, numbers and booleans always encodes.
-			line, _ := json.Marshal(each.source)
-			h.Write(append(line, '\n'))
-		}
+	h.Write(catalogue)
+	for _, r := range rules {
+		h.Write(r.encoded)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
@@ -185,6 +192,8 @@ func compileRule(index int, source Rule) (*rule, []parallax.Fault) {
 		r.expires = day.AddDate(0, 0, 1)
 	}
 	r.text = ruleText(index, source)
+	line, _ := json.Marshal(source) // texts, numbers and booleans always encode
+	r.encoded = append(line, '\n')
 	return r, faults
 }
 

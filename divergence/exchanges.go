@@ -11,7 +11,7 @@ import (
 	"parallax"
 )
 
-const exchangeColumns = `id, received, service, endpoint, live, source, outcome, reason, divergences, noise, ruled, accepted, rules_hash, kept,
+const exchangeColumns = `id, received, service, endpoint, live, source, outcome, reason, divergences, noise, ruled, accepted, truncated, concurrent, covered, rules_hash, kept,
     primary_status, candidate_status, secondary_status, primary_error, candidate_error, secondary_error,
     primary_seconds, candidate_seconds, secondary_seconds, primary_version, candidate_version, secondary_version, secondary_asked`
 
@@ -55,7 +55,7 @@ func scanExchange(rows driver.Rows) (ExchangeSummary, error) {
 		secondary                     bool
 	)
 	err := rows.Scan(&id, &x.Received, &x.Service, &x.Endpoint, &x.Live, &x.Source, &x.Outcome, &x.Reason,
-		&divergences, &noise, &ruled, &ok, &x.RulesHash, &x.Kept,
+		&divergences, &noise, &ruled, &ok, &x.Truncated, &x.Concurrent, &x.Covered, &x.RulesHash, &x.Kept,
 		&status[0], &status[1], &status[2], &errs[0], &errs[1], &errs[2],
 		&seconds[0], &seconds[1], &seconds[2], &versions[0], &versions[1], &versions[2], &secondary)
 	x.ID = id.String()
@@ -123,7 +123,7 @@ FROM bodies FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
 		}
 		if d.Exchange == nil {
 			d.Exchange = &parallax.Exchange{ID: id, Service: d.Service, Endpoint: d.Endpoint, Received: d.Received,
-				Live: legNamed(d.Live), Source: sourceNamed(d.Source)}
+				Live: legNamed(d.Live), Source: sourceNamed(d.Source), Concurrent: d.Concurrent, Covered: d.Covered}
 		}
 		d.Exchange.Legs[leg] = call
 		return nil

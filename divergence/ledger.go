@@ -23,6 +23,8 @@ var placeIndex = func() map[parallax.Place]int {
 	return index
 }()
 
+var inLive = placeIndex[parallax.InLive]
+
 // counters is how many counters a cell has.
 var counters = len(parallax.Places) + 1
 
@@ -66,11 +68,12 @@ const (
 	maxCells   = 1 << 16 // minutes times entries; about 450 bytes each
 )
 
-// entry is one service and endpoint, with its totals since the process began.
-// Entries are never removed, so that an exchange finds the one it entered by.
+// entry is one service and endpoint, with its totals since the process began, and
+// what flushes took of them. Entries are never removed, so that an exchange finds
+// the one it entered by.
 type entry struct {
 	service, endpoint string
-	n                 []int64
+	n, taken          []int64
 }
 
 // cell is one entry in one minute. taken is the part of n that a flush took;
@@ -120,8 +123,7 @@ func (l *Ledger) Enter(s parallax.Stamp) {
 	l.mu.Lock()
 	c := l.cell(s)
 	c.add(received, 1)
-	c.add(placeIndex[parallax.InLive], 1)
-	l.touch(c)
+	c.add(inLive, 1)
 	l.mu.Unlock()
 }
 
@@ -133,7 +135,7 @@ func (l *Ledger) Move(s parallax.Stamp, from, to parallax.Place) {
 	c := l.cell(s)
 	c.add(i, -1)
 	c.add(j, 1)
-	if g := to[0]; g == 'u' || g == 'l' {
+	if to[0] != 'i' { // not in_flight: it has ended
 		l.touch(c)
 	}
 	l.mu.Unlock()
@@ -214,7 +216,7 @@ func (l *Ledger) other(service string) *entry {
 }
 
 func (l *Ledger) newEntry(service, endpoint string) *entry {
-	e := &entry{service: strings.Clone(service), endpoint: strings.Clone(endpoint), n: make([]int64, counters)}
+	e := &entry{service: strings.Clone(service), endpoint: strings.Clone(endpoint), n: make([]int64, counters), taken: make([]int64, counters)}
 	l.entries[entryKey{e.service, e.endpoint}] = e
 	return e
 }
@@ -230,27 +232,57 @@ type Count struct {
 
 // take removes up to max counts from what is unflushed, and forgets minutes that
 // have nothing left to say. The caller owns the counts until the store has them.
-func (l *Ledger) take(max int) []Count {
+//
+// An exchange is among the received ones that are taken once it has left flight
+// or is one of those leaving with the same batch. So a process that is killed
+// takes whole exchanges with it, and what is stored still adds up.
+func (l *Ledger) take(max int, leaving []*record) []Count {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	left := map[*cell]int64{}
+	for _, r := range leaving {
+		c := l.cell(r.stamp)
+		left[c]++
+		l.touch(c)
+	}
 	var out []Count
 	done := 0
 	for _, c := range l.dirty {
 		if len(out) >= max {
 			break
 		}
-		for _, i := range stored {
-			if d := c.n[i] - c.taken[i]; d != 0 {
-				c.taken[i] = c.n[i]
-				out = append(out, c.count(i, d))
-			}
-		}
-		c.dirty = false
+		out = c.take(out, left[c])
 		done++
 	}
 	l.dirty = slices.Delete(l.dirty, 0, done)
 	l.retire()
 	return out
+}
+
+// take appends the cell's unflushed counts. Of those in flight, so many are about
+// to leave.
+func (c *cell) take(out []Count, leaving int64) []Count {
+	c.dirty = false
+	for _, i := range stored {
+		upTo := c.n[i]
+		if i == received {
+			upTo -= c.inFlight() - leaving
+		}
+		if d := upTo - c.taken[i]; d != 0 {
+			c.taken[i] += d
+			c.entry.taken[i] += d
+			out = append(out, c.count(i, d))
+		}
+	}
+	return out
+}
+
+func (c *cell) inFlight() int64 {
+	var n int64
+	for _, i := range gauges {
+		n += c.n[i]
+	}
+	return n
 }
 
 func (c *cell) count(counter int, n int64) Count {
@@ -317,23 +349,49 @@ func (b Balance) add(endpoint string, p parallax.Place, n int64) {
 
 // Unflushed returns the balance of a service in a window, read at one instant.
 func (l *Ledger) Unflushed(service string, w Window) Balance {
-	w = w.minutes()
 	out := Balance{}
+	for e, sums := range l.sumCells(service, w.minutes()) {
+		for _, i := range stored {
+			out.add(e.endpoint, parallax.Place(reasonOf(i)), sums[i])
+		}
+		for _, i := range gauges {
+			out.add(e.endpoint, parallax.Places[i-1], sums[i])
+		}
+	}
+	return out
+}
+
+// sumCells adds up n - taken of the cells in a window. It does no more than that
+// under the lock, which callers wait for.
+func (l *Ledger) sumCells(service string, w Window) map[*entry][]int64 {
+	out := map[*entry][]int64{}
+	add := func(e *entry, n, taken []int64) {
+		sums := out[e]
+		if sums == nil {
+			sums = make([]int64, counters)
+			out[e] = sums
+		}
+		for i := range sums {
+			sums[i] += n[i] - taken[i]
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if w == (Window{}) { // Fast path: totals, however many minutes wait; see BenchmarkUnflushed
+		for _, e := range l.entries {
+			if e.service == service {
+				add(e, e.n, e.taken)
+			}
+		}
+		return out
+	}
 	for _, b := range l.buckets {
 		if !w.holds(time.Unix(b.minute*60, 0)) {
 			continue
 		}
 		for e, c := range b.cells {
-			if e.service != service {
-				continue
-			}
-			for _, i := range stored {
-				out.add(e.endpoint, parallax.Place(reasonOf(i)), c.n[i]-c.taken[i])
-			}
-			for _, i := range gauges {
-				out.add(e.endpoint, parallax.Places[i-1], c.n[i])
+			if e.service == service {
+				add(e, c.n, c.taken)
 			}
 		}
 	}

@@ -48,7 +48,8 @@ type Accounting struct {
 }
 
 // Missing is received - unmirrored - compared - lost - in flight. It is 0 unless
-// a process was killed with exchanges in flight, or Parallax has a defect.
+// a process was killed between the two writes of one batch, counts and
+// comparisons, or Parallax has a defect.
 func (a Accounting) Missing() int64 {
 	return a.Received - total(a.Unmirrored) - total(a.Compared) - total(a.Lost) - a.InFlight
 }
@@ -161,7 +162,10 @@ type ExchangeSummary struct {
 	Noise       int       `json:"noise"`
 	Ruled       int       `json:"ruled"`
 	Accepted    int       `json:"accepted"`
-	Legs        []LegLine `json:"legs"` // primary, candidate and, if it was asked, secondary
+	Truncated   bool      `json:"truncated,omitempty"`  // it has more differences than are kept
+	Concurrent  bool      `json:"concurrent,omitempty"` // it overlapped with another exchange of its user
+	Covered     bool      `json:"covered,omitempty"`    // the safety net answered instead of the live leg
+	Legs        []LegLine `json:"legs"`                 // primary, candidate and, if it was asked, secondary
 	RulesHash   string    `json:"rules_version"`
 	Kept        bool      `json:"kept"` // its bodies are stored
 }
@@ -206,7 +210,7 @@ type DifferenceLine struct {
 type ExchangeDetail struct {
 	ExchangeSummary
 	Differences []DifferenceLine   `json:"differences"` // those that count first, then by path
-	Exchange    *parallax.Exchange `json:"-"`           // redacted; nil when its bodies were not kept
+	Exchange    *parallax.Exchange `json:"-"`           // redacted, Received to the millisecond, without User and Effects; nil when its bodies were not kept
 }
 
 // Cursor is a place in the list of ticks: after the tick that was written At by

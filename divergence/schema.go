@@ -54,8 +54,8 @@ func statements(text string) []string {
 		}
 		b.WriteString(line)
 		if trimmed := strings.TrimRight(line, "\r\n\t "); strings.HasSuffix(trimmed, ";") {
-			statement := strings.TrimSpace(b.String())
-			out = append(out, strings.TrimSuffix(statement, ";"))
+			statement := strings.TrimSuffix(strings.TrimSpace(b.String()), ";")
+			out = append(out, strings.TrimSpace(statement))
 			b.Reset()
 		}
 	}

@@ -126,12 +126,14 @@ func (s *Store) counted(ctx context.Context, service string, w Window, d doubt) 
 
 // statsQuery first groups by everything an exchange may be filed under, which
 // are few groups, and then by endpoint: the maps are made of groups, not of rows.
+// Quantiles come from quantilesDD, whose error is three times what its argument
+// says (measured over six decades with engine 26.7): 0.003 keeps it under 1 %.
 const statsQuery = `
 SELECT endpoint,
     sumIf(n, outcome = 'match'), sumIf(n, outcome = 'diverged'), sumIf(n, outcome = 'not_comparable'),
     sumMapIf(map(reason, n), outcome = 'not_comparable'),
     sum(noisy), sum(ruled_), sum(accepted_), sum(failed_p), sum(failed_c),
-    quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(p), quantilesDDMerge(0.01, 0.5, 0.95, 0.99)(c),
+    quantilesDDMerge(0.003, 0.5, 0.95, 0.99)(p), quantilesDDMerge(0.003, 0.5, 0.95, 0.99)(c),
     sumMap(map(concat(answer_p, '/', answer_c), n)),
     min(first), max(last)
 FROM
@@ -141,8 +143,8 @@ FROM
         if(candidate_error = '', toString(candidate_status), toString(candidate_error)) AS answer_c,
         count() AS n, countIf(noise > 0) AS noisy, countIf(ruled > 0) AS ruled_, countIf(accepted > 0) AS accepted_,
         countIf(primary_failed) AS failed_p, countIf(candidate_failed) AS failed_c,
-        quantilesDDStateIf(0.01, 0.5, 0.95, 0.99)(primary_seconds, primary_seconds > 0) AS p,
-        quantilesDDStateIf(0.01, 0.5, 0.95, 0.99)(candidate_seconds, candidate_seconds > 0) AS c,
+        quantilesDDStateIf(0.003, 0.5, 0.95, 0.99)(primary_seconds, primary_seconds > 0) AS p,
+        quantilesDDStateIf(0.003, 0.5, 0.95, 0.99)(candidate_seconds, candidate_seconds > 0) AS c,
         min(received) AS first, max(received) AS last
     FROM comparisons FINAL
     %s

@@ -12,6 +12,7 @@ type endpoint struct {
 	name        string
 	order       int       // 1 for the endpoint that was seen first
 	first, seen time.Time // its first and its latest request
+	paired      bool      // something was once sent to the candidate
 	rules       string
 	sums        sums
 	pace        pace
@@ -30,7 +31,7 @@ type sums struct {
 }
 
 func (p *endpoint) restart() {
-	*p = endpoint{name: p.name, order: p.order, first: p.first, seen: p.seen, rules: p.rules}
+	*p = endpoint{name: p.name, order: p.order, first: p.first, seen: p.seen, paired: p.paired, rules: p.rules}
 }
 
 // add adds counts up.
@@ -59,6 +60,7 @@ func sumsOf(t divergence.Tick) sums {
 
 func (p *endpoint) add(t divergence.Tick) {
 	p.sums.add(sumsOf(t))
+	p.paired = p.paired || p.sums.mirrored() > 0
 	p.pace.add(t.At, t.N)
 }
 

@@ -126,6 +126,9 @@ func (e *Evidence) judgeRollback(at time.Time) *rollback {
 	total, most := math.Inf(-1), math.Inf(-1)
 	var worst *endpoint
 	for _, p := range e.order {
+		if math.IsInf(p.lnAgainst(), -1) {
+			continue // fewer than minDivergences
+		}
 		if _, _, waived := e.policy.waiver(p.name, at); waived {
 			continue
 		}

@@ -2,6 +2,8 @@ package reports
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -131,11 +133,15 @@ func (r Reason) clause() string {
 }
 
 func (r Reason) insufficient() string {
-	noun := map[Test]string{ErrorTest: " for errors", LatencyTest: " for latency"}[r.Test]
-	if r.N == 0 && r.Need == 0 {
-		return "nothing was compared yet" + noun
+	what := map[Test]string{ErrorTest: " to rule out errors", LatencyTest: " with both times known"}[r.Test]
+	if r.Need <= r.N {
+		return "too little was compared yet" + what
 	}
-	return fmt.Sprintf("%s of %s exchanges needed%s were compared%s", count(r.N), count(r.Need), noun, r.eta())
+	text := fmt.Sprintf("needs %s exchanges%s and has %s", count(r.Need), what, count(r.N))
+	if r.EtaSeconds > 0 {
+		text += "; the rest takes about " + span(r.EtaSeconds)
+	}
+	return text
 }
 
 func (r Reason) between() string {
@@ -147,14 +153,11 @@ func (r Reason) outlook() string {
 	if r.Need == 0 || r.Lower > r.Threshold {
 		return ""
 	}
-	return fmt.Sprintf("; it passes at %s if no more do%s", count(r.Need), r.eta())
-}
-
-func (r Reason) eta() string {
-	if r.EtaSeconds <= 0 {
-		return ""
+	text := fmt.Sprintf("; it passes at %s if no more do", count(r.Need))
+	if r.EtaSeconds > 0 {
+		text += ", in about " + span(r.EtaSeconds)
 	}
-	return ", in about " + span(r.EtaSeconds)
+	return text
 }
 
 // count writes a number with a space between thousands, from 10 000 on.
@@ -171,9 +174,18 @@ func count(n uint64) string {
 	return strings.Join(append([]string{digits}, parts...), " ")
 }
 
-// percent writes a share with three significant digits.
+// percent writes a share with three significant digits, and never as a power of
+// ten.
 func percent(share float64) string {
-	return fmt.Sprintf("%.3g %%", 100*share)
+	value := 100 * share
+	switch {
+	case value == 0 || math.IsNaN(value):
+		return "0 %"
+	case value < 0.0001:
+		return "<0.0001 %"
+	}
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(value, 'g', 3, 64), 64)
+	return strconv.FormatFloat(rounded, 'f', -1, 64) + " %"
 }
 
 // span writes seconds as a person would say them.

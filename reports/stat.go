@@ -140,7 +140,7 @@ func limit(a, b, alpha float64) (p, q float64) {
 			high = at
 		}
 		share := math.Sqrt(p*q) / math.Pi / math.Exp(s.lnPrior())
-		slope := -s.excess() - 0.5 + p + share*math.Expm1(-value)
+		slope := 0.5 - p - s.excess() + share*math.Expm1(-value)
 		next := at + (level-value)/slope
 		if !(next > low && next < high) {
 			next = between(low, high, at)

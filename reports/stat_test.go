@@ -2,6 +2,7 @@ package reports
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -102,6 +103,29 @@ func TestStatisticsAtTheEdges(t *testing.T) {
 	near(t, "LnFail", 0, 0, 0.01, LnFail(0, 0, 0.01), 0, 1e-12)
 	near(t, "UpperLimit", 0, 0, 0.05, UpperLimit(0, 0, 0.05), 1, 0)
 	near(t, "LowerLimit", 0, 0, 0.05, LowerLimit(0, 0, 0.05), 0, 0)
+}
+
+// The two-sided evidence is the average of both sides by the prior's mass, and
+// the limits lie around the rate, mirrored when what counts is swapped.
+func TestStatisticsHangTogether(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(13, 14))
+	for range 2000 {
+		k, n := randomCounts(r, 1e8)
+		p0 := math.Exp(-18 * r.Float64())
+		mass := 2 / math.Pi * math.Asin(math.Sqrt(p0))
+		want := lnSum(math.Log(mass)+LnPass(k, n, p0), math.Log1p(-mass)+LnFail(k, n, p0))
+		near(t, "LnE2", k, n, p0, LnE2(k, n, p0), want, 1e-9*max(1, math.Abs(want)))
+
+		lower, rate, upper := LowerLimit(k, n, 0.05), float64(k)/float64(n), UpperLimit(k, n, 0.05)
+		if !(0 <= lower && lower <= rate && rate <= upper && upper <= 1) {
+			t.Errorf("limits of %d in %d: %v, %v, %v", k, n, lower, rate, upper)
+		}
+		near(t, "LowerLimit", k, n, 0.05, lower, 1-UpperLimit(n-k, n, 0.05), 1e-12)
+		if more := UpperLimit(min(k+1, n), n, 0.05); more < upper {
+			t.Errorf("UpperLimit(%d, %d) = %v is above that of one more, %v", k, n, upper, more)
+		}
+	}
 }
 
 func near(t *testing.T, f string, k, n uint64, x, got, want, tolerance float64) {

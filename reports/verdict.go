@@ -136,6 +136,10 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		v.Reasons = append(v.Reasons, each.Reasons...)
 		v.Worst = worse(v.Worst, e.worst(p))
 	}
+	if w := v.Worst; w != nil {
+		k, n, _, alpha := e.endpoints[w.Endpoint].counts(e.policy, w.Test)
+		w.Lower = LowerLimit(k, n, alpha)
+	}
 	v.Reasons = append(e.serviceReasons(now, judged, total, in), v.Reasons...)
 	e.decide(&v, in)
 	return v
@@ -207,7 +211,7 @@ func (e *Evidence) inForce(p *endpoint, in Context) bool {
 // neverPaired says that an endpoint has traffic of which nothing was ever sent to
 // the candidate. What is still under way gets some time to arrive.
 func (p *endpoint) neverPaired(now time.Time) bool {
-	return p.sums.mirrored() == 0 && p.sums.received > 0 && now.Sub(p.first) >= unpaired
+	return !p.paired && now.Sub(p.first) >= unpaired
 }
 
 // serviceReasons are what holds the verdict whatever the endpoints show.
@@ -301,7 +305,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 }
 
 // worst returns the test of an endpoint that is furthest from passing, nil when
-// nothing was compared.
+// nothing was compared. Its lower limit is left for later.
 func (e *Evidence) worst(p *endpoint) *Worst {
 	var out *Worst
 	for _, test := range []Test{DivergenceTest, ErrorTest, LatencyTest} {
@@ -309,10 +313,7 @@ func (e *Evidence) worst(p *endpoint) *Worst {
 		if n == 0 || test == LatencyTest && p.passed.latency {
 			continue
 		}
-		out = worse(out, &Worst{
-			Endpoint: p.name, Test: test, Threshold: threshold,
-			Upper: UpperLimit(k, n, alpha), Lower: LowerLimit(k, n, alpha),
-		})
+		out = worse(out, &Worst{Endpoint: p.name, Test: test, Threshold: threshold, Upper: UpperLimit(k, n, alpha)})
 	}
 	return out
 }

@@ -66,7 +66,7 @@ func (b *backend) version() (string, error) {
 func (b *backend) run(ctx context.Context, req *request) (answer, error) {
 	sql := req.text
 	if req.hasData {
-		path, err := spool(req.rows)
+		path, err := spool(req.rows, maxRows)
 		if err != nil {
 			return nil, err
 		}
@@ -91,16 +91,20 @@ func (b *backend) run(ctx context.Context, req *request) (answer, error) {
 	if !req.hasData { // rows that have arrived are written, whoever has left
 		defer b.killWhenGone(ctx, id)()
 	}
-	return c.query(sql, req.format, req.params)
+	got, err := c.query(sql, req.format, req.params)
+	if err != nil {
+		return nil, err
+	}
+	if len(got.Bytes()) > maxAnswer { // the engine counts a constant column as one row
+		got.Close()
+		return nil, &Exception{Code: 396, Text: fmt.Sprintf("Code: 396. DB::Exception: The answer is more than %d bytes: ask for less. (TOO_MANY_ROWS_OR_BYTES)", maxAnswer)}
+	}
+	return got, nil
 }
 
-// prepare applies what the request says about its session. The id is set last:
-// it is what a statement is killed by.
+// prepare applies what the request says about its session.
 func prepare(c *conn, req *request, id string) error {
-	for _, sql := range []string{"USE " + quoteName(req.database), req.setUp(), "SET log_comment = " + quote(id)} {
-		if sql == "" {
-			continue
-		}
+	for _, sql := range []string{"USE " + quoteName(req.database), req.setUp(id)} {
 		got, err := c.query(sql, "Null", nil)
 		if err != nil {
 			return err
@@ -161,9 +165,9 @@ func (b *backend) shut(c *conn) {
 	c.close()
 }
 
-// spool writes rows to a file and returns its path, which is seen from the
-// working directory.
-func spool(rows io.Reader) (path string, err error) {
+// spool writes at most limit bytes of rows to a file and returns its path, which
+// is seen from the working directory.
+func spool(rows io.Reader, limit int64) (path string, err error) {
 	f, err := os.CreateTemp(incoming, "rows-*")
 	if err != nil {
 		return "", fmt.Errorf("cannot keep the rows of an INSERT: %w", err)
@@ -174,12 +178,12 @@ func spool(rows io.Reader) (path string, err error) {
 			_ = os.Remove(f.Name())
 		}
 	}()
-	n, err := io.Copy(f, io.LimitReader(rows, maxRows+1))
+	n, err := io.Copy(f, io.LimitReader(rows, limit+1))
 	if err != nil {
 		return "", fmt.Errorf("cannot keep the rows of an INSERT: %w", err)
 	}
-	if n > maxRows {
-		return "", &Exception{Code: 307, Text: fmt.Sprintf("Code: 307. DB::Exception: The rows of this INSERT are more than %d bytes: send smaller batches. (TOO_MANY_BYTES)", maxRows)}
+	if n > limit {
+		return "", &Exception{Code: 307, Text: fmt.Sprintf("Code: 307. DB::Exception: The rows of this INSERT are more than %d bytes: send smaller batches. (TOO_MANY_BYTES)", limit)}
 	}
 	return filepath.ToSlash(f.Name()), nil
 }

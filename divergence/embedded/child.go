@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -19,6 +21,13 @@ import (
 // childVariable tells a process of this binary that it is the engine's child,
 // and how to be it.
 const childVariable = "PARALLAX_ENGINE_CHILD"
+
+// Files that the child is started with. The parent's pipe is not its standard
+// input, because the engine reads that for an INSERT without rows.
+const (
+	reportsFD = 3 // the child writes reports to it
+	parentFD  = 4 // ends when the parent does
+)
 
 // childShutdown is how long the child waits for statements that run when it is
 // to end.
@@ -49,11 +58,11 @@ func Child() {
 	if text == "" {
 		return
 	}
-	reports := json.NewEncoder(os.NewFile(3, "reports"))
+	reports := json.NewEncoder(os.NewFile(reportsFD, "reports"))
 	var cfg childConfig
 	err := json.Unmarshal([]byte(text), &cfg)
 	if err == nil {
-		err = runChild(cfg, os.Stdin, func(p Phase) { _ = reports.Encode(report{Phase: p}) })
+		err = runChild(cfg, os.NewFile(parentFD, "parent"), func(p Phase) { _ = reports.Encode(report{Phase: p}) })
 	}
 	if err != nil {
 		_ = reports.Encode(report{Error: err.Error()})
@@ -66,9 +75,15 @@ func Child() {
 func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 	gone := make(chan struct{})
 	go func() {
-		defer close(gone)
 		_, _ = io.Copy(io.Discard, parent)
+		close(gone)
+		// Nobody is left to kill this process if it hangs.
+		time.AfterFunc(killAfter, func() { os.Exit(1) })
 	}()
+	defer removeSocket(cfg.Socket, gone)
+	// Service managers signal every process of a service. The parent flushes
+	// then, and for that this process is still needed.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	beModest(cfg.Nice)
 	if err := os.Chdir(cfg.Dir); err != nil {
 		return fmt.Errorf("cannot use the engine's directory: %w", err)
@@ -83,8 +98,21 @@ func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	return serve(cfg.Socket, b, gone, tell)
+	if err := serve(cfg.Socket, b, gone, tell); err != nil {
+		return err // with statements still running, perhaps: the data survive that
+	}
+	b.close()
+	return nil
+}
+
+// removeSocket removes the socket's private directory if the parent is gone,
+// which may have died and cannot.
+func removeSocket(socket string, gone <-chan struct{}) {
+	select {
+	case <-gone:
+		_ = os.RemoveAll(filepath.Dir(socket))
+	default:
+	}
 }
 
 // beModest makes the kernel prefer everybody else to this process: for the
@@ -98,10 +126,31 @@ func beModest(nice int) {
 	}
 }
 
-// lockDir takes the lock of the working directory. While another process has
-// it, it waits; nil means that gone came first.
+// lockDir takes the lock of the working directory and keeps it in the returned
+// file. While another process has it, it waits; nil means that gone came first.
 func lockDir(gone <-chan struct{}, waiting func()) (*os.File, error) {
-	f, err := os.OpenFile("lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockFile("lock", gone, waiting)
+	if lock == nil {
+		return nil, err
+	}
+	// The engine's own lock, which another tool on its data may have.
+	if _, err := os.Stat(engineLock); err == nil {
+		f, err := lockFile(engineLock, gone, waiting)
+		if f == nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+		_ = f.Close() // the engine takes it next
+	}
+	return lock, nil
+}
+
+// engineLock is the file that the engine locks while it runs, seen from the
+// working directory.
+const engineLock = "clickhouse/status"
+
+// lockFile opens and locks a file. Like lockDir it waits, and gives up with nil.
+func lockFile(path string, gone <-chan struct{}, waiting func()) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the engine's directory: %w", err)
 	}
@@ -166,11 +215,6 @@ func engineArgs(cfg childConfig) []string {
 		set("mark_cache_size", 64<<20),
 		set("primary_index_cache_size", 64<<20),
 		set("background_pool_size", 2),
-		// Defaults that fit a pool of 16; with them a pool of 2 would merge
-		// nothing but the smallest parts.
-		set("merge_tree.number_of_free_entries_in_pool_to_lower_max_size_of_merge", 1),
-		set("merge_tree.number_of_free_entries_in_pool_to_execute_mutation", 1),
-		set("merge_tree.number_of_free_entries_in_pool_to_execute_optimize_entire_partition", 1),
 	}
 }
 
@@ -186,11 +230,12 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 	if err != nil {
 		return fmt.Errorf("cannot listen for the parent: %w", err)
 	}
-	running, kill := context.WithCancel(context.Background())
+	alive, kill := context.WithCancel(context.Background())
 	defer kill()
+	requests := &gate{next: &handler{version: version, run: b.run}}
 	server := &http.Server{
-		Handler:           &handler{version: version, run: b.run},
-		BaseContext:       func(net.Listener) context.Context { return running },
+		Handler:           requests,
+		BaseContext:       func(net.Listener) context.Context { return alive },
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	failed := make(chan error, 1)
@@ -201,15 +246,70 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 		return fmt.Errorf("cannot serve the parent: %w", err)
 	case <-gone:
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), childShutdown)
-	defer cancel()
-	if server.Shutdown(ctx) != nil {
-		kill()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	drained := requests.shut()
+	defer func() { _ = server.Close() }()
+	if ended(drained, childShutdown) {
+		// Their answers may still be on the way out. Nothing more is waited
+		// for: connections that were never used count as busy here.
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			os.Exit(1) // a statement that cannot be killed; the data survive that
-		}
+		_ = server.Shutdown(ctx)
+		return nil
+	}
+	kill()
+	if !ended(drained, time.Second) {
+		return errors.New("a statement cannot be ended")
 	}
 	return nil
+}
+
+// ended waits for c to be closed, but not longer than d.
+func ended(c <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// gate counts the requests that run, so that their end can be waited for.
+type gate struct {
+	next    http.Handler
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !g.enter() {
+		http.Error(w, "the engine is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	defer g.running.Done()
+	g.next.ServeHTTP(w, r)
+}
+
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.running.Add(1)
+	}
+	return !g.closed
+}
+
+// shut lets no more requests in. The channel is closed when the last one left.
+func (g *gate) shut() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	empty := make(chan struct{})
+	go func() {
+		g.running.Wait()
+		close(empty)
+	}()
+	return empty
 }

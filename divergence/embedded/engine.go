@@ -71,10 +71,11 @@ type Config struct {
 // kept running. All methods may be called at any time from any goroutine.
 type Engine struct {
 	cfg    Config
-	child  childConfig
 	socket string // its directory is private to this process
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the supervisor has ended
+
+	closeErr error // how the last child ended; read after done
 
 	mu      sync.Mutex
 	state   State
@@ -86,6 +87,9 @@ type Engine struct {
 // does, so that a last flush finds it running. An engine that cannot start, for
 // now or for want of libchdb, is a state and not an error; errors are about cfg.
 func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	if os.Getenv(childVariable) != "" {
+		return nil, errors.New("cannot start the engine: this process is to be the child of one, and embedded.Child is not the first line of its main or TestMain")
+	}
 	if cfg.Dir == "" {
 		return nil, errors.New("cannot start the engine: no directory given")
 	}
@@ -161,7 +165,11 @@ func (e *Engine) setState(change func(*State)) {
 	close(e.changed)
 	e.changed = make(chan struct{})
 	if e.state.Phase != before.Phase {
-		e.cfg.Log.Info("engine", "phase", e.state.Phase, "attempt", e.state.Attempt, "pid", e.state.PID, "error", e.state.LastError)
+		level := slog.LevelInfo
+		if e.state.Phase == Restarting || e.state.Phase == Missing {
+			level = slog.LevelWarn
+		}
+		e.cfg.Log.Log(context.Background(), level, e.state.String(), "attempt", e.state.Attempt, "pid", e.state.PID)
 	}
 }
 
@@ -215,11 +223,12 @@ func (e *Engine) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", e.socket)
 }
 
-// Close stops the engine and waits for its end, which takes a few seconds at
-// most: statements that run are given time to finish, then the child is killed.
-// What was acknowledged is kept either way.
+// Close stops the engine and waits for its end, ten seconds at most: statements
+// that run are given time to finish, then they are killed, then the child is.
+// What was acknowledged is kept either way; the error says that it was not
+// orderly. Closing again changes nothing.
 func (e *Engine) Close() error {
 	e.cancel()
 	<-e.done
-	return nil
+	return e.closeErr
 }

@@ -62,6 +62,7 @@ func (h *handler) query(w http.ResponseWriter, r *http.Request) {
 	}
 	defer got.Close()
 	w.Header().Set("X-ClickHouse-Timezone", "UTC")
+	w.Header().Set("X-ClickHouse-Query-Id", req.id)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.Itoa(len(got.Bytes())))
 	_, _ = w.Write(got.Bytes())

@@ -137,12 +137,16 @@ type Exception struct {
 
 func (e *Exception) Error() string { return e.Text }
 
-var exceptionCode = regexp.MustCompile(`Code: (\d+)\.`)
+var exceptionStart = regexp.MustCompile(`^Code: (\d+)\. DB::Exception: `)
 
 func newException(text string) *Exception {
 	e := &Exception{Text: text}
-	if m := exceptionCode.FindStringSubmatch(text); m != nil {
+	if m := exceptionStart.FindStringSubmatch(text); m != nil {
 		e.Code, _ = strconv.Atoi(m[1])
+		// An error of an insert comes wrapped in itself.
+		if rest := text[len(m[0]):]; strings.HasPrefix(rest, m[0]) {
+			e.Text = rest
+		}
 	}
 	return e
 }

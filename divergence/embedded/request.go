@@ -38,7 +38,8 @@ type request struct {
 var notSettings = map[string]bool{
 	"query": true, "query_id": true, "quota_key": true, "database": true, "default_format": true,
 	"client_protocol_version": true, "user": true, "password": true, "wait_end_of_query": true,
-	"buffer_size": true, "enable_http_compression": true, "compress": true,
+	"buffer_size": true, "enable_http_compression": true, "compress": true, "decompress": true,
+	"log_comment": true, // taken: see setUp
 }
 
 // readRequest reads what is asked for. Of the body it reads only as much as
@@ -53,6 +54,9 @@ func readRequest(r *http.Request) (*request, error) {
 	}
 	if query.Get("compress") == "1" {
 		return nil, badRequest("compressed answers are not supported: the connection never leaves this machine")
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		return nil, badRequest("external tables are not supported: insert into a table, or use a parameter")
 	}
 	req := &request{
 		id:       query.Get("query_id"),
@@ -131,16 +135,15 @@ func (req *request) readStatement(query string, body io.Reader) error {
 	return nil
 }
 
-// setUp returns the statement that applies the request's settings, or "".
-func (req *request) setUp() string {
-	if len(req.settings) == 0 {
-		return ""
-	}
+// setUp returns the statement that applies the request's settings. The last of
+// them is the id, which is what a statement is killed by.
+func (req *request) setUp(id string) string {
 	var b strings.Builder
-	for i, s := range req.settings {
-		b.WriteString([]string{"SET ", ", "}[min(i, 1)])
-		b.WriteString(s.name + " = " + quote(s.value))
+	b.WriteString("SET ")
+	for _, s := range req.settings {
+		b.WriteString(s.name + " = " + quote(s.value) + ", ")
 	}
+	b.WriteString("log_comment = " + quote(id))
 	return b.String()
 }
 

@@ -55,26 +55,24 @@ func parseStatement(text string) (statement, error) {
 // parseInsert reads on behind INSERT.
 func parseInsert(l *lexer) (statement, error) {
 	st := statement{text: l.text, lane: writing}
-	t := skipTarget(l)
 	settings := -1
-	for ; t.kind != endOfText; t = l.next() {
+	for t := skipTarget(l); t.kind != endOfText; t = l.next() {
 		switch {
 		case l.is(t, "("):
 			l.skipGroup()
 		case l.is(t, "SETTINGS") && settings < 0:
 			settings = t.start
-		case l.is(t, "SELECT"), l.is(t, "WITH"), l.is(t, "FROM"):
-			return st, checkSingle(l)
 		case l.is(t, "VALUES"):
 			st.takeData(t.start, settings, "Values", t.end)
 			return st, nil
 		case l.is(t, "FORMAT"):
-			name := l.next()
-			if name.kind != word {
-				return st, nil // the engine says what is wrong with it
+			if name := l.next(); name.kind == word {
+				st.takeData(t.start, settings, l.text[name.start:name.end], skipLineBreak(l.text, name.end))
+				return st, nil
 			}
-			st.takeData(t.start, settings, l.text[name.start:name.end], skipLineBreak(l.text, name.end))
-			return st, nil
+		case l.is(t, "SELECT"), l.is(t, "WITH"), l.is(t, "FROM"), l.is(t, ";"):
+			l.at = t.start
+			return st, checkSingle(l)
 		}
 	}
 	return st, nil

@@ -22,7 +22,7 @@ const (
 	minBackoff  = 100 * time.Millisecond
 	maxBackoff  = 5 * time.Second
 	soundAfter  = 30 * time.Second // ready for so long: the next restart is a first one again
-	killAfter   = 10 * time.Second // the child had this long to end by itself
+	killAfter   = 10 * time.Second // the child has this long to end by itself
 	lookAgainIn = 5 * time.Second  // for libchdb
 )
 
@@ -54,10 +54,13 @@ func (e *Engine) supervise(ctx context.Context) {
 
 // library returns the path of libchdb.
 func (e *Engine) library() (string, error) {
-	if e.cfg.Library != "" {
-		return e.cfg.Library, nil
+	if e.cfg.Library == "" {
+		return Find(os.Getenv)
 	}
-	return Find(os.Getenv)
+	if !isFile(e.cfg.Library) {
+		return "", fmt.Errorf("%w: there is no file %q: run make setup, and do not name a library", ErrMissing, e.cfg.Library)
+	}
+	return e.cfg.Library, nil
 }
 
 // pause waits for d, or until ctx ends.
@@ -85,14 +88,14 @@ func (e *Engine) runChild(ctx context.Context, library string) (ready time.Durat
 	}
 	defer func() { _ = fromChild.Close(); _ = toParent.Close() }()
 
-	output := new(tail)
+	output := new(head)
 	cmd, err := e.command(ctx, library)
 	if err != nil {
 		return 0, err
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = fromParent, output, output
-	cmd.ExtraFiles = []*os.File{toParent}
-	cmd.Cancel = toChild.Close // the child ends by itself, or is killed after
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.ExtraFiles = []*os.File{toParent, fromParent} // reportsFD, parentFD
+	cmd.Cancel = toChild.Close                        // the child ends by itself, or is killed after
 	cmd.WaitDelay = killAfter
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("cannot start the engine's process: %w", err)
@@ -105,7 +108,11 @@ func (e *Engine) runChild(ctx context.Context, library string) (ready time.Durat
 	if !since.IsZero() {
 		ready = time.Since(since)
 	}
-	return ready, whyEnded(said, ended, output.String())
+	why := whyEnded(said, ended, output.String())
+	if ctx.Err() != nil && !cmd.ProcessState.Success() {
+		e.closeErr = fmt.Errorf("the engine did not end well: %w", why)
+	}
+	return ready, why
 }
 
 // command returns the child's command, with no more of this process's
@@ -184,24 +191,24 @@ func whyEnded(said string, ended error, output string) error {
 	return errors.New(why)
 }
 
-// tail keeps the beginning of what is written to it: of a crash, that is the
+// head keeps the beginning of what is written to it: of a crash, that is the
 // line that counts.
-type tail struct {
+type head struct {
 	mu   sync.Mutex
 	kept []byte
 }
 
-const tailSize = 4 << 10
+const headSize = 4 << 10
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p[:min(len(p), tailSize-len(t.kept))]...)
+func (h *head) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept = append(h.kept, p[:min(len(p), headSize-len(h.kept))]...)
 	return len(p), nil
 }
 
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.kept)
+func (h *head) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.kept)
 }

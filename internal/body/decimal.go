@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/big"
+	"strconv"
 )
 
 // Decimal is the exact value of a decimal number: 0.DIGITS times ten to the
@@ -240,4 +241,30 @@ func digitsEnd(text []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// CanonicalNumber returns a text that equal numbers share, and only they.
+func CanonicalNumber(text []byte) []byte {
+	if plainInteger(text) && text[len(text)-1] != '0' {
+		// Fast path: this is the canonical spelling of most numbers.
+		return text
+	}
+	d, err := decimalOf(text)
+	switch {
+	case err != nil:
+		return append([]byte("as written "), text...)
+	case len(d.digits) == 0:
+		return []byte("0")
+	case d.exp == int64(len(d.digits)):
+		return signed(d, nil)
+	}
+	return signed(d, strconv.AppendInt([]byte("e"), d.exp, 10))
+}
+
+func signed(d Decimal, exponent []byte) []byte {
+	out := make([]byte, 0, 1+len(d.digits)+len(exponent))
+	if d.negative {
+		out = append(out, '-')
+	}
+	return append(append(out, d.digits...), exponent...)
 }

@@ -75,12 +75,12 @@ func ParsePath(text string) (*Path, error) {
 	p.at = 1
 	out := &Path{text: text}
 	for p.at < len(text) {
+		if len(out.segments) == maxPathSegments {
+			return nil, p.fault(p.at, fmt.Sprintf("a path has at most %d segments", maxPathSegments))
+		}
 		s, err := p.segment()
 		if err != nil {
 			return nil, err
-		}
-		if len(out.segments) == maxPathSegments {
-			return nil, p.fault(p.at, fmt.Sprintf("a path has at most %d segments", maxPathSegments))
 		}
 		out.segments = append(out.segments, s)
 	}
@@ -382,4 +382,37 @@ func hex4[T string | []byte](s T) (rune, bool) {
 		}
 	}
 	return r, true
+}
+
+// FromEnd reports whether the path counts from the end of an array anywhere, so
+// that the array's length must be known to match it.
+func (p *Path) FromEnd() bool {
+	for _, s := range p.segments {
+		for _, sel := range s.selectors {
+			if sel.index < 0 || sel.start < 0 || sel.end < 0 || sel.step < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Steps returns the way to the one place a path names; false if it may name
+// several. The lengths of arrays are unknown.
+func (p *Path) Steps() ([]Step, bool) {
+	out := make([]Step, 0, len(p.segments))
+	for _, s := range p.segments {
+		if s.descendant || len(s.selectors) != 1 {
+			return nil, false
+		}
+		switch sel := s.selectors[0]; sel.kind {
+		case byName:
+			out = append(out, Step{Name: sel.name})
+		case byIndex:
+			out = append(out, Step{Element: true, Index: int(sel.index)})
+		default:
+			return nil, false
+		}
+	}
+	return out, true
 }

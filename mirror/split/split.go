@@ -23,18 +23,10 @@ const Buckets = 10000
 
 // Config is the split block of a service.
 type Config struct {
-	// Key says where the user's name stands: header:NAME, cookie:NAME or ip.
-	// Empty: users are unknown, and only step 10000 makes the candidate live.
-	Key string `yaml:"key"`
-	// Salt is mixed into the bucket, so that two services move different users
-	// first.
-	Salt string `yaml:"salt"`
-	// Endpoints lists what may go live on the candidate, such as "GET *" or
-	// "POST /orders/*". Empty: whatever the candidate's state allows.
-	Endpoints []string `yaml:"endpoints"`
-	// Pin names users who always get one leg, whatever the step: primary or
-	// candidate.
-	Pin map[string]string `yaml:"pin"`
+	Key       string            `yaml:"key" doc:"where the user's name stands: header:NAME, cookie:NAME or ip; empty: users are unknown, and only step 10000 makes the candidate live"`
+	Salt      string            `yaml:"salt" doc:"mixed into the bucket, so that two services move different users first"`
+	Endpoints []string          `yaml:"endpoints" doc:"what may go live on the candidate, such as GET * or POST /orders/*; empty: whatever its state allows"`
+	Pin       map[string]string `yaml:"pin" doc:"users who always get one leg, whatever the step: primary or candidate"`
 }
 
 // Validate returns everything that is wrong with the configuration.

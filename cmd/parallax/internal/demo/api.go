@@ -13,31 +13,6 @@ import (
 	"parallax/reports"
 )
 
-// Report is what the admin API says about the service: the part of its report
-// that the demo prints.
-type Report struct {
-	Accounting divergence.Accounting `json:"accounting"`
-	Endpoints  []EndpointReport      `json:"endpoints"`
-}
-
-// EndpointReport is one endpoint of a report. Lower and Upper are the limits of
-// the divergence rate.
-type EndpointReport struct {
-	divergence.EndpointStats
-	Rate    float64          `json:"rate"`
-	Lower   float64          `json:"lower"`
-	Upper   float64          `json:"upper"`
-	Verdict string           `json:"verdict"`
-	Reasons []reports.Reason `json:"reasons"`
-}
-
-// Verdict is the service's verdict with its reasons.
-type Verdict struct {
-	Verdict string           `json:"verdict"`
-	Final   bool             `json:"final"`
-	Reasons []reports.Reason `json:"reasons"`
-}
-
 // api asks a running Parallax what anybody may ask it over HTTP.
 type api struct {
 	base   string // http://127.0.0.1:7070
@@ -56,25 +31,34 @@ func (a api) ready(ctx context.Context) error {
 	return nil
 }
 
-func (a api) report(ctx context.Context, from time.Time) (Report, error) {
-	var r Report
-	return r, a.get(ctx, "report", url.Values{"from": {from.UTC().Format(time.RFC3339)}}, &r)
-}
-
-func (a api) verdict(ctx context.Context) (Verdict, error) {
-	var v Verdict
-	return v, a.get(ctx, "verdict", nil, &v)
-}
-
-// issues returns the issues, those that were taken away as noise or by a rule
-// included.
-func (a api) issues(ctx context.Context, from time.Time) ([]divergence.Issue, error) {
-	var list struct {
-		Issues []divergence.Issue `json:"issues"`
+// reportSince asks for the report from a moment on.
+func (a api) reportSince(from time.Time) func(context.Context) (reports.Report, error) {
+	return func(ctx context.Context) (reports.Report, error) {
+		var r reports.Report
+		err := a.get(ctx, "report", url.Values{"from": {moment(from)}}, &r)
+		return r, err
 	}
-	query := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "suppressed": {"true"}, "limit": {"1000"}}
-	return list.Issues, a.get(ctx, "issues", query, &list)
 }
+
+// issuesSince asks for the issues from a moment on, those that were taken away
+// as noise or by a rule included.
+func (a api) issuesSince(from time.Time) func(context.Context) ([]divergence.Issue, error) {
+	return func(ctx context.Context) ([]divergence.Issue, error) {
+		var list struct {
+			Issues []divergence.Issue `json:"issues"`
+		}
+		err := a.get(ctx, "issues", url.Values{"from": {moment(from)}, "suppressed": {"true"}, "limit": {"1000"}}, &list)
+		return list.Issues, err
+	}
+}
+
+func (a api) verdict(ctx context.Context) (reports.Verdict, error) {
+	var v reports.Verdict
+	err := a.get(ctx, "verdict", nil, &v)
+	return v, err
+}
+
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (a api) get(ctx context.Context, what string, query url.Values, into any) error {
 	address := a.base + "/api/v1/services/" + Service + "/" + what

@@ -28,7 +28,7 @@ func TestBackendComesBackOnItsPort(t *testing.T) {
 		if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		until(t, "another process", func() bool { return b.PID() != 0 && b.PID() != killed })
+		wait(t, "another process", func() bool { return b.PID() != 0 && b.PID() != killed })
 		ready, cancel := context.WithTimeout(context.Background(), backendPatience)
 		if err := b.Ready(ready); err != nil {
 			t.Fatal(err)
@@ -73,14 +73,14 @@ func TestBackendDiesWithAKilledParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the backend to listen", func() bool { return dial(addrs[0]) == nil })
+	wait(t, "the backend to listen", func() bool { return dial(addrs[0]) == nil })
 	if err := parent.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := parent.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the backend to be gone", func() bool { return dial(addrs[0]) != nil })
+	wait(t, "the backend to be gone", func() bool { return dial(addrs[0]) != nil })
 }
 
 func TestBackendThatCannotStartSaysSo(t *testing.T) {
@@ -115,8 +115,8 @@ func dial(addr string) error {
 	return err
 }
 
-// until waits for a state, looking every few milliseconds.
-func until(t *testing.T, what string, reached func() bool) {
+// wait waits for a state, looking every few milliseconds.
+func wait(t *testing.T, what string, reached func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for !reached() {

@@ -15,6 +15,9 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"parallax/divergence"
+	"parallax/reports"
 )
 
 // Options are what a user may choose.
@@ -28,10 +31,24 @@ type Options struct {
 	NoOpen bool          // do not open the page in a browser
 }
 
+// check says what is wrong with the options.
+func (o Options) check() error {
+	switch {
+	case o.For <= 0:
+		return fmt.Errorf("cannot send requests for %v: write a time such as 90s", o.For)
+	case !(o.Rate > 0 && o.Rate <= maxRate):
+		return fmt.Errorf("cannot send %v requests a second: write a number above 0 and up to %d", o.Rate, maxRate)
+	}
+	return nil
+}
+
+// maxRate is more than the demo's one machine can answer.
+const maxRate = 100_000
+
 // Defaults of the options.
 const (
 	DefaultFor    = 90 * time.Second
-	DefaultRate   = 340
+	DefaultRate   = 320
 	DefaultListen = "127.0.0.1:7070"
 )
 
@@ -51,7 +68,7 @@ type Start func(ctx context.Context, config string, logs io.Writer) (stop func(c
 const (
 	backendPatience = 10 * time.Second
 	readyPatience   = 60 * time.Second
-	settlePatience  = 45 * time.Second
+	settlePatience  = 2 * time.Minute
 	stopPatience    = 20 * time.Second
 )
 
@@ -62,6 +79,9 @@ const callers = 64
 // far. The result is false when what it found about Parallax itself is not as
 // promised: a caller saw an error, or an exchange is not accounted for.
 func Run(ctx context.Context, o Options, w World) (bool, error) {
+	if err := o.check(); err != nil {
+		return false, err
+	}
 	d := &demo{Options: o, World: w, screen: newScreen(w.Stdout)}
 	if o.JSON {
 		d.screen = newScreen(w.Stderr)
@@ -73,7 +93,7 @@ func Run(ctx context.Context, o Options, w World) (bool, error) {
 		}
 	}
 	d.drive(ctx)
-	result, err := d.conclude(context.WithoutCancel(ctx))
+	result, err := d.conclude(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -206,7 +226,7 @@ func (d *demo) installOne(ctx context.Context, r Release, cache string) (string,
 	var binary string
 	began := time.Now()
 	line := func() string {
-		return fmt.Sprintf("installing %s with the Go toolchain, once, into %s: %.0f s", r, filepath.Dir(r.binary(cache)), time.Since(began).Seconds())
+		return fmt.Sprintf("installing %s with the Go toolchain, once: %.0f s", r, time.Since(began).Seconds())
 	}
 	err := d.screen.during(line, func() (err error) {
 		binary, err = r.Install(ctx, cache)
@@ -303,51 +323,83 @@ func (d *demo) drive(ctx context.Context) {
 func (d *demo) line() string {
 	passed := min(time.Since(d.began), d.For)
 	seen := d.tally.Callers()
-	return fmt.Sprintf("%s %3.0f of %.0f s  %s requests, %s caller errors, answered within %.1f ms (p50), %.1f ms (p99)",
-		bar(passed.Seconds()/d.For.Seconds(), 20), passed.Seconds(), d.For.Seconds(),
+	return fmt.Sprintf("%s %3.0f of %.0f s  %s requests, %s errors, p50 %.1f ms, p99 %.1f ms",
+		bar(passed.Seconds()/d.For.Seconds(), 16), passed.Seconds(), d.For.Seconds(),
 		thousands(seen.Sent), thousands(seen.Errors), seen.P50*1e3, seen.P99*1e3)
 }
 
-// conclude waits until every exchange is where it ends, and collects what was
-// found.
-func (d *demo) conclude(ctx context.Context) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+// judged is how long after the last exchange a verdict has taken it into
+// account: the counts are flushed and the judge looks once a second each.
+const judged = 3 * time.Second
+
+// conclude waits until every exchange is where it ends and the verdict knows of
+// it, and collects what was found. It does so too when ctx ended before, but
+// then does not take long.
+func (d *demo) conclude(ctx context.Context) (result Result, err error) {
+	patience := settlePatience
+	if ctx.Err() != nil {
+		ctx, patience = context.WithoutCancel(ctx), stopPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	client := newAPI(d.url())
-	report, err := d.settled(ctx, client)
+	began := time.Now()
+	line := func() string {
+		return fmt.Sprintf("waiting until the last exchanges are compared and judged: %.0f s", time.Since(began).Seconds())
+	}
+	err = d.screen.during(line, func() (err error) {
+		result, err = d.collect(ctx, newAPI(d.url()))
+		return err
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot tell what was found: %w", err)
+	}
+	return result, nil
+}
+
+func (d *demo) collect(ctx context.Context, client api) (Result, error) {
+	if _, err := until(ctx, client.reportSince(d.began), d.settled); err != nil {
+		return Result{}, err
+	}
+	at := time.Now()
+	verdict, err := until(ctx, client.verdict, func(v reports.Verdict) bool { return v.AsOf.After(at.Add(judged)) })
 	if err != nil {
 		return Result{}, err
 	}
-	issues, err := client.issues(ctx, d.began)
+	report, err := until(ctx, client.reportSince(d.began), d.settled) // again, with the endpoints' final verdicts
 	if err != nil {
 		return Result{}, err
 	}
-	verdict, err := client.verdict(ctx)
+	issues, err := until(ctx, client.issuesSince(d.began), func([]divergence.Issue) bool { return true })
 	if err != nil {
 		return Result{}, err
 	}
 	return d.result(report, issues, verdict), nil
 }
 
-// settled asks for the report until it accounts for every request that was sent
-// and nothing is in flight. When that takes too long, the last report is the
-// answer.
-func (d *demo) settled(ctx context.Context, client api) (Report, error) {
-	var last Report
-	var lastErr = errors.New("no report yet")
+// settled says that a report accounts for every request that was sent, and that
+// nothing is in flight.
+func (d *demo) settled(r reports.Report) bool {
+	return r.Accounting.InFlight == 0 && r.Accounting.Received >= d.tally.Sent.Load()
+}
+
+// until asks until the answer is good enough. When that takes too long, the last
+// answer has to do; without any, the last failure is the error.
+func until[T any](ctx context.Context, ask func(context.Context) (T, error), enough func(T) bool) (T, error) {
+	var last T
+	failure := errors.New("nothing was asked yet")
 	for {
-		report, err := client.report(ctx, d.began)
-		if err == nil {
-			last, lastErr = report, nil
-			if report.Accounting.InFlight == 0 && report.Accounting.Received >= d.tally.Sent.Load() {
-				return report, nil
-			}
-		} else if lastErr != nil {
-			lastErr = err
+		answer, err := ask(ctx)
+		switch {
+		case err == nil && enough(answer):
+			return answer, nil
+		case err == nil:
+			last, failure = answer, nil
+		case failure != nil:
+			failure = err
 		}
 		select {
 		case <-ctx.Done():
-			return last, lastErr
+			return last, failure
 		case <-time.After(250 * time.Millisecond):
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
@@ -46,10 +47,14 @@ type due struct {
 	at time.Time
 }
 
-// Run sends requests until the time is over or ctx ends, then waits for the
-// answers that are still to come.
+// grace is how long after its end a run may still send the requests that are
+// late.
+const grace = 10 * time.Second
+
+// Run sends the requests that are due within length, or until ctx ends, and
+// waits for the answers that are still to come.
 func (d *Driver) Run(ctx context.Context, length time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, length)
+	ctx, cancel := context.WithTimeout(ctx, length+grace)
 	defer cancel()
 	queue := make(chan due)
 	var callers sync.WaitGroup
@@ -60,18 +65,18 @@ func (d *Driver) Run(ctx context.Context, length time.Duration) {
 			}
 		})
 	}
-	d.schedule(ctx, queue)
+	d.schedule(ctx, queue, int(math.Ceil(d.Rate*length.Seconds())))
 	close(queue)
 	callers.Wait()
 }
 
-// schedule offers the i-th request when it is due, which depends on the start
-// and i alone.
-func (d *Driver) schedule(ctx context.Context, queue chan<- due) {
+// schedule offers n requests, the i-th when it is due, which depends on the
+// start and i alone.
+func (d *Driver) schedule(ctx context.Context, queue chan<- due, n int) {
 	start := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for i := 0; ; i++ {
+	for i := range n {
 		at := start.Add(time.Duration(float64(i) / d.Rate * float64(time.Second)))
 		timer.Reset(time.Until(at))
 		select {

@@ -33,7 +33,7 @@ func TestDriverKeepsItsRateWhateverTheAnswersTake(t *testing.T) {
 					time.Sleep(took) // the bubble's clock
 					return answer(http.StatusOK, ""), nil
 				})}
-			driver.Run(t.Context(), 995*time.Millisecond)
+			driver.Run(t.Context(), time.Second)
 			got := tally.Callers()
 			if got.Sent != sent || got.Answered != sent || got.Errors != 0 {
 				t.Errorf("answers take %v: %+v, want %d sent and answered", took, got, sent)
@@ -47,7 +47,10 @@ func TestDriverKeepsItsRateWhateverTheAnswersTake(t *testing.T) {
 	f(3*time.Second, 100, 100, 3*time.Second) // an open loop: nobody waits for answers
 	// One caller, 20 ms each: a request due at i*10 ms is sent at i*20 ms. It is
 	// late, not skipped, and the time it waited counts.
-	f(20*time.Millisecond, 1, 50, 510*time.Millisecond)
+	f(20*time.Millisecond, 1, 100, 1000*time.Millisecond)
+	// There is an end to it: the last one that goes out within a second and the
+	// grace does so at 22*490 ms.
+	f(490*time.Millisecond, 1, 23, 11050*time.Millisecond)
 }
 
 func TestDriverStopsWithItsContext(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"parallax/divergence"
+	"parallax/reports"
 )
 
 // Result is what a run of the demo found. It is what --json prints.
@@ -18,16 +19,16 @@ type Result struct {
 	Rate    float64            `json:"rate"`    // requests a second that were asked for
 	Callers Callers            `json:"callers"`
 	Starts  map[string]int     `json:"backend_starts"` // how often each backend was started: more than 1 means that it died
-	Report  Report             `json:"report"`
+	Report  reports.Report     `json:"report"`
 	Missing int64              `json:"missing"` // received that are in no place of the accounting
 	Issues  []divergence.Issue `json:"issues"`
-	Verdict Verdict            `json:"verdict"`
+	Verdict reports.Verdict    `json:"verdict"`
 	Good    bool               `json:"good"`
 	Broken  []string           `json:"broken_promises"` // why Good is false
 }
 
 // result puts together what was found, and judges Parallax by its promises.
-func (d *demo) result(report Report, issues []divergence.Issue, verdict Verdict) Result {
+func (d *demo) result(report reports.Report, issues []divergence.Issue, verdict reports.Verdict) Result {
 	r := Result{
 		Old: Old.String(), New: New.String(), URL: d.url(), Seconds: d.took.Seconds(), Rate: d.Rate,
 		Callers: d.tally.Callers(), Starts: map[string]int{},
@@ -80,11 +81,11 @@ func findings(issues []divergence.Issue) []finding {
 	})
 }
 
-// noises groups by place the differences that never counted, because primary
-// and secondary differ there too.
-func noises(issues []divergence.Issue) []finding {
+// suppressed groups by place the differences that never counted, because of
+// noise or a rule.
+func suppressed(issues []divergence.Issue, by string) []finding {
 	counts := func(i divergence.Issue) int64 {
-		if i.Count > 0 || !slices.Contains(i.By, "noise") {
+		if i.Count > 0 || !slices.Contains(i.By, by) {
 			return 0
 		}
 		return i.Suppressed

@@ -7,7 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
+
+	"parallax/reports"
 )
 
 // tell prints the result, for people or for machines.
@@ -19,118 +20,103 @@ func (d *demo) tell(r Result) error {
 		return encoder.Encode(r)
 	}
 	var text strings.Builder
-	r.write(&text)
+	if err := r.write(&text); err != nil {
+		return err
+	}
 	_, err := io.WriteString(d.Stdout, text.String())
 	return err
 }
 
 // write prints the result for people.
-func (r Result) write(w io.Writer) {
-	r.writeEndpoints(w)
+func (r Result) write(w io.Writer) error {
+	fmt.Fprintf(w, "\n%s (primary) against %s (candidate)\n\n", r.Old, r.New)
+	verdict, more := r.Verdict, 0
+	if more = len(verdict.Reasons) - reasonsShown; more > 0 {
+		verdict.Reasons = verdict.Reasons[:reasonsShown]
+	}
+	if err := reports.WriteText(w, r.Report, verdict); err != nil {
+		return err
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "  - and %d more, which are in the table.\n", more)
+	}
+	r.writeFound(w)
+	return nil
+}
+
+// writeFound prints what the report and the verdict do not say.
+func (r Result) writeFound(w io.Writer) {
 	r.writeFindings(w)
-	r.writeNoise(w)
-	r.writeAccounting(w)
-	r.writeVerdict(w)
-	r.writePromises(w)
+	r.writeSuppressed(w, "noise", "Noise, which does not count since two instances of the old release differ there too")
+	r.writeSuppressed(w, "rule", "Agreed on, which does not count since a rule in demo.yaml says so")
+	r.writeConclusion(w)
 }
 
-func (r Result) writeEndpoints(w io.Writer) {
-	fmt.Fprintf(w, "\nEndpoints: %s (primary) against %s (candidate)\n\n", r.Old, r.New)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "endpoint\tcompared\tmatch\tdiverged\tnot comp.\tnoise\trate\tat most\tp50 ms\tcand.\tverdict")
-	for _, e := range r.Report.Endpoints {
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%.1f\t%.1f\t%s\n", e.Endpoint, e.Compared, e.Matched, e.Diverged, e.NotComparable,
-			e.Noise, percent(e.Rate), percent(e.Upper), e.Primary.P50*1e3, e.Candidate.P50*1e3, e.Verdict+why(e))
-	}
-	_ = table.Flush()
-}
-
-// why says in brackets what keeps an endpoint from its promotion.
-func why(e EndpointReport) string {
-	var codes []string
-	for _, reason := range e.Reasons {
-		if code := string(reason.Code); !slices.Contains(codes, code) {
-			codes = append(codes, code)
-		}
-	}
-	if len(codes) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(codes, ", ") + ")"
-}
-
-// A finding is printed with at most this many endpoints, and this many
-// characters of a value.
+// How much of the reasons and findings is printed. The page has it all.
 const (
+	reasonsShown   = 5
 	endpointsShown = 3
-	valueShown     = 60
+	valueShown     = 80 // characters
+	contextShown   = 20 // characters before the first that differs
+	alikeShown     = 3  // findings at one path of one endpoint
 )
 
 func (r Result) writeFindings(w io.Writer) {
 	list := findings(r.Issues)
 	fmt.Fprintf(w, "\nWhat the new release does differently: %d findings\n", len(list))
+	alike := map[string]int{}
 	for _, f := range list {
+		place := f.endpoints[0] + " " + f.issue.Path
+		if alike[place]++; alike[place] > alikeShown {
+			continue
+		}
 		fmt.Fprintf(w, "\n  %s %s, %s exchanges of %s\n", f.issue.Path, f.issue.Kind, thousands(f.count), names(f.endpoints))
-		fmt.Fprintf(w, "    old  %s\n    new  %s\n", value(f.issue.Primary), value(f.issue.Candidate))
+		before, after := values(f.issue.Primary, f.issue.Candidate)
+		fmt.Fprintf(w, "    old  %s\n    new  %s\n", before, after)
+	}
+	for _, place := range slices.Sorted(maps.Keys(alike)) {
+		if more := alike[place] - alikeShown; more > 0 {
+			fmt.Fprintf(w, "\n  And %d more at %s: see %s\n", more, place, r.URL)
+		}
 	}
 }
 
-func (r Result) writeNoise(w io.Writer) {
-	list := noises(r.Issues)
+// writeSuppressed prints what does not count, and why.
+func (r Result) writeSuppressed(w io.Writer, by, why string) {
+	list := suppressed(r.Issues, by)
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nNoise, which does not count since two instances of the old release differ there too:")
+	fmt.Fprintf(w, "\n%s:\n", why)
 	for _, f := range list {
 		fmt.Fprintf(w, "  %s, %s exchanges of %s\n", f.issue.Path, thousands(f.count), names(f.endpoints))
 	}
 }
 
-func (r Result) writeAccounting(w io.Writer) {
-	a := r.Report.Accounting
-	fmt.Fprintf(w, "\nAccounting: every exchange is in one place, counted where it happens\n\n")
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%s\treceived\t\n", thousands(a.Received))
-	for _, group := range []struct {
-		name   string
-		counts map[string]int64
-	}{{"unmirrored", a.Unmirrored}, {"compared", a.Compared}, {"lost", a.Lost}} {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", thousands(sum(group.counts)), group.name, reasons(group.counts))
-	}
-	fmt.Fprintf(table, "%s\tin flight\t\n", thousands(a.InFlight))
-	fmt.Fprintf(table, "%s\tmissing\t\n", thousands(r.Missing))
-	_ = table.Flush()
+// writeConclusion says last what a reader looks for first.
+func (r Result) writeConclusion(w io.Writer) {
 	fmt.Fprintf(w, "\nCallers sent %s requests in %.0f s: %s errors, answers within %.1f ms (p50) and %.1f ms (p99).\n",
 		thousands(r.Callers.Sent), r.Seconds, thousands(r.Callers.Errors), r.Callers.P50*1e3, r.Callers.P99*1e3)
 	for _, leg := range slices.Sorted(maps.Keys(r.Starts)) {
-		if again := r.Starts[leg] - 1; again > 0 {
-			fmt.Fprintf(w, "The %s backend died and was started again %d times.\n", leg, again)
+		if r.Starts[leg] > 1 {
+			fmt.Fprintf(w, "The %s backend died, and had %d starts in all.\n", leg, r.Starts[leg])
 		}
 	}
-}
-
-func (r Result) writeVerdict(w io.Writer) {
-	passed := 0
-	for _, e := range r.Report.Endpoints {
-		if e.Verdict == "promote" {
-			passed++
-		}
-	}
-	fmt.Fprintf(w, "\nVerdict: %s. %d of %d endpoints may be promoted.\n", r.Verdict.Verdict, passed, len(r.Report.Endpoints))
-	for _, reason := range r.Verdict.Reasons {
-		fmt.Fprintf(w, "  %s\n", reason.Sentence())
-	}
-}
-
-func (r Result) writePromises(w io.Writer) {
 	if r.Good {
-		fmt.Fprintln(w, "\nParallax kept its promises: no caller saw an error, and the accounting is exact.")
-		return
+		fmt.Fprintln(w, "Parallax kept its promises: no caller saw an error, and every exchange is accounted for.")
+	} else {
+		fmt.Fprintln(w, "Parallax did not keep its promises:")
 	}
-	fmt.Fprintln(w, "\nParallax did not keep its promises:")
 	for _, b := range r.Broken {
 		fmt.Fprintf(w, "  %s\n", b)
 	}
+	passed := 0
+	for _, e := range r.Report.Endpoints {
+		if e.Verdict == reports.Promote {
+			passed++
+		}
+	}
+	fmt.Fprintf(w, "Verdict: %s. %d of %d endpoints may be promoted.\n", r.Verdict.Decision, passed, len(r.Report.Endpoints))
 }
 
 // names lists endpoints, shortened.
@@ -141,31 +127,23 @@ func names(endpoints []string) string {
 	return fmt.Sprintf("%s and %d more endpoints", strings.Join(endpoints[:endpointsShown], ", "), len(endpoints)-endpointsShown)
 }
 
-// value is a value on one line, shortened.
-func value(s string) string {
+// values returns both values on one line each, cut so that the first character
+// that differs is among those shown.
+func values(old, candidate string) (string, string) {
+	a, b := oneLine(old), oneLine(candidate)
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	if skip := same - contextShown; skip > 0 && max(len(a), len(b)) > valueShown {
+		a, b = append([]rune("…"), a[skip:]...), append([]rune("…"), b[skip:]...)
+	}
+	return clip(string(a), valueShown), clip(string(b), valueShown)
+}
+
+func oneLine(s string) []rune {
 	if s == "" {
-		return "(nothing)"
+		return []rune("(nothing)")
 	}
-	return clip(strings.Join(strings.Fields(s), " "), valueShown)
-}
-
-// reasons lists counts by reason: 12 unsafe, 3 sample.
-func reasons(counts map[string]int64) string {
-	var list []string
-	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		if counts[reason] > 0 {
-			list = append(list, thousands(counts[reason])+" "+reason)
-		}
-	}
-	return strings.Join(list, ", ")
-}
-
-func percent(share float64) string { return fmt.Sprintf("%.2f %%", share*100) }
-
-func sum(counts map[string]int64) int64 {
-	var n int64
-	for _, c := range counts {
-		n += c
-	}
-	return n
+	return []rune(strings.Join(strings.Fields(s), " "))
 }

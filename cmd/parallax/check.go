@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const checkUsage = "check -c FILE | check --schema"
+
+// runCheck is the verb check: every fault of a configuration at once, or what it
+// comes to with all defaults filled in.
+func runCheck(_ context.Context, e env, args []string) int {
+	set := e.flags("check", checkUsage)
+	file := set.String("c", "", "configuration `FILE`")
+	wantSchema := set.Bool("schema", false, "print the JSON Schema of configuration files")
+	if ok, code := parse(set, args); !ok {
+		return code
+	}
+	if set.NArg() > 0 || (*file == "") != *wantSchema {
+		set.Usage()
+		return exitError
+	}
+	if *wantSchema {
+		text, err := schema()
+		if err != nil {
+			return e.fail("cannot make the schema: %v", err)
+		}
+		fmt.Fprintf(e.stdout, "%s\n", text)
+		return exitGood
+	}
+	cfg, faults, err := loadConfig(*file)
+	if err != nil {
+		return e.fail("%v", err)
+	}
+	if len(faults) > 0 {
+		printFaults(e.stderr, faults)
+		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
+		return exitNot
+	}
+	cfg.Store.ClickHouse = withoutPassword(cfg.Store.ClickHouse)
+	text, err := yaml.Marshal(cfg)
+	if err != nil {
+		return e.fail("cannot print the configuration: %v", err)
+	}
+	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
+	return exitGood
+}
+
+// withoutPassword masks the password in an address, which may end up in the log
+// of a CI job.
+func withoutPassword(dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return ""
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"parallax"
+	"parallax/compare"
+	"parallax/divergence"
+	"parallax/internal/yamlstrict"
+	"parallax/mirror"
+	"parallax/reports"
+)
+
+// Config is the whole configuration. Each room owns, documents and validates its
+// own part; this file only joins them.
+type Config struct {
+	Admin    AdminConfig     `yaml:"admin" doc:"the pages, the API and the metrics"`
+	Store    StoreConfig     `yaml:"store" doc:"where divergences are kept"`
+	StateDir string          `yaml:"state_dir" doc:"folder for what must survive a restart: the step of each service"`
+	Keys     string          `yaml:"keys" doc:"file with the installation's secret; made at the first start, mode 0600, shared by mirrors that work together"`
+	Queue    QueueConfig     `yaml:"queue" doc:"the queue between mirroring and comparing"`
+	Services []ServiceConfig `yaml:"services" doc:"what is under migration"`
+}
+
+// AdminConfig is the admin listener.
+type AdminConfig struct {
+	Listen string `yaml:"listen" doc:"loopback address of the admin listener, such as 127.0.0.1:7070"`
+}
+
+// StoreConfig is the store. With an empty DSN the engine runs inside, in Dir.
+type StoreConfig struct {
+	ClickHouse string `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
+	Dir        string `yaml:"dir" doc:"data folder of the embedded engine"`
+}
+
+// QueueConfig bounds the queue in this process.
+type QueueConfig struct {
+	Exchanges int           `yaml:"exchanges" doc:"how many exchanges may wait to be compared; more are dropped and counted"`
+	Memory    parallax.Size `yaml:"memory" doc:"how many bytes of bodies may wait"`
+	Workers   int           `yaml:"workers" doc:"how many exchanges are compared at once"`
+}
+
+// ServiceConfig is one service under migration.
+type ServiceConfig struct {
+	mirror.Service `yaml:",inline"`
+	Rules          []compare.Rule       `yaml:"rules" doc:"which differences are meant"`
+	Redact         compare.RedactConfig `yaml:"redact" doc:"what is replaced before anything is stored, on top of the built-in list"`
+	Promotion      reports.Promotion    `yaml:"promotion" doc:"when the candidate may take over"`
+}
+
+// SetDefaults makes a service start from the defaults of its rooms.
+func (s *ServiceConfig) SetDefaults() {
+	s.Mirror = mirror.DefaultOptions()
+	s.Promotion = reports.DefaultPromotion()
+}
+
+func defaultConfig() Config {
+	return Config{
+		Admin:    AdminConfig{Listen: "127.0.0.1:7070"},
+		Store:    StoreConfig{Dir: "./parallax-data"},
+		StateDir: "./parallax-state",
+		Keys:     "parallax-keys",
+		Queue:    QueueConfig{Exchanges: 20_000, Memory: 256 << 20, Workers: 2},
+	}
+}
+
+// notYet lists the keys that are planned; they are refused by name, never
+// ignored.
+func notYet() []string {
+	keys := []string{"admin.tokens", "store.max_disk", "queue.redis"}
+	under := func(prefix string, list []string) {
+		for _, key := range list {
+			keys = append(keys, prefix+key)
+		}
+	}
+	under("services[].", []string{"identifiers", "effects"})
+	under("services[].", mirror.NotYet())
+	under("services[].rules[].", compare.LaterKeys)
+	under("services[].promotion.", reports.NotYet())
+	return keys
+}
+
+// loadConfig reads and validates a configuration file. It returns every fault
+// there is, in the order of their lines; the error says that there is no file to
+// read.
+func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	c, faults := parseConfig(file, data)
+	return c, faults, nil
+}
+
+func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
+	c := defaultConfig()
+	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
+	unread := faults // a value that could not be read, or not wholly, is not judged too
+	for _, f := range c.Validate() {
+		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) }) {
+			faults = append(faults, doc.At(f.Path, f.Text, f.Hint))
+		}
+	}
+	c.Store.Dir, c.StateDir, c.Keys = under(file, c.Store.Dir), under(file, c.StateDir), under(file, c.Keys)
+	slices.SortStableFunc(faults, func(a, b yamlstrict.Fault) int { return cmp.Compare(a.Line, b.Line) })
+	return c, faults
+}
+
+// Validate returns everything that is wrong with the values of c.
+func (c Config) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	add := func(path, text, hint string) {
+		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	if text := notLoopback(c.Admin.Listen); text != "" {
+		add("admin.listen", text, "write a loopback address such as 127.0.0.1:7070; other addresses need tokens, which are not supported yet")
+	}
+	if c.Store.ClickHouse == "" && c.Store.Dir == "" {
+		add("store.dir", "is empty", "name a folder for the embedded engine, or a server in store.clickhouse")
+	}
+	if _, err := divergence.ParseDSN(c.Store.ClickHouse); err != nil && c.Store.ClickHouse != "" {
+		add("store.clickhouse", err.Error(), "write it like http://user:password@host:8123/parallax")
+	}
+	if c.StateDir == "" {
+		add("state_dir", "is empty", "name a folder")
+	}
+	if c.Keys == "" {
+		add("keys", "is empty", "name a file")
+	}
+	if c.Queue.Exchanges < 1 || c.Queue.Memory < 1 || c.Queue.Workers < 1 {
+		add("queue", "exchanges, memory and workers must be at least 1", "")
+	}
+	if len(c.Services) == 0 {
+		add("services", "there is none", "describe at least one service with name, listen, primary and candidate")
+	}
+	return append(faults, c.validateServices()...)
+}
+
+func (c Config) validateServices() []parallax.Fault {
+	var faults []parallax.Fault
+	names, listens := map[string]int{}, map[string]int{c.Admin.Listen: -1}
+	for i, s := range c.Services {
+		at := fmt.Sprintf("services[%d]", i)
+		found := s.validate()
+		if first, ok := names[s.Name]; ok {
+			found = append(found, parallax.Fault{Path: "name", Text: fmt.Sprintf("%q is the name of services[%d] too", s.Name, first)})
+		}
+		if first, ok := listens[s.Listen]; ok && !strings.HasSuffix(s.Listen, ":0") {
+			other := "admin.listen"
+			if first >= 0 {
+				other = fmt.Sprintf("services[%d].listen", first)
+			}
+			found = append(found, parallax.Fault{Path: "listen", Text: fmt.Sprintf("%q is taken by %s", s.Listen, other)})
+		}
+		names[s.Name], listens[s.Listen] = i, i
+		faults = append(faults, parallax.Under(at, found)...)
+	}
+	return faults
+}
+
+func (s ServiceConfig) validate() []parallax.Fault {
+	faults := s.Service.Validate()
+	if _, _, err := net.SplitHostPort(s.Listen); err != nil {
+		faults = append(faults, parallax.Fault{Path: "listen", Text: fmt.Sprintf("%q is not an address", s.Listen), Hint: "write it like 127.0.0.1:8080 or :8080"})
+	}
+	_, wrong := compare.Compile(s.Rules)
+	faults = append(faults, parallax.Under("rules", wrong)...)
+	_, wrong = compare.NewRedactor(make([]byte, 32), s.Redact)
+	faults = append(faults, parallax.Under("redact", wrong)...)
+	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)
+}
+
+// inside says that a path is at another one or below it.
+func inside(path, other string) bool {
+	rest, ok := strings.CutPrefix(path, other)
+	return ok && (rest == "" || other == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// notLoopback says what is wrong with an admin address, or "".
+func notLoopback(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Sprintf("%q is not an address", address)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return ""
+	}
+	return fmt.Sprintf("%q can be reached from other machines", address)
+}
+
+// schema is the JSON Schema of the configuration file.
+func schema() ([]byte, error) {
+	s := yamlstrict.Schema(reflect.TypeFor[Config]())
+	s["title"] = "Parallax configuration"
+	return json.MarshalIndent(s, "", "  ")
+}
+
+// under returns path as seen from the folder that file lies in, so that a
+// configuration means the same from wherever Parallax is started.
+func under(file, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"parallax/cmd/parallax/internal/demo"
+)
+
+const demoUsage = "demo [--for 90s] [--exit] [--json] [--rate N] [--dir DIR] [--listen ADDRESS] [--no-open]"
+
+// runDemo is the verb demo.
+func runDemo(ctx context.Context, e env, args []string) int {
+	set := e.flags("demo", demoUsage)
+	var o demo.Options
+	set.DurationVar(&o.For, "for", demo.DefaultFor, "how long requests are sent")
+	set.BoolVar(&o.Exit, "exit", false, "end when they were sent, instead of leaving the page open")
+	set.BoolVar(&o.JSON, "json", false, "print one JSON document")
+	set.Float64Var(&o.Rate, "rate", demo.DefaultRate, "requests a second")
+	set.StringVar(&o.Dir, "dir", "", "keep the data in `DIR`")
+	set.StringVar(&o.Listen, "listen", "", "`ADDRESS` of the page")
+	set.BoolVar(&o.NoOpen, "no-open", false, "do not open the page in a browser")
+	if ok, code := parse(set, args); !ok {
+		return code
+	}
+	if set.NArg() > 0 {
+		set.Usage()
+		return exitError
+	}
+	good, err := demo.Run(ctx, o, demo.World{Getenv: e.getenv, Stdout: e.stdout, Stderr: e.stderr, Start: startForDemo})
+	switch {
+	case err != nil:
+		return e.fail("%v", err)
+	case !good:
+		return exitNot
+	}
+	return exitGood
+}
+
+// startForDemo starts a whole Parallax in this process, by the way that serve
+// takes.
+func startForDemo(_ context.Context, file string, logs io.Writer) (stop func(context.Context) error, err error) {
+	cfg, faults, err := loadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("the demo's own configuration has faults: %w", errors.Join(asErrors(faults)...))
+	}
+	s, err := newServer(cfg, slog.New(slog.NewTextHandler(logs, nil)))
+	if err != nil {
+		return nil, err
+	}
+	running := background(s.Run)
+	return func(ctx context.Context) error {
+		running.cancel()
+		select {
+		case <-running.ended:
+			return running.err
+		case <-ctx.Done():
+			return fmt.Errorf("parallax did not stop in time: %w", ctx.Err())
+		}
+	}, nil
+}
+
+func asErrors[E error](list []E) []error {
+	out := make([]error, len(list))
+	for i, e := range list {
+		out[i] = e
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+)
+
+// Exit codes that every verb shares. The verdict verb adds its own.
+const (
+	exitGood  = 0
+	exitNot   = 1 // the answer is no: differs, faults found
+	exitError = 2 // the question could not be answered
+)
+
+// env is what a verb has of the outside world.
+type env struct {
+	getenv         func(string) string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// fail prints one sentence for a person and returns the exit code for errors.
+func (e env) fail(format string, args ...any) int {
+	fmt.Fprintf(e.stderr, "parallax: "+format+"\n", args...)
+	return exitError
+}
+
+// flags returns a flag set that prints its faults to stderr.
+func (e env) flags(name, usage string) *flag.FlagSet {
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set.SetOutput(e.stderr)
+	set.Usage = func() {
+		fmt.Fprintf(e.stderr, "usage: parallax %s\n", usage)
+		set.PrintDefaults()
+	}
+	return set
+}
+
+type verb struct {
+	name, usage, does string
+	run               func(ctx context.Context, e env, args []string) int
+}
+
+func verbs() []verb {
+	return []verb{
+		{"serve", serveUsage, "stand in front of the services of FILE", runServe},
+		{"check", checkUsage, "say everything that is wrong with FILE, then what it comes to", runCheck},
+		{"diff", "diff [--rules FILE] [--endpoint E] [--type T] PRIMARY CANDIDATE", "compare two bodies as Parallax does",
+			func(_ context.Context, e env, args []string) int { return runDiff(args, e.stdin, e.stdout, e.stderr) }},
+		{"verdict", "verdict --server URL --service S [--wait 30m] [--format text|json|markdown|junit]", "ask a running Parallax, for CI",
+			func(ctx context.Context, e env, args []string) int { return runVerdict(ctx, args, e.stdout, e.stderr) }},
+		{"demo", "demo [--for 90s --exit] [--json]", "compare two releases of a real service, here and now", runDemo},
+		{"version", "version", "print the version", runVersion},
+	}
+}
+
+// run is the whole program: tests call it as main does. It returns the exit
+// code.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	e := env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
+	all := verbs()
+	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
+		usage(stdout, all)
+		if len(args) == 0 {
+			return exitError
+		}
+		return exitGood
+	}
+	if args[0] == "replay" {
+		return e.fail("replay is not supported yet")
+	}
+	i := slices.IndexFunc(all, func(v verb) bool { return v.name == args[0] })
+	if i < 0 {
+		names := make([]string, len(all))
+		for i, v := range all {
+			names[i] = v.name
+		}
+		return e.fail("there is no verb %q; there are %s", args[0], strings.Join(names, ", "))
+	}
+	return all[i].run(ctx, e, args[1:])
+}
+
+func usage(w io.Writer, all []verb) {
+	fmt.Fprint(w, "parallax validates a rewrite before cutover.\n\n")
+	for _, v := range all {
+		fmt.Fprintf(w, "  parallax %s\n      %s\n", v.usage, v.does)
+	}
+}
+
+// parse reads flags. It returns false and the exit code when the verb must end.
+func parse(set *flag.FlagSet, args []string) (ok bool, code int) {
+	err := set.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return false, exitGood
+	}
+	return err == nil, exitError
+}
+
+func runVersion(_ context.Context, e env, args []string) int {
+	if len(args) > 0 {
+		return e.fail("version takes no arguments")
+	}
+	fmt.Fprintln(e.stdout, "parallax", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+	return exitGood
+}
+
+// version is the module's version, or the commit that was built.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel-" + s.Value[:12]
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"parallax"
+	"parallax/compare"
+	"parallax/divergence"
+	"parallax/internal/body"
+	"parallax/mirror"
+	"parallax/mirror/split"
+	"parallax/reports"
+	"parallax/ui"
+)
+
+// service is one service of the configuration at work.
+type service struct {
+	cfg      ServiceConfig
+	listener net.Listener
+	mirror   *mirror.Mirror
+	compares *divergence.Judge // what its exchanges are compared by
+	judge    *reports.Judge    // what its evidence comes to
+	steps    *stepper
+	summary  *cachedSummary
+}
+
+// newService builds a service and opens its listener. The step is read before a
+// request can come in.
+func (s *server) newService(c ServiceConfig, deps mirror.Deps, redaction []byte) (*service, error) {
+	rules, faults := compare.Compile(c.Rules)
+	redactor, more := compare.NewRedactor(redaction, c.Redact)
+	m, most := mirror.New(c.Service, deps)
+	if faults = append(append(faults, more...), most...); len(faults) > 0 {
+		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
+	}
+	file, err := reports.OpenState(s.cfg.StateDir, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	m.Split().SetStep(file.State().Step)
+	svc := &service{
+		cfg: c, mirror: m,
+		compares: &divergence.Judge{
+			Rules: rules, Noise: new(compare.NoiseModel), Redactor: redactor, Policy: c.Promotion.Hash(),
+			Slower: divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
+		},
+		steps:   &stepper{service: c.Name, file: file, split: m.Split(), store: s.store, now: s.now, log: s.log},
+		summary: &cachedSummary{service: c.Name, recorder: s.recorder, now: s.now},
+	}
+	svc.judge = reports.NewJudge(reports.JudgeConfig{
+		Service: c.Name, Policy: c.Promotion, Ticks: s.store, Context: svc.context,
+		Latch: file.State().Latch, Latched: svc.steps.latch, Now: s.now, Log: s.log,
+	})
+	if svc.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		return nil, fmt.Errorf("cannot open the listener of service %q: %w", c.Name, err)
+	}
+	return svc, nil
+}
+
+// context is what the verdict depends on besides the evidence.
+func (svc *service) context(ctx context.Context) (reports.Context, error) {
+	held, err := svc.summary.get(ctx)
+	return reports.Context{
+		Step:         svc.mirror.Split().Step(),
+		RulesVersion: svc.compares.Rules.Version(),
+		RulesHash:    svc.compares.Rules.Hash,
+		Accounting:   held.Accounting,
+		Paused:       svc.steps.State().Paused,
+	}, err
+}
+
+func (svc *service) forUI() ui.Service {
+	return ui.Service{
+		Name: svc.cfg.Name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
+		Legs: svc.legs, MaxDivergenceRate: svc.cfg.Promotion.MaxDivergenceRate,
+	}
+}
+
+// troubledFor is how long after a failure a leg is shown as not healthy.
+const troubledFor = 10 * time.Second
+
+func (svc *service) legs() []ui.LegStatus {
+	var out []ui.LegStatus
+	for _, l := range svc.mirror.Legs() {
+		status := ui.LegStatus{Leg: l.Leg.String(), URLs: l.URLs, State: string(l.State), Healthy: true}
+		if l.Leg == parallax.Primary {
+			status.State = ""
+		}
+		if e := l.LastError; e != nil && svc.steps.now().Sub(e.At) < troubledFor {
+			status.Healthy = false
+			status.Detail = fmt.Sprintf("%s: %s", e.Kind, e.Text)
+		}
+		out = append(out, status)
+	}
+	return out
+}
+
+// judgeOf returns what the exchanges of a service are compared by.
+func (s *server) judgeOf(name string) *divergence.Judge {
+	if svc := s.byName[name]; svc != nil {
+		return svc.compares
+	}
+	return nil
+}
+
+// hashes names the rules and the policy that hold for an endpoint.
+func (s *server) hashes(name, endpoint string) (rules, policy string) {
+	svc := s.byName[name]
+	if svc == nil {
+		return "", ""
+	}
+	return svc.compares.Rules.Hash(endpoint), svc.compares.Policy
+}
+
+// maxDecoded bounds what a stored body may become when it is shown, in bytes.
+const maxDecoded = 8 << 20
+
+func decodeBody(encoding string, b []byte) ([]byte, error) {
+	return body.Decode(encoding, b, maxDecoded)
+}
+
+// cachedSummary keeps the accounting for the verdict, which is read every
+// second, from asking the store as often: it is read anew after five seconds, or
+// twenty times as long as the last reading took.
+type cachedSummary struct {
+	service  string
+	recorder *divergence.Recorder
+	now      func() time.Time
+
+	mu    sync.Mutex
+	last  divergence.Summary
+	until time.Time
+}
+
+func (c *cachedSummary) get(ctx context.Context) (divergence.Summary, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := c.now()
+	if began.Before(c.until) {
+		return c.last, nil
+	}
+	held, err := c.recorder.Summary(ctx, c.service, divergence.Window{})
+	if err != nil {
+		return c.last, err
+	}
+	took := c.now().Sub(began)
+	c.last, c.until = held, c.now().Add(max(5*time.Second, 20*took))
+	return held, nil
+}
+
+// stepper moves the step of one service. What is in force and what is on disk
+// are the same when a call returns without error, however many come at once.
+type stepper struct {
+	service string
+	file    *reports.StateFile
+	split   *split.Splitter
+	store   *divergence.Store
+	now     func() time.Time
+	log     *slog.Logger
+
+	mu sync.Mutex // one change at a time, of file and split together
+}
+
+var _ ui.Stepper = (*stepper)(nil)
+
+// State returns the step in force and how it came about.
+func (s *stepper) State() reports.State { return s.file.State() }
+
+// SetStep writes the step to disk, then puts it in force: after a crash nobody is
+// on the candidate whom the file does not know of. It ends the pause that a
+// rollback began.
+func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) error {
+	if err := s.set(step, false, who, reason); err != nil {
+		return err
+	}
+	s.record(ctx, "step", step, who, reason)
+	return nil
+}
+
+// Rollback puts step 0 in force before anything else, and once more when a step
+// that was being set has come to its end.
+func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
+	s.split.SetStep(0)
+	err := s.set(0, true, who, reason)
+	s.record(ctx, "rollback", 0, who, reason)
+	return err
+}
+
+// set writes a step and puts it in force. Step 0 is in force even if it cannot
+// be written.
+func (s *stepper) set(step int, paused bool, who, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if step == 0 {
+		s.split.SetStep(0)
+	}
+	err := s.file.Update(func(state *reports.State) {
+		state.Step, state.Who, state.Reason, state.At, state.Paused = step, who, reason, s.now().UTC(), paused
+	})
+	if err != nil {
+		return err
+	}
+	s.split.SetStep(step)
+	return nil
+}
+
+// latch keeps a rollback that the evidence decided.
+func (s *stepper) latch(l reports.Latch) error {
+	return s.file.Update(func(state *reports.State) { state.Latch = &l })
+}
+
+// recordWithin bounds how long a change of the step waits for the store.
+const recordWithin = 2 * time.Second
+
+// record notes the change in the store's history. The file is what counts, so a
+// store that is away is only logged.
+func (s *stepper) record(ctx context.Context, kind string, step int, who, reason string) {
+	s.log.Info("the step changed", "service", s.service, "step", step, "who", who, "reason", reason)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	err := s.store.AppendDecision(ctx, divergence.Decision{
+		At: s.now().UTC(), Service: s.service, Kind: kind, Key: "step", Value: fmt.Sprint(step), Who: who, Note: reason,
+	})
+	if err != nil {
+		s.log.Warn("the change of the step is not in the store's history", "service", s.service, "error", err)
+	}
+}

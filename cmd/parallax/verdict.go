@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"parallax/divergence"
+	"parallax/reports"
+)
+
+// Exit codes of the verdict verb, for CI.
+const (
+	verdictPromote  = 0
+	verdictError    = 1 // no verdict could be had
+	verdictUsage    = 2
+	verdictHold     = 3
+	verdictRollback = 4
+)
+
+const verdictUsageLine = "verdict --server URL --service S [--wait 30m] [--format text|json|markdown|junit]"
+
+// verdictQuery is one run of the verb.
+type verdictQuery struct {
+	server  *url.URL
+	service string
+	wait    time.Duration // for promote or rollback; 0 asks once
+	format  string
+
+	pause  time.Duration // at least so long between two questions
+	stderr io.Writer
+}
+
+// runVerdict asks a running Parallax for its verdict on a service and prints it.
+// It waits until the verdict is promote or rollback, or the wait is over.
+func runVerdict(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	q, code := parseVerdict(args, stderr)
+	if q == nil {
+		return code
+	}
+	return q.run(ctx, stdout)
+}
+
+func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
+	q := &verdictQuery{pause: time.Second, stderr: stderr}
+	set := flag.NewFlagSet("verdict", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.Usage = func() {
+		fmt.Fprintf(stderr, "usage: parallax %s\n", verdictUsageLine)
+		set.PrintDefaults()
+	}
+	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
+	set.StringVar(&q.service, "service", "", "the service, by its name in the configuration")
+	set.DurationVar(&q.wait, "wait", 0, "how long to wait for promote or rollback; 0 asks once")
+	set.StringVar(&q.format, "format", "text", "text, json, markdown or junit")
+	if err := set.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, verdictPromote
+		}
+		return nil, verdictUsage
+	}
+	if err := q.check(*server, set.Args()); err != nil {
+		fmt.Fprintf(stderr, "parallax: %v\nusage: parallax %s\n", err, verdictUsageLine)
+		return nil, verdictUsage
+	}
+	return q, verdictPromote
+}
+
+func (q *verdictQuery) check(server string, rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("verdict takes no argument %q", rest[0])
+	case server == "":
+		return errors.New("verdict needs --server, such as http://127.0.0.1:7070")
+	case q.service == "":
+		return errors.New("verdict needs --service, the name of a service in the configuration")
+	case q.wait < 0:
+		return fmt.Errorf("cannot wait for %v; write it like 30m", q.wait)
+	}
+	if _, ok := verdictFormats[q.format]; !ok && q.format != "json" {
+		return fmt.Errorf("there is no format %q; there are text, json, markdown and junit", q.format)
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("cannot read server %q; write it like http://127.0.0.1:7070", server)
+	}
+	q.server = u
+	return nil
+}
+
+// verdictFormats are the forms that need the report too.
+var verdictFormats = map[string]func(io.Writer, reports.Report, reports.Verdict) error{
+	"text":     reports.WriteText,
+	"markdown": reports.WriteMarkdown,
+	"junit":    reports.WriteJUnit,
+}
+
+func (q *verdictQuery) run(ctx context.Context, stdout io.Writer) int {
+	raw, v, err := q.await(ctx)
+	if err == nil {
+		err = q.print(ctx, stdout, raw, v)
+	}
+	if err != nil {
+		fmt.Fprintf(q.stderr, "parallax: %v\n", err)
+		return verdictError
+	}
+	switch v.Decision {
+	case reports.Promote:
+		return verdictPromote
+	case reports.Rollback:
+		return verdictRollback
+	}
+	return verdictHold
+}
+
+// await asks until the verdict is promote or rollback, or the wait is over. The
+// first question must be answered; a Parallax that is away later means no change
+// yet, and is asked again.
+func (q *verdictQuery) await(ctx context.Context) (raw []byte, v reports.Verdict, err error) {
+	end := time.Now().Add(q.wait)
+	for first := true; ; first = false {
+		left := max(time.Until(end), 0)
+		asked := time.NewTimer(q.pause)
+		raw, v, err = q.ask(ctx, min(left, 30*time.Second))
+		switch {
+		case err != nil && first, left == 0:
+			return raw, v, err
+		case err == nil && v.Decision != reports.Hold:
+			return raw, v, nil
+		}
+		select {
+		case <-asked.C: // an answer that came at once would otherwise be asked for again at once
+		case <-ctx.Done():
+			return nil, v, errors.New("interrupted before there was a verdict")
+		}
+	}
+}
+
+// ask asks once; the server may take the given time to see a change.
+func (q *verdictQuery) ask(ctx context.Context, wait time.Duration) ([]byte, reports.Verdict, error) {
+	var v reports.Verdict
+	query := url.Values{}
+	if wait >= time.Second {
+		query.Set("wait", wait.Truncate(time.Second).String())
+	}
+	raw, err := q.get(ctx, "verdict", query, wait)
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	}
+	if err == nil && v.Decision != reports.Promote && v.Decision != reports.Hold && v.Decision != reports.Rollback {
+		err = fmt.Errorf("the answer has verdict %q; is this the admin address of Parallax?", v.Decision)
+	}
+	if err != nil {
+		return nil, v, fmt.Errorf("cannot read the verdict on %q: %w", q.service, err)
+	}
+	return raw, v, nil
+}
+
+func (q *verdictQuery) print(ctx context.Context, w io.Writer, raw []byte, v reports.Verdict) error {
+	if q.format == "json" {
+		// As the server wrote it: it may know more fields than this release.
+		var out bytes.Buffer
+		if err := json.Indent(&out, bytes.TrimSpace(raw), "", "  "); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(w, out.String())
+		return err
+	}
+	r := q.report(ctx, v)
+	return verdictFormats[q.format](w, r, v)
+}
+
+// report returns the report beside a verdict. A verdict without one is still a
+// verdict: while the store is away there is none.
+func (q *verdictQuery) report(ctx context.Context, v reports.Verdict) reports.Report {
+	r := reports.Build(divergence.Window{}, divergence.Summary{Accounting: v.Accounting}, v)
+	raw, err := q.get(ctx, "report", nil, 0)
+	if err == nil {
+		var full reports.Report
+		if err = json.Unmarshal(raw, &full); err == nil {
+			return full
+		}
+	}
+	fmt.Fprintf(q.stderr, "parallax: there is no table of endpoints: cannot read the report on %q: %v\n", q.service, err)
+	return r
+}
+
+// get fetches one resource of the service. An answer that is no success is an
+// error that says what the server says.
+func (q *verdictQuery) get(ctx context.Context, what string, query url.Values, wait time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+30*time.Second)
+	defer cancel()
+	target := q.server.JoinPath("api", "v1", "services", url.PathEscape(q.service), what)
+	target.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s broke off: %w", target.Redacted(), err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s%s", target.Redacted(), resp.Status, problemText(raw))
+	}
+	return raw, nil
+}
+
+// problemText returns what an RFC 9457 problem document says, empty if raw is
+// none.
+func problemText(raw []byte) string {
+	var problem struct{ Title, Detail string }
+	if json.Unmarshal(raw, &problem) != nil {
+		return ""
+	}
+	text := problem.Detail
+	if text == "" {
+		text = problem.Title
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return ""
+	}
+	return ": " + text
+}

@@ -1,0 +1,181 @@
+package compare
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"parallax"
+	"parallax/internal/body"
+)
+
+// maxDecoded bounds a body once its coding is off, in bytes.
+const maxDecoded = 16 << 20
+
+// Format is how a body is read.
+type Format string
+
+// The formats.
+const (
+	JSON  Format = "json"
+	Text  Format = "text"
+	Bytes Format = "bytes"
+)
+
+// FormatOf returns how a body with this content type is read: media types of JSON
+// (application/json, +json) as JSON, text and XML and the like as text, everything
+// else as bytes.
+func FormatOf(contentType string) Format {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	switch {
+	case media == "application/json", media == "text/json", strings.HasSuffix(media, "+json"):
+		return JSON
+	case strings.HasPrefix(media, "text/"), strings.HasSuffix(media, "+xml"), strings.HasSuffix(media, "+yaml"):
+		return Text
+	}
+	switch strings.TrimPrefix(media, "application/") {
+	case "xml", "javascript", "ecmascript", "x-javascript", "x-www-form-urlencoded", "x-ndjson", "ndjson",
+		"jsonlines", "yaml", "x-yaml", "graphql", "sql", "toml":
+		return Text
+	}
+	return Bytes
+}
+
+// header returns the value of a header, repeats joined.
+func header(fields []parallax.Field, name string) string {
+	value, found := "", false
+	for _, f := range fields {
+		if !strings.EqualFold(f.Name, name) {
+			continue
+		}
+		if found {
+			value += ", "
+		}
+		value, found = value+f.Value, true
+	}
+	return value
+}
+
+// compareBodies compares the bodies of two answers. It reports whether that was
+// possible: a body that was cut may not be.
+func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
+	codingP, codingC := header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding")
+	sameCoding := strings.EqualFold(codingP, codingC)
+	if sameCoding && sameBytes(&p.Body, &c.Body) {
+		// Fast path: nothing is decoded (BenchmarkCompare/equal).
+		return true
+	}
+	formatP, formatC := FormatOf(header(p.Headers, "content-type")), FormatOf(header(c.Headers, "content-type"))
+	if p.Body.Cut || c.Body.Cut {
+		return sameCoding && compareCut(&p.Body, &c.Body, formatP, formatC, find)
+	}
+	a, errA := body.Decode(codingP, p.Body.Bytes, maxDecoded)
+	b, errB := body.Decode(codingC, c.Body.Bytes, maxDecoded)
+	switch {
+	case errA != nil && errB != nil:
+		compareOpaque(p.Body.Bytes, c.Body.Bytes, find)
+	case errA != nil || errB != nil:
+		undecoded(errA, errB, find)
+	case formatP != formatC:
+		compareFormats(a, b, formatP, formatC, find)
+	default:
+		compareDecoded(formatP, a, b, find)
+	}
+	return true
+}
+
+// sameBytes reports whether two bodies are known to be the same. Hashes cover
+// all that passed, so they serve for bodies that were cut as well.
+func sameBytes(p, c *parallax.Body) bool {
+	if p.Size != c.Size && (p.Cut || c.Cut) {
+		return false
+	}
+	if p.Cut || c.Cut {
+		return hashed(p) && hashed(c) && p.SHA256 == c.SHA256
+	}
+	return bytes.Equal(p.Bytes, c.Bytes)
+}
+
+func hashed(b *parallax.Body) bool { return b.SHA256 != [32]byte{} }
+
+// compareCut compares bodies of which only the beginning is there. Texts and
+// bytes whose hashes differ do differ; of JSON nobody can tell.
+func compareCut(p, c *parallax.Body, formatP, formatC Format, find *finder) bool {
+	if formatP == JSON || formatP != formatC || !hashed(p) || !hashed(c) {
+		return false
+	}
+	at := place{kind: placeBody}
+	if formatP == Text {
+		at.kind = placeText
+	}
+	find.add(&at, Changed, side{text: summary(p.Size, p.SHA256), class: string(formatP)}, side{text: summary(c.Size, c.SHA256), class: string(formatC)})
+	return true
+}
+
+func summary(size int64, hash [32]byte) []byte {
+	return fmt.Appendf(nil, "%d bytes, SHA-256 %x…", size, hash[:8])
+}
+
+// undecoded reports that one side cannot be decoded as what it says it is.
+func undecoded(errP, errC error, find *finder) {
+	sideOf := func(err error) side {
+		if err == nil {
+			return side{text: []byte("decoded"), class: "decoded"}
+		}
+		return side{text: []byte(err.Error()), class: "undecoded"}
+	}
+	find.add(&place{kind: placeBody}, Undecoded, sideOf(errP), sideOf(errC))
+}
+
+// compareFormats compares bodies that are not of one format: they are equal only
+// if their bytes are.
+func compareFormats(a, b []byte, formatP, formatC Format, find *finder) {
+	if !bytes.Equal(a, b) {
+		find.add(&place{kind: placeBody}, Type, formatSide(a, formatP), formatSide(b, formatC))
+	}
+}
+
+func formatSide(text []byte, f Format) side {
+	class := string(f)
+	if len(text) == 0 {
+		class = "empty"
+	}
+	if f == Bytes && len(text) > 0 {
+		text = summaryOf(text)
+	}
+	return side{text: text, class: class}
+}
+
+// compareDecoded compares two bodies of one format.
+func compareDecoded(f Format, a, b []byte, find *finder) {
+	switch {
+	case bytes.Equal(a, b):
+	case f == JSON:
+		compareJSON(a, b, find)
+	case f == Text:
+		compareText(a, b, find)
+	default:
+		compareOpaque(a, b, find)
+	}
+}
+
+func compareJSON(a, b []byte, find *finder) {
+	p, errP := body.ParseJSON(a, body.DefaultLimits)
+	c, errC := body.ParseJSON(b, body.DefaultLimits)
+	switch {
+	case errP != nil && errC != nil:
+		compareOpaque(a, b, find)
+	case errP != nil || errC != nil:
+		undecoded(errP, errC, find)
+	default:
+		walk(p, c, find)
+	}
+}
+
+// compareOpaque compares bytes nobody can read, by hash and length.
+func compareOpaque(a, b []byte, find *finder) {
+	if !bytes.Equal(a, b) {
+		find.add(&place{kind: placeBody}, Changed, formatSide(a, Bytes), formatSide(b, Bytes))
+	}
+}

@@ -1,0 +1,140 @@
+package compare
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/tools/txtar"
+
+	"parallax"
+)
+
+var update = flag.Bool("update", false, "write what cases come to into their files")
+
+// TestCases runs the cases of testdata. A case has an answer for each leg, as a
+// body (primary.json) or as a whole (primary.http), perhaps rules.yaml and
+// endpoint, and what must be found in want.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("found %d cases: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { runCase(t, file) })
+	}
+}
+
+func runCase(t *testing.T, file string) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &parallax.Exchange{Endpoint: "GET /orders/{id}", Received: testTime}
+	var rules []Rule
+	var want *txtar.File
+	for i, f := range archive.Files {
+		leg, ending, _ := strings.Cut(f.Name, ".")
+		switch leg {
+		case "rules":
+			if err := yaml.Unmarshal(f.Data, &rules); err != nil {
+				t.Fatal(err)
+			}
+		case "endpoint":
+			x.Endpoint = strings.TrimSpace(string(f.Data))
+		case "want":
+			want = &archive.Files[i]
+		case "primary":
+			x.Legs[parallax.Primary] = callOf(t, ending, f.Data)
+		case "candidate":
+			x.Legs[parallax.Candidate] = callOf(t, ending, f.Data)
+		case "secondary":
+			x.Legs[parallax.Secondary] = callOf(t, ending, f.Data)
+		default:
+			t.Fatalf("a case has no file %q", f.Name)
+		}
+	}
+	compiled, faults := Compile(rules)
+	for _, f := range faults {
+		t.Error(f)
+	}
+	got := found(Compare(x, Input{Rules: compiled}))
+	if want == nil {
+		archive.Files = append(archive.Files, txtar.File{Name: "want"})
+		want = &archive.Files[len(archive.Files)-1]
+	}
+	if *update {
+		want.Data = []byte(got)
+		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(string(want.Data), got); diff != "" {
+		t.Errorf("%s(-want +got)\n%s", archive.Comment, diff)
+	}
+}
+
+// found is what a case compares: the differences, and the reason if there is one.
+func found(c Comparison) string {
+	var b strings.Builder
+	for _, d := range c.Differences {
+		fmt.Fprintln(&b, d)
+	}
+	if c.Outcome == NotComparable {
+		fmt.Fprintln(&b, "not comparable:", c.Reason)
+	}
+	return b.String()
+}
+
+// callOf makes a leg's call: a body whose type the ending tells, a whole answer,
+// or (err) the kind of a failure.
+func callOf(t *testing.T, ending string, data []byte) *parallax.Call {
+	switch ending {
+	case "json":
+		return answer(200, string(bytes.TrimSuffix(data, []byte("\n"))), "Content-Type", "application/json")
+	case "txt":
+		return answer(200, string(data), "Content-Type", "text/plain")
+	case "err":
+		return failure(t, strings.TrimSpace(string(data)))
+	case "http":
+		return wholeAnswer(t, string(data))
+	}
+	t.Fatalf("an answer has no ending %q", ending)
+	return nil
+}
+
+func failure(t *testing.T, kind string) *parallax.Call {
+	for k := parallax.Refused; k <= parallax.NotAsked; k++ {
+		if k.String() == kind {
+			return &parallax.Call{Err: parallax.CallErr{Kind: k}}
+		}
+	}
+	t.Fatalf("there is no failure %q", kind)
+	return nil
+}
+
+func wholeAnswer(t *testing.T, text string) *parallax.Call {
+	head, content, _ := strings.Cut(text, "\n\n")
+	lines := strings.Split(head, "\n")
+	status, err := strconv.Atoi(strings.Fields(lines[0])[0])
+	if err != nil || http.StatusText(status) == "" {
+		t.Fatalf("an answer begins with its status, not %q", lines[0])
+	}
+	var fields []string
+	for _, line := range lines[1:] {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), ":")
+		if name != "" {
+			fields = append(fields, name, strings.TrimSpace(value))
+		}
+	}
+	return answer(status, strings.TrimSuffix(content, "\n"), fields...)
+}

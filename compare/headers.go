@@ -1,0 +1,199 @@
+package compare
+
+import (
+	"maps"
+	"mime"
+	"slices"
+	"strings"
+
+	"parallax"
+)
+
+// compareHeaders compares header fields by name, whatever their case and order.
+// Repeats count as one list in their order (RFC 9110, section 5.3). The values of
+// volatile headers are not compared, cookies have places of their own.
+func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
+	if find.sameFields(p, c) {
+		return
+	}
+	primary, candidate := fieldsByName(p), fieldsByName(c)
+	for _, name := range unionOf(primary, candidate) {
+		if name == "set-cookie" {
+			compareCookies(primary[name], candidate[name], find)
+			continue
+		}
+		volatile := volatileHeader(name)
+		if volatile != nil && find.comparesHeader(name) {
+			volatile = nil
+		}
+		if volatile != nil && !volatile.Presence {
+			continue
+		}
+		a, hasA := joined(primary, name)
+		b, hasB := joined(candidate, name)
+		at := place{kind: kind, name: name}
+		switch {
+		case !hasB:
+			find.add(&at, Missing, textSide(a, name), side{})
+		case !hasA:
+			find.add(&at, Extra, side{}, textSide(b, name))
+		case volatile == nil && !sameField(name, a, b):
+			find.add(&at, Changed, textSide(a, name), textSide(b, name))
+		}
+	}
+}
+
+// sameFields reports whether two heads have the same fields in the same order,
+// but for values that are not compared. Fast path: two answers of one kind of
+// server (BenchmarkCompare/equal).
+func (f *finder) sameFields(p, c []parallax.Field) bool {
+	if len(p) != len(c) {
+		return false
+	}
+	for i := range p {
+		a, b := &p[i], &c[i]
+		switch {
+		case !strings.EqualFold(a.Name, b.Name):
+			return false
+		case a.Value == b.Value:
+		case !skipped(a.Name) || f.comparesHeader(strings.ToLower(a.Name)):
+			return false
+		}
+	}
+	return true
+}
+
+// skipped reports whether the catalogue leaves a header out altogether.
+func skipped(name string) bool {
+	return slices.ContainsFunc(Volatile, func(v VolatileHeader) bool { return !v.Presence && strings.EqualFold(v.Name, name) })
+}
+
+// comparesHeader reports whether a rule takes a header out of the catalogue.
+func (f *finder) comparesHeader(name string) bool {
+	for _, r := range f.rules {
+		if r.source.Compare && r.place == placeHeader && (r.name == "" || r.name == name) {
+			return true
+		}
+	}
+	return false
+}
+
+func fieldsByName(fields []parallax.Field) map[string][]string {
+	out := make(map[string][]string, len(fields))
+	for _, f := range fields {
+		name := strings.ToLower(f.Name)
+		out[name] = append(out[name], strings.Trim(f.Value, " \t"))
+	}
+	return out
+}
+
+func unionOf[V any](a, b map[string]V) []string {
+	names := slices.Collect(maps.Keys(a))
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func joined(fields map[string][]string, name string) (string, bool) {
+	values, ok := fields[name]
+	return strings.Join(values, ", "), ok
+}
+
+// sameField compares two values of one header. Media types are equal when type
+// and parameters are, in any case and order.
+func sameField(name, a, b string) bool {
+	if a == b {
+		return true
+	}
+	if name != "content-type" {
+		return false
+	}
+	typeA, paramsA, errA := mime.ParseMediaType(a)
+	typeB, paramsB, errB := mime.ParseMediaType(b)
+	return errA == nil && errB == nil && typeA == typeB && maps.EqualFunc(paramsA, paramsB, strings.EqualFold)
+}
+
+// textSide is a header or cookie value as a finder takes it. The class of a
+// content type is the media type itself, since there are few of them.
+func textSide(value, name string) side {
+	class := stringClass([]byte(value))
+	if name == "content-type" {
+		class, _, _ = strings.Cut(strings.ToLower(value), ";")
+		class = strings.TrimSpace(class)
+	}
+	return side{text: []byte(value), class: class}
+}
+
+// cookie is one Set-Cookie field: its name, its value and its attributes by name
+// in lower case.
+type cookie struct {
+	name, value string
+	attributes  map[string]string
+}
+
+func parseCookie(field string) cookie {
+	head, rest, _ := strings.Cut(field, ";")
+	name, value, _ := strings.Cut(head, "=")
+	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), attributes: map[string]string{}}
+	for part := range strings.SplitSeq(rest, ";") {
+		key, val, _ := strings.Cut(part, "=")
+		if key = strings.ToLower(strings.TrimSpace(key)); key != "" {
+			c.attributes[key] = strings.TrimSpace(val)
+		}
+	}
+	return c
+}
+
+// compareCookies compares Set-Cookie fields by the cookie's name; of several for
+// one name the first is compared with the first. An Expires attribute is
+// compared by presence, since it follows the clock.
+func compareCookies(p, c []string, find *finder) {
+	primary, candidate := cookiesByName(p), cookiesByName(c)
+	for _, name := range unionOf(primary, candidate) {
+		a, b := primary[name], candidate[name]
+		for k := range max(len(a), len(b)) {
+			at := place{kind: placeCookie, name: name}
+			switch {
+			case k >= len(b):
+				find.add(&at, Missing, textSide(a[k].value, ""), side{})
+			case k >= len(a):
+				find.add(&at, Extra, side{}, textSide(b[k].value, ""))
+			default:
+				compareCookie(&a[k], &b[k], find)
+			}
+		}
+	}
+}
+
+func cookiesByName(fields []string) map[string][]cookie {
+	out := map[string][]cookie{}
+	for _, f := range fields {
+		c := parseCookie(f)
+		out[c.name] = append(out[c.name], c)
+	}
+	return out
+}
+
+func compareCookie(a, b *cookie, find *finder) {
+	at := place{kind: placeCookie, name: a.name}
+	if a.value != b.value {
+		find.add(&at, Changed, textSide(a.value, ""), textSide(b.value, ""))
+	}
+	for _, attribute := range unionOf(a.attributes, b.attributes) {
+		at.name = a.name + ";" + attribute
+		va, hasA := a.attributes[attribute]
+		vb, hasB := b.attributes[attribute]
+		switch {
+		case !hasB:
+			find.add(&at, Missing, side{text: []byte(va), class: "attribute"}, side{})
+		case !hasA:
+			find.add(&at, Extra, side{}, side{text: []byte(vb), class: "attribute"})
+		case attribute != "expires" && !strings.EqualFold(va, vb):
+			find.add(&at, Changed, side{text: []byte(va), class: "attribute"}, side{text: []byte(vb), class: "attribute"})
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package compare
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"strings"
+
+	"parallax"
+	"parallax/internal/body"
+)
+
+// wasEncoded is the header that a stored message has in place of
+// Content-Encoding when its body is stored decoded.
+const wasEncoded = "X-Parallax-Was-Encoded"
+
+// removedNote stands for a body that could not be read to be redacted.
+const removedNote = "[removed by parallax: this body could not be decoded, so that secrets in it could not be found]"
+
+// message redacts the headers and the body of a request or a response.
+func (s *scrubber) message(fields []parallax.Field, b parallax.Body) ([]parallax.Field, parallax.Body) {
+	out := s.fields(fields)
+	if len(b.Bytes) == 0 {
+		return out, b
+	}
+	coding := header(fields, "content-encoding")
+	codings, err := body.Codings(coding)
+	plain := b.Bytes
+	if err == nil && len(codings) > 0 {
+		if b.Cut {
+			return withoutCoding(out), s.replaced(b, []byte(removedNote))
+		}
+		plain, err = body.Decode(coding, b.Bytes, maxDecoded)
+	}
+	if err != nil {
+		return withoutCoding(out), s.replaced(b, []byte(removedNote))
+	}
+	clean := s.content(plain, header(fields, "content-type"))
+	if bytes.Equal(clean, plain) {
+		return out, b
+	}
+	return withoutCoding(out), s.replaced(b, clean)
+}
+
+// withoutCoding says in the headers that the body is stored decoded.
+func withoutCoding(fields []parallax.Field) []parallax.Field {
+	for i := range fields {
+		if strings.EqualFold(fields[i].Name, "content-encoding") {
+			fields[i].Name = wasEncoded
+		}
+	}
+	return fields
+}
+
+// replaced returns the body with other bytes. Its hash would let short secrets be
+// guessed, so that it is replaced by a keyed one.
+func (s *scrubber) replaced(b parallax.Body, content []byte) parallax.Body {
+	b.Bytes = content
+	if hashed(&b) {
+		mac := hmac.New(sha256.New, s.key)
+		mac.Write(b.SHA256[:])
+		mac.Sum(b.SHA256[:0])
+	}
+	return b
+}
+
+// content redacts a decoded body. Text of any kind is searched; other bytes only
+// for secrets known from elsewhere.
+func (s *scrubber) content(plain []byte, contentType string) []byte {
+	if bytes.IndexByte(plain, 0) >= 0 {
+		return []byte(s.replaceKnown(string(plain)))
+	}
+	text := string(plain)
+	if strings.HasPrefix(strings.ToLower(contentType), "application/x-www-form-urlencoded") {
+		text = s.parameters(text)
+	}
+	return []byte(s.text(text))
+}
+
+// jsonText redacts members of a JSON document by name and by configured place.
+// Other text stays as it is. A document that is cut or broken is read as far as
+// its tokens go.
+func (s *scrubber) jsonText(text string) string {
+	start := strings.TrimLeft(text, " \t\r\n\xef\xbb\xbf")
+	if start == "" || start[0] != '{' && start[0] != '[' {
+		return text
+	}
+	tree, err := body.ParseJSON([]byte(text), body.DefaultLimits)
+	if err != nil {
+		return s.brokenJSON(text)
+	}
+	d := document{scrubber: s, tree: tree}
+	d.value(0, false)
+	if d.end == 0 {
+		return text
+	}
+	d.out.Write(tree.Source[d.end:])
+	return d.out.String()
+}
+
+// document redacts one JSON document by copying it, but for secrets.
+type document struct {
+	*scrubber
+	tree  *body.Tree
+	steps []body.Step
+	out   bytes.Buffer
+	end   int32 // of what is copied or replaced
+}
+
+func (d *document) value(i int32, secret bool) {
+	n := &d.tree.Nodes[i]
+	secret = secret || d.covered(d.steps)
+	switch n.Kind {
+	case body.Array, body.Object:
+		d.children(i, secret)
+	case body.String:
+		if secret && n.End-n.Start > 2 {
+			d.replace(n, d.secret(string(d.tree.Value(i))))
+		}
+	case body.Number:
+		if secret || luhnNumber(d.tree.Text(i)) {
+			d.replace(n, d.secret(string(d.tree.Text(i))))
+		}
+	}
+}
+
+// luhnNumber reports whether a number looks like a payment card's.
+func luhnNumber(text []byte) bool {
+	return cardForm.Match(text) && luhn(string(text))
+}
+
+func (d *document) children(i int32, secret bool) {
+	n := &d.tree.Nodes[i]
+	index := 0
+	for child := i + 1; child < n.Next; child = d.tree.Nodes[child].Next {
+		step := body.Step{Element: n.Kind == body.Array, Index: index, Len: int(n.Count)}
+		below := secret
+		if n.Kind == body.Object {
+			step.Name = string(d.tree.Name(child))
+			below = secret || SecretName(step.Name)
+		}
+		d.steps = append(d.steps, step)
+		d.value(child, below)
+		d.steps = d.steps[:len(d.steps)-1]
+		index++
+	}
+}
+
+func (d *document) replace(n *body.Node, token string) {
+	d.out.Write(d.tree.Source[d.end:n.Start])
+	d.out.WriteString(`"` + token + `"`)
+	d.end = n.End
+}
+
+// brokenJSON redacts what is left of a document that cannot be parsed: every
+// string and number from a secret name on to the end of its value. Where
+// configuration names places, all their names are secret, and if one ends without
+// a name nothing is kept.
+func (s *scrubber) brokenJSON(text string) string {
+	names := map[string]bool{}
+	for _, p := range s.paths {
+		all := p.Names()
+		if len(all) == 0 {
+			return removedNote
+		}
+		names[all[len(all)-1]] = true
+	}
+	b := broken{scrubber: s, text: text, names: names, secretAt: -1}
+	for b.at < len(text) {
+		b.token()
+	}
+	b.out.WriteString(text[b.end:])
+	return b.out.String()
+}
+
+// broken reads tokens without asking for structure.
+type broken struct {
+	*scrubber
+	text     string
+	names    map[string]bool
+	at, end  int
+	depth    int
+	secretAt int // depth of the secret value that is being read, -1 none
+	out      strings.Builder
+}
+
+func (b *broken) token() {
+	switch c := b.text[b.at]; {
+	case c == '"':
+		b.str()
+	case c == '{' || c == '[':
+		b.depth++
+		b.at++
+	case c == '}' || c == ']':
+		b.depth--
+		b.at++
+		b.leave()
+	case c == ',':
+		b.at++
+		b.leave()
+	case (isDigit(c) || c == '-') && b.secretAt >= 0:
+		start := b.at
+		for b.at < len(b.text) && strings.IndexByte("+-.eE0123456789", b.text[b.at]) >= 0 {
+			b.at++
+		}
+		b.replace(start, `"`+b.secret(b.text[start:b.at])+`"`)
+	default:
+		b.at++
+	}
+}
+
+// leave ends the secret value when a comma or bracket ends it.
+func (b *broken) leave() {
+	if b.depth <= b.secretAt {
+		b.secretAt = -1
+	}
+}
+
+// str reads a string, which is a name if a colon follows.
+func (b *broken) str() {
+	start := b.at + 1
+	b.at = start
+	for b.at < len(b.text) && b.text[b.at] != '"' {
+		if b.text[b.at] == '\\' {
+			b.at++
+		}
+		b.at++
+	}
+	b.at = min(b.at, len(b.text))
+	value := b.text[start:b.at]
+	b.at = min(b.at+1, len(b.text))
+	rest := strings.TrimLeft(b.text[b.at:], " \t\r\n")
+	switch {
+	case strings.HasPrefix(rest, ":"):
+		if b.secretAt < 0 && (SecretName(value) || b.names[value]) {
+			b.secretAt = b.depth
+		}
+	case b.secretAt >= 0 && value != "":
+		b.replace(start, b.secret(value))
+		b.end = start + len(value)
+	}
+}
+
+func (b *broken) replace(start int, token string) {
+	b.out.WriteString(b.text[b.end:start])
+	b.out.WriteString(token)
+	b.end = b.at
+}

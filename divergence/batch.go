@@ -1,0 +1,191 @@
+package divergence
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"parallax"
+)
+
+// The steps of writing a batch, in their order.
+const (
+	writeCounts = iota
+	writeDivergences
+	writeBodies
+	writeComparisons
+	writeTicks
+	steps
+)
+
+// batch is what is written together. Once sealed it does not change, but for
+// step: the first step that the store has not acknowledged.
+type batch struct {
+	instance string
+	seq      uint64
+	written  time.Time
+	counts   []Count
+	records  []*record
+	ticks    []Tick
+	step     int
+}
+
+// seal makes a batch of the counts and the oldest exchanges that wait, or nil if
+// there is neither. The caller holds the whole turn.
+func (r *Recorder) seal() *batch {
+	records := r.takeRecords()
+	counts := r.cfg.Ledger.take(maxCounts, records)
+	if len(counts) == 0 && len(records) == 0 {
+		return nil
+	}
+	r.seq++
+	// A clock that is set back must not put a tick before one that was read.
+	if now := r.cfg.Now().UTC().Truncate(time.Millisecond); now.After(r.written) {
+		r.written = now
+	}
+	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records}
+	b.ticks = r.ticks(b)
+	return b
+}
+
+// takeRecords removes up to one batch from the front of the buffer.
+func (r *Recorder) takeRecords() []*record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var bytes int64
+	n := 0
+	for n < len(r.buffer) && n < r.limits.BatchRows && (n == 0 || bytes+r.buffer[n].bytes <= r.limits.BatchBytes) {
+		bytes += r.buffer[n].bytes
+		n++
+	}
+	records := slices.Clone(r.buffer[:n])
+	r.buffer = slices.Delete(r.buffer, 0, n)
+	r.bytes -= bytes
+	r.metrics.buffered.Set(float64(r.bytes))
+	return records
+}
+
+// ticks adds up the evidence in a batch. What came in and what was lost goes
+// with what was compared of the same endpoint, and where nothing was, under the
+// versions seen last.
+func (r *Recorder) ticks(b *batch) []Tick {
+	var t tally
+	for _, rec := range b.records {
+		t.add(rec)
+		r.versions[entryKey{rec.stamp.Service, rec.stamp.Endpoint}] = rec.key()
+	}
+	if len(r.versions) > maxEntries {
+		r.versions = map[entryKey]tickKey{} // they are seen again with the next exchange
+	}
+	for _, c := range b.counts {
+		lost := parallax.Place(c.Reason).Group() == "lost"
+		if c.Reason != string(Received) && !lost {
+			continue
+		}
+		tick := t.tick(r.keyFor(&t, c.Service, c.Endpoint))
+		if lost {
+			tick.Lost += uint64(c.N)
+		} else {
+			tick.Received += uint64(c.N)
+		}
+	}
+	ticks := make([]Tick, len(t.order))
+	for i, key := range t.order {
+		r.tickSeq++
+		ticks[i] = *t.ticks[key]
+		ticks[i].At, ticks[i].Instance, ticks[i].Seq = b.written, b.instance, r.tickSeq
+	}
+	return ticks
+}
+
+// keyFor is what received and lost exchanges of an endpoint are filed under.
+func (r *Recorder) keyFor(t *tally, service, endpoint string) tickKey {
+	key, seen := r.versions[entryKey{service, endpoint}]
+	if _, compared := t.ticks[key]; seen && compared {
+		return key
+	}
+	key.service, key.endpoint = service, endpoint
+	key.rules, key.policy = r.cfg.Hashes(service, endpoint)
+	return key
+}
+
+// addCounts adds the counts of a service that lie in a window.
+func (b Balance) addCounts(service string, w Window, counts []Count) {
+	w = w.minutes()
+	for _, c := range counts {
+		if c.Service == service && w.holds(c.Minute) {
+			b.add(c.Endpoint, parallax.Place(c.Reason), c.N)
+		}
+	}
+}
+
+// write takes one step of writing a batch.
+func (s *Store) write(ctx context.Context, b *batch, step int) error {
+	switch step {
+	case writeCounts:
+		return s.insertAll(ctx, "counts", b, len(b.counts), func(to driver.Batch, i int) error {
+			c := &b.counts[i]
+			return to.Append(b.instance, b.seq, c.Minute, c.Service, c.Endpoint, c.Reason, c.N)
+		})
+	case writeDivergences:
+		rows := differenceRows(b.records)
+		return s.insertAll(ctx, "divergences", b, len(rows), func(to driver.Batch, i int) error {
+			return rows[i].record.appendDifference(to, rows[i].n, b.instance, b.written)
+		})
+	case writeBodies:
+		rows := bodyRows(b.records)
+		return s.insertAll(ctx, "bodies", b, len(rows), func(to driver.Batch, i int) error {
+			return rows[i].record.appendCall(to, parallax.Leg(rows[i].n), b.written)
+		})
+	case writeComparisons:
+		return s.insertAll(ctx, "comparisons", b, len(b.records), func(to driver.Batch, i int) error {
+			return b.records[i].appendComparison(to, b.instance, b.seq, b.written)
+		})
+	}
+	return s.insertAll(ctx, "ticks", b, len(b.ticks), func(to driver.Batch, i int) error {
+		t := &b.ticks[i]
+		return to.Append(t.At, t.Instance, t.Seq, t.Service, t.Endpoint, t.RulesHash, t.PolicyHash, t.PrimaryVersion, t.CandidateVersion,
+			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC)
+	})
+}
+
+// insertAll inserts the rows of a batch into one table, if there are any.
+func (s *Store) insertAll(ctx context.Context, table string, b *batch, n int, row func(to driver.Batch, i int) error) error {
+	if n == 0 {
+		return nil
+	}
+	return s.insert(ctx, table, insertToken(b.instance, b.seq, table), n, row)
+}
+
+// part is one row that belongs to an exchange: its nth difference or leg.
+type part struct {
+	record *record
+	n      int
+}
+
+func differenceRows(records []*record) []part {
+	var out []part
+	for _, r := range records {
+		for i := range r.comparison.Differences {
+			out = append(out, part{r, i})
+		}
+	}
+	return out
+}
+
+func bodyRows(records []*record) []part {
+	var out []part
+	for _, r := range records {
+		if r.exchange == nil {
+			continue
+		}
+		for leg, call := range r.exchange.Legs {
+			if call != nil {
+				out = append(out, part{r, leg})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,60 @@
+// Package divergence takes exchanges from a queue to ClickHouse and answers what
+// reports and pages ask about them.
+//
+// # The way of an exchange
+//
+//	queue -> Worker -> Recorder -> Store
+//
+// A [Worker] receives exchanges from a [Source], compares each with the [Judge]
+// of its service and takes the secrets out of everything that will be stored. A
+// [Recorder] holds what came of it until there is enough, or a second has
+// passed, and writes a batch. A [Store] is ClickHouse: the engine inside
+// ([parallax/divergence/embedded]) or a server, with the same client and SQL. The
+// schema is in schema/*.sql, with a word on every table.
+//
+// Nothing in here waits for the store while somebody waits for it. While the
+// store is away the recorder's buffer fills, within its [Limits]; then exchanges
+// are lost, and counted so. Questions fail with [ErrAway].
+//
+// # Counted once, and nothing missing
+//
+// The [Ledger] knows where every exchange is. Whoever takes a step moves the
+// exchange from one [parallax.Place] to the next, so that at any moment
+//
+//	received = unmirrored + compared + lost + in flight
+//
+// A batch is written in steps: counts, differences, bodies, comparisons, ticks.
+// A step that fails is tried again with the same rows under the same token, and
+// the table drops what it has seen, also across a kill of the engine. Only the
+// acknowledged row in comparisons moves an exchange from the batch to its end.
+//
+// [Recorder.Summary] is what a report is made of: it keeps batches waiting, reads
+// the store, adds what the ledger holds and the store does not, and leaves out
+// rows whose acknowledgement it has not heard. So its numbers add up to the unit
+// while traffic flows. [Store.Summary] reads the store alone.
+//
+// An exchange counts as received in the store together with its end. A process
+// that is killed takes what it had in flight with it on both sides of the
+// equation.
+//
+// # Evidence
+//
+// With every batch go its [Tick]s: what was counted of each endpoint since the
+// batch before, kept apart by the hashes of the endpoint's rules and of the
+// policy and by both versions. Ticks are append-only and a verdict is a fold over
+// them, so that it can be computed again from what is stored. What people change
+// are [Decision]s, append-only too.
+//
+// # Bounds
+//
+// The buffer, a batch, the counts of a batch, the endpoints and minutes of the
+// ledger, the differences stored of an exchange, and the exchanges whose bodies
+// are kept (keep.go says which) are all capped. Rows go after 30 days, evidence
+// after a year, decisions never.
+//
+// # Testing
+//
+// The tests run against the engine inside. With PARALLAX_TEST_CLICKHOUSE set to
+// the address of a server (clickhouse://user:password@host:9000) those that do
+// not kill their engine run there, each in a database of its own.
+package divergence

@@ -1,0 +1,28 @@
+package divergence
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// ParseDSN reads the address of a ClickHouse server, such as
+// http://user:password@host:8123/parallax or clickhouse://host:9000/parallax.
+// Its errors do not repeat the address, which may hold a password.
+func ParseDSN(dsn string) (*clickhouse.Options, error) {
+	if scheme, _, ok := strings.Cut(dsn, "://"); !ok || !slices.Contains([]string{"http", "https", "clickhouse"}, scheme) {
+		return nil, errors.New("cannot read the address of the ClickHouse server: it begins with none of http://, https://, clickhouse://")
+	}
+	opts, err := clickhouse.ParseDSN(dsn)
+	if err != nil {
+		if u := (*url.Error)(nil); errors.As(err, &u) {
+			err = u.Err
+		}
+		return nil, fmt.Errorf("cannot read the address of the ClickHouse server: %s", strings.ReplaceAll(err.Error(), dsn, "it"))
+	}
+	return opts, nil
+}

@@ -1,0 +1,109 @@
+package divergence
+
+import (
+	"sync"
+
+	"parallax"
+	"parallax/compare"
+)
+
+// Which exchanges keep their bodies, in each hour: of every issue the first 50
+// exchanges in which it counts, the first 5 in which it was suppressed; of every
+// endpoint the first 10 that match and the first 10 for each reason that made
+// them not comparable; and of everything together no more than 256 MiB.
+const (
+	keepDiverged     = 50
+	keepSuppressed   = 5
+	keepMatched      = 10
+	keepIncomparable = 10
+	keepBytes        = 256 << 20
+	keepKeys         = 20_000 // what is remembered; without room, nothing is kept
+)
+
+// keeper decides which exchanges keep their bodies.
+type keeper struct {
+	mu    sync.Mutex
+	hour  int64
+	bytes int64
+	kept  map[keepKey]int
+}
+
+// keepKey is what examples are counted by: a fingerprint with what became of the
+// difference, or an endpoint with the outcome and its reason.
+type keepKey struct {
+	service, what, how string
+}
+
+// keep reports whether the exchange keeps its bodies, and counts it if so.
+func (k *keeper) keep(x *parallax.Exchange, c compare.Comparison) bool {
+	size := bodyBytes(x)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if hour := x.Received.Unix() / 3600; hour > k.hour || k.kept == nil {
+		k.hour, k.bytes, k.kept = hour, 0, map[keepKey]int{}
+	}
+	if k.bytes+size > keepBytes {
+		return false
+	}
+	wanted := false
+	for _, w := range wants(x, c) {
+		if n := k.kept[w.key]; n < w.most && (n > 0 || len(k.kept) < keepKeys) {
+			k.kept[w.key]++
+			wanted = true
+		}
+	}
+	if wanted {
+		k.bytes += size
+	}
+	return wanted
+}
+
+type want struct {
+	key  keepKey
+	most int
+}
+
+// wants lists what the exchange would be an example of.
+func wants(x *parallax.Exchange, c compare.Comparison) []want {
+	switch c.Outcome {
+	case compare.Match:
+		out := []want{{keepKey{x.Service, x.Endpoint, "match"}, keepMatched}}
+		return append(out, wantDifferences(x, c)...)
+	case compare.Diverged:
+		return wantDifferences(x, c)
+	}
+	return []want{{keepKey{x.Service, x.Endpoint, c.Reason}, keepIncomparable}}
+}
+
+func wantDifferences(x *parallax.Exchange, c compare.Comparison) []want {
+	seen := map[keepKey]bool{}
+	var out []want
+	for _, d := range c.Differences {
+		w := want{keepKey{x.Service, d.Fingerprint, d.Suppressed.By}, keepDiverged}
+		if d.Suppressed.By != "" {
+			w.most = keepSuppressed
+		}
+		if !seen[w.key] {
+			seen[w.key] = true
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// bodyBytes is about how much memory and disk the bodies of an exchange take.
+func bodyBytes(x *parallax.Exchange) int64 {
+	var n int64
+	for _, c := range x.Legs {
+		if c == nil {
+			continue
+		}
+		n += int64(len(c.Request.Body.Bytes) + len(c.Response.Body.Bytes) + len(c.Request.Target) + 256)
+		for _, list := range [][]parallax.Field{c.Request.Headers, c.Request.Trailers, c.Response.Headers, c.Response.Trailers} {
+			for _, f := range list {
+				n += int64(len(f.Name) + len(f.Value))
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,413 @@
+package divergence
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"parallax"
+)
+
+// Limits bound what a [Recorder] holds and how it writes. Zero fields take the
+// default.
+type Limits struct {
+	BatchRows   int           // exchanges in one batch; 5 000
+	BatchBytes  int64         // memory of one batch; 8 MiB
+	Age         time.Duration // time between two batches when there is less to write; 1 s
+	BufferRows  int           // exchanges that wait for the store; 50 000
+	BufferBytes int64         // memory of what waits; 64 MiB
+	Stop        time.Duration // time for the last flush; 10 s
+	Retry       time.Duration // pause after the first failure, doubled up to 5 s; 100 ms
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		BatchRows:   orElse(l.BatchRows, 5000),
+		BatchBytes:  orElse(l.BatchBytes, 8<<20),
+		Age:         orElse(l.Age, time.Second),
+		BufferRows:  orElse(l.BufferRows, 50_000),
+		BufferBytes: orElse(l.BufferBytes, 64<<20),
+		Stop:        orElse(l.Stop, 10*time.Second),
+		Retry:       orElse(l.Retry, 100*time.Millisecond),
+	}
+}
+
+func orElse[T int | int64 | time.Duration](v, byDefault T) T {
+	if v <= 0 {
+		return byDefault
+	}
+	return v
+}
+
+// maxRetry is the longest pause between two tries to reach the store.
+const maxRetry = 5 * time.Second
+
+// maxCounts is how many rows of counts one batch takes along.
+const maxCounts = 20_000
+
+// RecorderConfig is what a [Recorder] needs. All fields but Hashes, Acker and
+// Limits are required.
+type RecorderConfig struct {
+	Store    *Store
+	Ledger   *Ledger
+	Metrics  *Metrics
+	Instance string // names this start of this process; never used by another
+	Now      func() time.Time
+	Log      *slog.Logger
+	Hashes   func(service, endpoint string) (rules, policy string) // for ticks of endpoints that nothing was compared of; nil: empty ones
+	Acker    Acker                                                 // of a queue that outlives this process: told what is stored; nil: the worker acknowledges what it compared
+	Limits   Limits
+}
+
+// Acker is told which exchanges are stored and need not come again.
+type Acker interface {
+	Ack(ctx context.Context, ids ...parallax.ID) error
+}
+
+// writer is the part of a store that a recorder writes to.
+type writer interface {
+	Migrate(ctx context.Context) error
+	write(ctx context.Context, b *batch, step int) error
+}
+
+// Recorder holds compared exchanges until the store has them. It writes in
+// batches, by size and by age, one after the other. A batch that fails is tried
+// again, the same rows with the same tokens, until the store takes it; meanwhile
+// a bounded buffer fills, and past it exchanges are lost and counted so.
+//
+// A batch carries the counts of its time first and the comparisons after what
+// belongs to them, so that a row of comparisons is the word that an exchange is
+// stored whole. With it the exchange moves from parallax.InBatch to its end in
+// the ledger.
+type Recorder struct {
+	cfg     RecorderConfig
+	store   writer
+	limits  Limits
+	metrics *Metrics
+	keeper  keeper
+
+	// turn keeps readers and the writer of batches apart: a summary holds a
+	// share of it, a flush the whole. It lets waiters give up with their context.
+	turn *semaphore.Weighted
+
+	// Guarded by turn.
+	sealed   *batch    // being written
+	seq      uint64    // of the last batch
+	tickSeq  uint64    // of the last tick
+	written  time.Time // when the last batch was sealed
+	migrated bool
+	versions map[entryKey]tickKey // what each endpoint's last exchange was filed under
+
+	mu       sync.Mutex
+	buffer   []*record
+	bytes    int64
+	stopped  bool
+	failure  error // of the last try; errUntried before the first; nil while the store takes batches
+	failures int   // tries since it last did
+	wake     chan struct{}
+}
+
+// errUntried is the state of a recorder that has not reached its store yet.
+var errUntried = fmt.Errorf("%w: it has not been reached yet", ErrAway)
+
+// wholeTurn is the weight of a flush.
+const wholeTurn = math.MaxInt32
+
+// NewRecorder returns a recorder. It writes nothing before [Recorder.Run].
+func NewRecorder(cfg RecorderConfig) *Recorder {
+	return newRecorder(cfg, cfg.Store)
+}
+
+func newRecorder(cfg RecorderConfig, store writer) *Recorder {
+	if cfg.Hashes == nil {
+		cfg.Hashes = func(string, string) (string, string) { return "", "" }
+	}
+	return &Recorder{
+		cfg: cfg, store: store, limits: cfg.Limits.withDefaults(), metrics: cfg.Metrics,
+		turn: semaphore.NewWeighted(wholeTurn), versions: map[entryKey]tickKey{}, wake: make(chan struct{}, 1),
+		failure: errUntried,
+	}
+}
+
+// add takes an exchange over from a worker. It never blocks: without room the
+// exchange is lost, and counted so. It reports whether the recorder will
+// acknowledge the exchange; otherwise that is left to the worker.
+func (r *Recorder) add(rec *record) bool {
+	r.mu.Lock()
+	full := r.stopped || len(r.buffer) >= r.limits.BufferRows || r.bytes+rec.bytes > r.limits.BufferBytes
+	if !full {
+		// Moved under the lock: a flush that takes the exchange finds it InBatch.
+		r.cfg.Ledger.Move(rec.stamp, parallax.InWorker, parallax.InBatch)
+		r.buffer = append(r.buffer, rec)
+		r.bytes += rec.bytes
+		r.metrics.buffered.Set(float64(r.bytes))
+	}
+	enough := len(r.buffer) >= r.limits.BatchRows || r.bytes >= r.limits.BatchBytes
+	r.mu.Unlock()
+	if full {
+		r.cfg.Ledger.Move(rec.stamp, parallax.InWorker, parallax.LostStore)
+	}
+	if enough {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+	return !full && r.cfg.Acker != nil
+}
+
+// Err returns why the last try to write failed, or nil while the store takes
+// what it is given. It wraps [ErrAway], or [ErrNewerSchema], where they apply.
+func (r *Recorder) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failure
+}
+
+// Run writes batches until ctx ends, then what is left, within the limit Stop.
+// What cannot be written by then is counted as lost{shutdown}, like everything
+// else that the ledger still has in flight: end ctx after the mirror and the
+// workers have stopped. Run returns nil; a store that is away is a state and
+// not an error.
+func (r *Recorder) Run(ctx context.Context) error {
+	wait := r.limits.Age
+	if err := r.prepare(ctx); ctx.Err() == nil {
+		if pause := r.note(err); err != nil {
+			wait = pause
+		}
+	}
+	for r.idle(ctx, wait) {
+		wait = r.round(ctx)
+	}
+	r.stop(context.WithoutCancel(ctx))
+	return nil
+}
+
+// idle waits for the next round. While the store fails, a full batch does not
+// end the wait. It returns false when ctx ends.
+func (r *Recorder) idle(ctx context.Context, wait time.Duration) bool {
+	wake := r.wake
+	if r.Err() != nil {
+		wake = nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-wake:
+			if r.full() { // and not written since
+				return true
+			}
+		}
+	}
+}
+
+// round writes what there is, and returns how long to wait for the next.
+func (r *Recorder) round(ctx context.Context) time.Duration {
+	for more := true; more; more = r.full() {
+		err := r.prepare(ctx)
+		if err == nil {
+			_, err = r.flush(ctx)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if pause := r.note(err); err != nil {
+			return pause
+		}
+	}
+	return r.limits.Age
+}
+
+// prepare migrates the store, also when there is nothing to write: pages want to
+// read from it.
+func (r *Recorder) prepare(ctx context.Context) error {
+	if err := r.turn.Acquire(ctx, wholeTurn); err != nil {
+		return err
+	}
+	defer r.turn.Release(wholeTurn)
+	return r.migrate(ctx)
+}
+
+// migrate does so once, and again after every failure to write: a store that
+// comes back may be another one, without tables. The caller holds the turn.
+func (r *Recorder) migrate(ctx context.Context) error {
+	if r.migrated {
+		return nil
+	}
+	if err := r.store.Migrate(ctx); err != nil {
+		return err
+	}
+	r.migrated = true
+	return nil
+}
+
+// full tells whether another whole batch waits.
+func (r *Recorder) full() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.buffer) >= r.limits.BatchRows || r.bytes >= r.limits.BatchBytes
+}
+
+// note remembers how a try went, logs when that changes, and returns the pause
+// before the next try.
+func (r *Recorder) note(err error) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.failure
+	r.failure = err
+	switch {
+	case err == nil:
+		if before != nil {
+			r.cfg.Log.Info("the store takes batches", "after", r.failures)
+		}
+		r.failures = 0
+		return 0
+	case before == nil:
+		r.cfg.Log.Warn("cannot write to the store; exchanges wait in memory", "error", err)
+	case before == errUntried:
+		r.cfg.Log.Info("the store is not ready yet; exchanges wait in memory", "error", err)
+	}
+	r.failures++
+	return min(r.limits.Retry<<min(r.failures-1, 10), maxRetry)
+}
+
+// flush writes the sealed batch, or seals the next one and writes it. It returns
+// false when there was nothing to write.
+func (r *Recorder) flush(ctx context.Context) (bool, error) {
+	if err := r.turn.Acquire(ctx, wholeTurn); err != nil {
+		return false, err
+	}
+	defer r.turn.Release(wholeTurn)
+	if r.sealed == nil {
+		r.sealed = r.seal()
+	}
+	if r.sealed == nil {
+		return false, nil
+	}
+	began := r.cfg.Now()
+	err := r.write(ctx, r.sealed)
+	r.metrics.wrote(r.cfg.Now().Sub(began), err)
+	if err != nil {
+		r.migrated = false
+		return false, err
+	}
+	r.sealed = nil
+	return true, nil
+}
+
+// write takes a batch through its steps, from the first that the store has not
+// acknowledged.
+func (r *Recorder) write(ctx context.Context, b *batch) error {
+	if err := r.migrate(ctx); err != nil {
+		return err
+	}
+	for ; b.step < steps; b.step++ {
+		if err := r.store.write(ctx, b, b.step); err != nil {
+			return err
+		}
+		if b.step == writeComparisons {
+			r.settle(ctx, b)
+		}
+	}
+	return nil
+}
+
+// settle moves the exchanges of a stored batch to where they end.
+func (r *Recorder) settle(ctx context.Context, b *batch) {
+	ids := make([]parallax.ID, len(b.records))
+	for i, rec := range b.records {
+		r.cfg.Ledger.Move(rec.stamp, parallax.InBatch, rec.comparison.Outcome.Place())
+		ids[i] = rec.id
+	}
+	if r.cfg.Acker == nil || len(ids) == 0 {
+		return
+	}
+	if err := r.cfg.Acker.Ack(ctx, ids...); err != nil {
+		r.cfg.Log.Warn("cannot acknowledge stored exchanges; they may come again and will count once", "error", err)
+	}
+}
+
+// Summary returns the accounting and the endpoints of a service: what is stored
+// and what is in memory, at one instant. Batches wait while it reads, so that
+//
+//	received = unmirrored + compared + lost + in flight
+//
+// holds to the unit, however much traffic there is. It fails with [ErrAway]
+// while the store is away.
+func (r *Recorder) Summary(ctx context.Context, service string, w Window) (Summary, error) {
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return Summary{}, fmt.Errorf("%w: a batch is being written: %w", ErrAway, err)
+	}
+	defer r.turn.Release(1)
+	var d doubt
+	var waiting []Count
+	if b := r.sealed; b != nil {
+		d.instance = r.cfg.Instance
+		if b.step <= writeCounts {
+			d.seq, waiting = b.seq, b.counts
+		}
+		if b.step <= writeComparisons {
+			d.batch = b.seq
+		}
+	}
+	return r.cfg.Store.summary(ctx, service, w, d, func() Balance {
+		memory := r.cfg.Ledger.Unflushed(service, w)
+		memory.addCounts(service, w, waiting)
+		return memory
+	})
+}
+
+// stop writes what is left. A quarter of its time is kept for counting what
+// could not be written as lost.
+func (r *Recorder) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.Stop)
+	defer cancel()
+	first, enough := context.WithTimeout(ctx, r.limits.Stop*3/4)
+	defer enough()
+	r.drain(first)
+	left := r.giveUp()
+	r.cfg.Ledger.Abandon()
+	r.drain(ctx)
+	if left > 0 {
+		r.cfg.Log.Error("the store did not take the last exchanges in time; they are lost", "exchanges", left, "error", r.Err())
+	}
+}
+
+// giveUp forgets the exchanges that are not stored and returns how many they
+// are. Of a batch that was begun, the counts remain to be written.
+func (r *Recorder) giveUp() int {
+	r.mu.Lock()
+	r.stopped = true
+	left := len(r.buffer)
+	r.buffer, r.bytes = nil, 0
+	r.mu.Unlock()
+	r.metrics.buffered.Set(0)
+	if b := r.sealed; b != nil && b.step <= writeComparisons {
+		left += len(b.records)
+		b.records, b.ticks = nil, nil
+	}
+	return left
+}
+
+// drain flushes until nothing is left or ctx ends.
+func (r *Recorder) drain(ctx context.Context) {
+	for ctx.Err() == nil {
+		wrote, err := r.flush(ctx)
+		if err == nil && !wrote {
+			return
+		}
+		if delay := r.note(err); err != nil {
+			pause(ctx, delay)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package divergence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"parallax"
+	"parallax/compare"
+)
+
+// Source is where exchanges to compare come from: a queue. Receive waits for at
+// least one and returns at most max; it returns io.EOF once the queue was closed
+// and is empty. Ack says that exchanges need not come again; it is called once
+// for each, at its end: when it is lost, and otherwise when it is stored if the
+// recorder has an Acker, or compared if not.
+type Source interface {
+	Receive(ctx context.Context, max int) ([]*parallax.Exchange, error)
+	Ack(ctx context.Context, ids ...parallax.ID) error
+}
+
+// Judge is what the exchanges of one service are compared by. It is made whole,
+// used by many goroutines, and replaced whole when the configuration changes; a
+// noise model may be handed from one to the next.
+type Judge struct {
+	Rules    *compare.Rules
+	Noise    *compare.NoiseModel // nil: no noise is known
+	Redactor *compare.Redactor
+	Slower   Slower
+	Policy   string // hash of the promotion policy, for ticks
+
+	hashes sync.Map // endpoint -> hash of its rules
+}
+
+// Slower says when a leg counts as slower than the other: when its time is more
+// than Ratio times the other's, plus Plus.
+type Slower struct {
+	Ratio float64
+	Plus  time.Duration
+}
+
+// rulesHash returns the hash of the rules of an endpoint.
+func (j *Judge) rulesHash(endpoint string) string {
+	if h, ok := j.hashes.Load(endpoint); ok {
+		return h.(string)
+	}
+	h := j.Rules.Hash(endpoint)
+	j.hashes.Store(endpoint, h)
+	return h
+}
+
+// timing judges the latencies of a pair. Only complete answers are timed: one
+// that failed fast is not fast.
+func (s Slower) timing(x *parallax.Exchange) timing {
+	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
+	primary, ok := p.Latency()
+	candidate, also := c.Latency()
+	if !ok || !also || p.Err.Kind != parallax.NoError || c.Err.Kind != parallax.NoError {
+		return timing{}
+	}
+	return timing{both: true, slowPrimary: s.slower(primary, candidate), slowCandidate: s.slower(candidate, primary)}
+}
+
+func (s Slower) slower(a, b time.Duration) bool {
+	return a.Seconds() > s.Ratio*b.Seconds()+s.Plus.Seconds()
+}
+
+// WorkerConfig is what a [Worker] needs. All fields but Goroutines are required.
+type WorkerConfig struct {
+	Source     Source
+	Recorder   *Recorder
+	Ledger     *Ledger
+	Judge      func(service string) *Judge // nil for a service that is not configured
+	Log        *slog.Logger
+	Goroutines int // 0: 2
+}
+
+// Worker takes exchanges from a source, compares them and hands what it found to
+// a [Recorder].
+type Worker struct {
+	cfg    WorkerConfig
+	panics sync.Once
+}
+
+// receiveMax is how many exchanges a goroutine takes at once.
+const receiveMax = 16
+
+// receiveRetry is the pause after a failed Receive.
+const receiveRetry = time.Second
+
+// NewWorker returns a worker.
+func NewWorker(cfg WorkerConfig) *Worker {
+	if cfg.Goroutines <= 0 {
+		cfg.Goroutines = 2
+	}
+	return &Worker{cfg: cfg}
+}
+
+// Run compares until the source is closed and drained, or ctx ends; then it
+// finishes what it holds and returns. It returns nil.
+func (w *Worker) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for range w.cfg.Goroutines {
+		all.Go(func() { w.loop(ctx) })
+	}
+	all.Wait()
+	return nil
+}
+
+func (w *Worker) loop(ctx context.Context) {
+	for {
+		list, err := w.cfg.Source.Receive(ctx, receiveMax)
+		w.all(ctx, list)
+		switch {
+		case errors.Is(err, io.EOF) || ctx.Err() != nil:
+			return
+		case err != nil:
+			w.cfg.Log.Error("cannot receive exchanges; trying again", "error", err)
+			pause(ctx, receiveRetry)
+		}
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// all compares a list and acknowledges what nobody else will.
+func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
+	var done []parallax.ID
+	for _, x := range list {
+		if !w.one(x) {
+			done = append(done, x.ID)
+		}
+	}
+	if len(done) == 0 {
+		return
+	}
+	if err := w.cfg.Source.Ack(context.WithoutCancel(ctx), done...); err != nil {
+		w.cfg.Log.Warn("cannot acknowledge exchanges; they may come again", "error", err)
+	}
+}
+
+// one takes an exchange from the queue to the recorder, and reports whether the
+// recorder will acknowledge it.
+func (w *Worker) one(x *parallax.Exchange) bool {
+	w.cfg.Ledger.Move(x.Stamp(), parallax.InQueue, parallax.InWorker)
+	r, err := w.compare(x)
+	if err == nil {
+		return w.cfg.Recorder.add(r)
+	}
+	w.cfg.Ledger.Move(x.Stamp(), parallax.InWorker, parallax.LostPanic)
+	w.panics.Do(func() {
+		w.cfg.Log.Error("an exchange was lost to a defect; further ones are only counted, as lost{panic}", "service", x.Service, "endpoint", x.Endpoint, "exchange", x.ID, "error", err)
+	})
+	return false
+}
+
+// compare makes the record of an exchange. A panic is returned as an error: a
+// defect in the comparison costs one exchange and not the process.
+func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	j := w.cfg.Judge(x.Service)
+	if j == nil {
+		return nil, fmt.Errorf("service %q is not configured", x.Service)
+	}
+	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise})
+	if j.Noise != nil {
+		j.Noise.Add(c.Sample)
+	}
+	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
+	return w.redacted(j, x, c), nil
+}
+
+// redacted takes the secrets out of everything that will be stored.
+func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) *record {
+	var kept *parallax.Exchange
+	if w.cfg.Recorder.keeper.keep(x, c) {
+		kept = j.Redactor.Exchange(x)
+	}
+	if len(c.Differences) > 0 {
+		c = j.Redactor.Comparison(x, c)
+	}
+	r := newRecord(x, c, kept)
+	r.rules, r.policy = j.rulesHash(x.Endpoint), j.Policy
+	r.timing = j.Slower.timing(x)
+	return r
+}

@@ -1,0 +1,232 @@
+// Package rig starts a whole Parallax for tests: the real binary with the real
+// engine, on ports of its own. It waits on state, never on time, and cleans up
+// after itself.
+package rig
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience is how long anything in a test may take before the test gives up.
+// Nothing takes this long when all is well.
+const Patience = 60 * time.Second
+
+// Eventually waits until ok returns nil, and fails the test with its last error
+// when Patience is over.
+func Eventually(t testing.TB, what string, ok func() error) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline.C:
+			t.Fatalf("%s did not happen within %v: %v", what, Patience, err)
+		case <-again.C:
+		}
+	}
+}
+
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// Binary builds cmd/parallax, once for all tests of a package, and returns its
+// path.
+func Binary(t testing.TB) string {
+	t.Helper()
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "parallax-rig-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.path = filepath.Join(dir, "parallax")
+		out, err := exec.Command("go", "build", "-o", built.path, "parallax/cmd/parallax").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatalf("cannot build parallax: %v", built.err)
+	}
+	return built.path
+}
+
+// Clean removes what Binary built; a package's TestMain calls it last.
+func Clean() {
+	if built.path != "" {
+		os.RemoveAll(filepath.Dir(built.path))
+	}
+}
+
+// Parallax is a running process.
+type Parallax struct {
+	Admin    string            // base URL of the admin listener
+	Services map[string]string // base URL of each service's listener
+
+	t       testing.TB
+	cmd     *exec.Cmd
+	logs    *lockedBuffer
+	done    chan struct{}
+	stopped sync.Once
+}
+
+var served = regexp.MustCompile(`^(\S+) is served on (http://\S+)$|^pages, API and metrics are on (http://\S+)$`)
+
+// Start runs `parallax serve` on a configuration and returns when its listeners
+// are open. The process is stopped when the test ends; its log is shown when the
+// test failed.
+func Start(t testing.TB, config string) *Parallax {
+	t.Helper()
+	return StartIn(t, t.TempDir(), config)
+}
+
+// StartIn is Start in a folder that outlives the process, for tests that restart.
+func StartIn(t testing.TB, dir, config string) *Parallax {
+	t.Helper()
+	file := filepath.Join(dir, "parallax.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &Parallax{Services: map[string]string{}, t: t, logs: &lockedBuffer{}, done: make(chan struct{})}
+	p.cmd = exec.Command(Binary(t), "serve", "-c", file)
+	p.cmd.Stderr = p.logs
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("log of parallax:\n%s", p.Log())
+		}
+	})
+	p.readAddresses(stdout)
+	return p
+}
+
+// readAddresses reads what serve prints until the admin address is known.
+func (p *Parallax) readAddresses(stdout io.Reader) {
+	p.t.Helper()
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		m := served.FindStringSubmatch(lines.Text())
+		switch {
+		case m == nil:
+		case m[1] != "":
+			p.Services[m[1]] = m[2]
+		default:
+			p.Admin = m[3]
+			go func() {
+				io.Copy(io.Discard, stdout) // ends with the process
+				p.cmd.Wait()                // its exit code is in ProcessState
+				close(p.done)
+			}()
+			return
+		}
+	}
+	p.cmd.Wait() // the log says more
+	close(p.done)
+	p.t.Fatalf("parallax ended before its listeners were open:\n%s", p.Log())
+}
+
+// Log returns what the process has logged.
+func (p *Parallax) Log() string { return p.logs.String() }
+
+// Stop asks the process to end, waits for it, and returns its exit code.
+func (p *Parallax) Stop() int {
+	p.stopped.Do(func() { p.cmd.Process.Signal(syscall.SIGTERM) }) // it may have ended
+	return p.wait()
+}
+
+// Kill ends the process as a crash would.
+func (p *Parallax) Kill() {
+	p.stopped.Do(func() { p.cmd.Process.Kill() }) // it may have ended
+	p.wait()
+}
+
+func (p *Parallax) wait() int {
+	select {
+	case <-p.done:
+	case <-time.After(Patience):
+		p.cmd.Process.Kill() // it may have ended
+		<-p.done
+		p.t.Errorf("parallax did not stop within %v", Patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// PID is the process id.
+func (p *Parallax) PID() int { return p.cmd.Process.Pid }
+
+// JSON gets a path of the admin API into value. The error has the status and the
+// body of any answer but 200.
+func (p *Parallax) JSON(path string, value any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s: %s", path, answer.Status, bytes.TrimSpace(text))
+	}
+	if err := json.Unmarshal(text, value); err != nil {
+		return errors.Join(fmt.Errorf("GET %s: cannot read %.200q", path, text), err)
+	}
+	return nil
+}
+
+// lockedBuffer collects output of a process while tests read it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,224 @@
+package mirror
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"parallax"
+	"parallax/mirror/split"
+)
+
+// Service is what the mirror needs to know of one service: its listener, its
+// legs and what may be sent to them. The doc tags are the documentation of the
+// keys; the published schema has them.
+type Service struct {
+	Name      string       `yaml:"name" doc:"what the service is called in pages, metrics and the API"`
+	Listen    string       `yaml:"listen" doc:"address that callers use, such as 127.0.0.1:8080"`
+	Primary   LegConfig    `yaml:"primary" doc:"the old version"`
+	Candidate LegConfig    `yaml:"candidate" doc:"the new version; without urls requests are passed on and nothing is mirrored"`
+	Secondary LegConfig    `yaml:"secondary" doc:"a second instance of the old version, to tell noise; without urls noise is not measured"`
+	Endpoints []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
+	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
+	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
+}
+
+// LegConfig is where a leg is and what its writes touch.
+type LegConfig struct {
+	URLs    []string      `yaml:"urls" doc:"the leg's instances, http or https, without a path; they take turns"`
+	State   State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
+	Version string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
+	Timeout time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
+}
+
+// Options is the mirror block of a service.
+type Options struct {
+	Sample   float64        `yaml:"sample" doc:"share of exchanges that are mirrored, 0 to 1, by a hash of the exchange id; unsafe requests to a leg whose state is own are never left out"`
+	Unsafe   Unsafe         `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
+	MaxBody  parallax.Size  `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
+	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely"`
+	InFlight int            `yaml:"in_flight" doc:"how many exchanges may wait for their shadow legs at a time; more are not mirrored, and counted"`
+	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
+}
+
+// RequestChanges are declared changes of a request's headers. Removals go first.
+type RequestChanges struct {
+	Set    map[string]string `yaml:"set" doc:"headers to set"`
+	Remove []string          `yaml:"remove" doc:"headers to remove"`
+}
+
+// Unsafe says whether unsafe requests are mirrored at all.
+type Unsafe string
+
+// The values of mirror.unsafe. The zero value means never.
+const (
+	UnsafeNever   Unsafe = "never"
+	UnsafeAllowed Unsafe = "allowed"
+)
+
+// DefaultOptions are the values of the mirror block where it is silent.
+func DefaultOptions() Options {
+	return Options{
+		Sample:   1,
+		Unsafe:   UnsafeNever,
+		MaxBody:  1 << 20,
+		Timeout:  5 * time.Second,
+		InFlight: 256,
+	}
+}
+
+// NotYet lists the keys of a service that are part of the stable surface and
+// that this version refuses rather than ignores, as paths within the service.
+func NotYet() []string {
+	paths := []string{
+		"openapi", "tap", "partitioned_by", "egress", "net",
+		"mirror.order_by", "mirror.max_rps", "mirror.adaptive", "mirror.request.mask",
+	}
+	for _, leg := range []string{"primary", "candidate", "secondary"} {
+		for _, key := range []string{"rewrite", "outbound", "jobs"} {
+			paths = append(paths, leg+"."+key)
+		}
+	}
+	return paths
+}
+
+var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// Validate returns everything that is wrong with the service, with paths as
+// seen from the service.
+func (s Service) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	if !serviceName.MatchString(s.Name) {
+		faults = append(faults, parallax.Fault{
+			Path: "name", Text: fmt.Sprintf("cannot use %q as the name of a service", s.Name),
+			Hint: "write up to 63 of a-z, 0-9, dot, dash and underscore",
+		})
+	}
+	if len(s.Primary.URLs) == 0 {
+		faults = append(faults, parallax.Fault{Path: "primary.urls", Text: "the primary has no address", Hint: `write urls: ["http://127.0.0.1:9001"]`})
+	}
+	faults = append(faults, parallax.Under("primary", s.Primary.validate(s.Listen))...)
+	faults = append(faults, parallax.Under("candidate", s.Candidate.validate(s.Listen))...)
+	faults = append(faults, parallax.Under("secondary", s.Secondary.validate(s.Listen))...)
+	for i, e := range s.Endpoints {
+		if _, err := parseRoute(e); err != nil {
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a template, such as "GET /orders/{id}" or "GET /files/{rest...}"`})
+		}
+	}
+	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
+	return append(faults, parallax.Under("split", s.Split.Validate())...)
+}
+
+// Validate returns everything that is wrong with the leg.
+func (l LegConfig) Validate() []parallax.Fault { return l.validate("") }
+
+func (l LegConfig) validate(listen string) []parallax.Fault {
+	faults := l.State.validate()
+	for i, text := range l.URLs {
+		at := fmt.Sprintf("urls[%d]", i)
+		u, err := parseURL(text)
+		switch {
+		case err != nil:
+			faults = append(faults, parallax.Fault{Path: at, Text: err.Error(), Hint: "write http://host:port"})
+		case listen != "" && u.Host == listen:
+			faults = append(faults, parallax.Fault{Path: at, Text: "this is the service's own listener", Hint: "write where the leg itself listens"})
+		}
+	}
+	if _, err := parseVersion(l.Version); err != nil {
+		faults = append(faults, parallax.Fault{Path: "version", Text: err.Error(), Hint: "write header:X-Version"})
+	}
+	if l.Timeout < 0 {
+		faults = append(faults, parallax.Fault{Path: "timeout", Text: "a timeout cannot be negative", Hint: "write 1m, or leave it out"})
+	}
+	return faults
+}
+
+// Validate returns everything that is wrong with the mirror block.
+func (o Options) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, hint, format string, args ...any) {
+		faults = append(faults, parallax.Fault{Path: path, Text: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	if !(o.Sample >= 0 && o.Sample <= 1) {
+		fault("sample", "write a number from 0 to 1", "a share of %v", o.Sample)
+	}
+	if o.Unsafe != "" && o.Unsafe != UnsafeNever && o.Unsafe != UnsafeAllowed {
+		fault("unsafe", "write never or allowed", "unknown value %q", o.Unsafe)
+	}
+	if o.MaxBody <= 0 || o.MaxBody > 1<<30 {
+		fault("max_body", "write a size from 1B to 1GiB", "a bound of %s", o.MaxBody)
+	}
+	if o.Timeout <= 0 {
+		fault("timeout", "write a duration such as 5s", "a shadow leg needs a deadline, not %s", o.Timeout)
+	}
+	if o.InFlight <= 0 {
+		fault("in_flight", "write a number such as 256", "%d exchanges in flight", o.InFlight)
+	}
+	for name := range o.Request.Set {
+		if forbidden(name) {
+			fault("request.set."+name, "", "Parallax or HTTP itself decides this header")
+		}
+	}
+	for i, name := range o.Request.Remove {
+		if forbidden(name) {
+			fault(fmt.Sprintf("request.remove[%d]", i), "", "%s is not removed: Parallax or HTTP itself decides it", name)
+		}
+	}
+	return faults
+}
+
+// forbidden reports whether a header is not the configuration's to change.
+func forbidden(name string) bool {
+	switch {
+	case name == "", hopByHop(name), ours(name):
+		return true
+	case strings.EqualFold(name, "Host"), strings.EqualFold(name, "Content-Length"):
+		return true
+	}
+	return false
+}
+
+func newChanges(c RequestChanges) changes {
+	out := changes{remove: c.Remove}
+	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
+		out.set = append(out.set, parallax.Field{Name: name, Value: c.Set[name]})
+	}
+	return out
+}
+
+func parseURL(text string) (*url.URL, error) {
+	for _, scheme := range []string{"srv+http", "srv+https", "consul+http", "consul+https"} {
+		if strings.HasPrefix(text, scheme+"://") {
+			return nil, fmt.Errorf("cannot use %q: %s is not supported yet", text, scheme)
+		}
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read address %q", text)
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return nil, fmt.Errorf("cannot use address %q: it needs http:// or https:// and a host", text)
+	case u.User != nil:
+		return nil, fmt.Errorf("cannot use address of host %q: it holds credentials", u.Host)
+	case (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("cannot use address %q: a request keeps its own path, so the address has none", text)
+	}
+	return u, nil
+}
+
+// parseVersion returns the answer header that names a leg's version, "" when
+// there is none.
+func parseVersion(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	name, ok := strings.CutPrefix(text, "header:")
+	if !ok || name == "" {
+		return "", fmt.Errorf("cannot read version source %q", text)
+	}
+	return name, nil
+}

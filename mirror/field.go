@@ -1,0 +1,228 @@
+package mirror
+
+import (
+	"strings"
+
+	"parallax"
+)
+
+// Headers that Parallax sets on every request it passes on. A caller's own
+// headers with this prefix are dropped.
+const (
+	headerPrefix   = "X-Parallax-"
+	headerExchange = "X-Parallax-Exchange"
+	headerLeg      = "X-Parallax-Leg"
+	headerRole     = "X-Parallax-Role"
+)
+
+// role says whether a leg answers the caller or a copy.
+type role uint8
+
+const (
+	live role = iota
+	shadow
+	roles
+)
+
+func (r role) String() string {
+	if r == shadow {
+		return "shadow"
+	}
+	return "live"
+}
+
+// ours reports whether a header name is reserved for Parallax.
+func ours(name string) bool {
+	return len(name) >= len(headerPrefix) && strings.EqualFold(name[:len(headerPrefix)], headerPrefix)
+}
+
+// hopByHop reports whether a header is about one connection only and is never
+// passed on (RFC 9110 section 7.6.1).
+func hopByHop(name string) bool {
+	switch len(name) {
+	case 2:
+		return strings.EqualFold(name, "Te")
+	case 7:
+		return strings.EqualFold(name, "Trailer") || strings.EqualFold(name, "Upgrade")
+	case 10:
+		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
+	case 16:
+		return strings.EqualFold(name, "Proxy-Connection")
+	case 17:
+		return strings.EqualFold(name, "Transfer-Encoding")
+	case 18:
+		return strings.EqualFold(name, "Proxy-Authenticate")
+	case 19:
+		return strings.EqualFold(name, "Proxy-Authorization")
+	}
+	return false
+}
+
+// value returns the first value of a header, "" when it is absent.
+func value(fields []parallax.Field, name string) string {
+	for _, f := range fields {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// tokens splits a header of comma-separated tokens, over all its lines.
+func tokens(fields []parallax.Field, name string) []string {
+	var out []string
+	for _, f := range fields {
+		if !strings.EqualFold(f.Name, name) {
+			continue
+		}
+		for token := range strings.SplitSeq(f.Value, ",") {
+			if token = strings.TrimSpace(token); token != "" {
+				out = append(out, token)
+			}
+		}
+	}
+	return out
+}
+
+func contains(tokens []string, token string) bool {
+	for _, t := range tokens {
+		if strings.EqualFold(t, token) {
+			return true
+		}
+	}
+	return false
+}
+
+// endToEnd returns the fields that are not about one connection: neither
+// hop-by-hop by name nor named in Connection. The input is not changed.
+func endToEnd(fields []parallax.Field, extra int) []parallax.Field {
+	named := tokens(fields, "Connection")
+	out := make([]parallax.Field, 0, len(fields)+extra)
+	for _, f := range fields {
+		if hopByHop(f.Name) || contains(named, f.Name) {
+			continue
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// upgrade returns the protocol a request asks to change to, "" for none. h2c is
+// none: a leg that understood it would leave HTTP/1.1 under our feet, and
+// ignoring it is what the protocol asks of a server that does not want it.
+func upgrade(fields []parallax.Field) string {
+	if !contains(tokens(fields, "Connection"), "upgrade") {
+		return ""
+	}
+	protocol := value(fields, "Upgrade")
+	if strings.EqualFold(protocol, "h2c") {
+		return ""
+	}
+	return protocol
+}
+
+// forward returns what every leg gets of a caller's headers: end to end, without
+// those reserved for Parallax, with the caller's address and scheme noted, a
+// trace to belong to, and no role mark that is not genuine. The result is shared
+// by all legs and not changed afterwards.
+func (f *flight) forward() []parallax.Field {
+	in := f.in
+	out := endToEnd(in.Headers, 12)
+	keep := out[:0]
+	var forwardedFor, baggage []string
+	var proto, host, traced bool
+	for _, h := range out {
+		switch {
+		case ours(h.Name):
+			continue
+		case strings.EqualFold(h.Name, "X-Forwarded-For"):
+			forwardedFor = append(forwardedFor, h.Value)
+			continue
+		case strings.EqualFold(h.Name, "Baggage"):
+			baggage = append(baggage, h.Value)
+			continue
+		case strings.EqualFold(h.Name, "Traceparent"):
+			if traced || !validTraceparent(h.Value) {
+				continue
+			}
+			traced = true
+		case strings.EqualFold(h.Name, "X-Forwarded-Proto"):
+			proto = true
+		case strings.EqualFold(h.Name, "X-Forwarded-Host"):
+			host = true
+		}
+		keep = append(keep, h)
+	}
+	if contains(tokens(in.Headers, "Te"), "trailers") {
+		keep = append(keep, parallax.Field{Name: "Te", Value: "trailers"})
+	}
+	keep = append(keep, parallax.Field{Name: "X-Forwarded-For", Value: strings.Join(append(forwardedFor, in.RemoteIP), ", ")})
+	if !proto {
+		keep = append(keep, parallax.Field{Name: "X-Forwarded-Proto", Value: in.scheme()})
+	}
+	if !host {
+		keep = append(keep, parallax.Field{Name: "X-Forwarded-Host", Value: in.Host})
+	}
+	if !traced {
+		keep = append(keep, parallax.Field{Name: "Traceparent", Value: newTraceparent(f.x.ID)})
+	}
+	f.baggage = withoutMarks(baggage)
+	return keep[:len(keep):len(keep)]
+}
+
+// headersFor returns a request's headers as one leg gets them in a role.
+func (f *flight) headersFor(l *leg, r role) []parallax.Field {
+	out := make([]parallax.Field, len(f.headers), len(f.headers)+5)
+	copy(out, f.headers)
+	baggage := f.baggage
+	if r == shadow {
+		if !f.marked {
+			out = f.service.changes.apply(out)
+		}
+		baggage = join(baggage, f.markFor())
+	}
+	if baggage != "" {
+		out = append(out, parallax.Field{Name: "Baggage", Value: baggage})
+	}
+	return append(out,
+		parallax.Field{Name: headerExchange, Value: f.id},
+		parallax.Field{Name: headerLeg, Value: l.name.String()},
+		parallax.Field{Name: headerRole, Value: r.String()},
+	)
+}
+
+// changes are the declared header changes of shadow requests, in a fixed order.
+type changes struct {
+	remove []string
+	set    []parallax.Field
+}
+
+// apply changes fields in place and returns them.
+func (c changes) apply(fields []parallax.Field) []parallax.Field {
+	if len(c.remove) == 0 && len(c.set) == 0 {
+		return fields
+	}
+	keep := fields[:0]
+	for _, f := range fields {
+		if !contains(c.remove, f.Name) && !c.sets(f.Name) {
+			keep = append(keep, f)
+		}
+	}
+	return append(keep, c.set...)
+}
+
+func (c changes) sets(name string) bool {
+	for _, f := range c.set {
+		if strings.EqualFold(f.Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func join(list, member string) string {
+	if list == "" {
+		return member
+	}
+	return list + "," + member
+}

@@ -1,0 +1,239 @@
+package mirror
+
+import (
+	"hash/fnv"
+	"sync/atomic"
+	"time"
+
+	"parallax"
+)
+
+// flight is one request on its way: what serve does for the caller, and what
+// goes on for the other legs after the caller has the answer.
+//
+// The goroutine that serves the caller owns everything but what the shadow legs
+// fill in: each its own capture and its own Call. pending says who is last.
+type flight struct {
+	m        *Mirror
+	service  *service
+	in       *incoming
+	x        *parallax.Exchange
+	id       string
+	start    time.Time
+	endpoint *endpoint
+	live     *leg
+	headers  []parallax.Field // what every leg gets of the caller's
+	baggage  string           // the caller's, without role marks
+	from     mark             // whose shadow's call this is, if marked
+	marked   bool
+	upgrade  string // protocol the caller wants to change to
+	body     *tap   // nil: the request has no body
+
+	shadows    []*leg         // legs to be asked besides the live one
+	reason     parallax.Place // why the exchange will not be compared; "" while it will
+	dispatched bool           // shadow legs are being asked
+	pending    atomic.Int32   // legs under way, of a dispatched exchange
+	asking     atomic.Int32   // of these, shadow legs
+	captures   [parallax.Legs]*capture
+	abandoned  atomic.Bool // a shadow leg was given up by a shutdown
+	broken     atomic.Bool // a shadow leg's goroutine panicked
+}
+
+// since is the time since the request was received.
+func (f *flight) since() time.Duration { return f.m.deps.Now().Sub(f.start) }
+
+// lose notes why the exchange will not be compared. The first reason stays.
+func (f *flight) lose(why parallax.Place) {
+	if f.reason == "" {
+		f.reason = why
+	}
+}
+
+// plan decides which legs get the request besides the live one, each on its
+// own; with none, it notes why. From here on the body is copied aside.
+func (f *flight) plan() {
+	switch {
+	case f.m.stopping.Err() != nil:
+		f.lose(parallax.UnmirroredDraining)
+	case !f.service.anywhere:
+		f.lose(parallax.UnmirroredNoLeg)
+	case f.in.Method == "TRACE":
+		f.lose(parallax.UnmirroredUnsafe) // its answer repeats credentials
+	}
+	if f.reason != "" {
+		return
+	}
+	f.shadows = make([]*leg, 0, parallax.Legs-1)
+	var why parallax.Place
+	for _, l := range f.service.legs {
+		if l == nil || l == f.live {
+			continue
+		}
+		switch not := f.refuses(l); not {
+		case "":
+			f.shadows = append(f.shadows, l)
+		case parallax.UnmirroredUnsafe:
+			why = not
+		default:
+			if why == "" {
+				why = not
+			}
+		}
+	}
+	if len(f.shadows) == 0 {
+		f.lose(why)
+		return
+	}
+	if f.body != nil {
+		f.body.copy = f.newCapture(f.in.Length)
+	}
+}
+
+// refuses returns why a leg does not get this request as a shadow, "" if it
+// does.
+func (f *flight) refuses(l *leg) parallax.Place {
+	o := &f.service.options
+	switch {
+	case !f.endpoint.safe && !(o.Unsafe == UnsafeAllowed && l.state.TakesUnsafe()):
+		return parallax.UnmirroredUnsafe
+	case !f.endpoint.safe && l.state == Own:
+		return "" // its database would miss a write
+	case !inSample(f.x.ID, o.Sample):
+		return parallax.UnmirroredSample
+	}
+	return ""
+}
+
+// inSample reports whether an exchange is among the share that is mirrored. It
+// depends on nothing but the id.
+func inSample(id parallax.ID, share float64) bool {
+	if share >= 1 {
+		return true
+	}
+	h := fnv.New64a()
+	h.Write(id[:])
+	return float64(h.Sum64()>>11)/(1<<53) < share
+}
+
+func (f *flight) newCapture(length int64) *capture {
+	return &capture{max: int64(f.service.options.MaxBody), budget: f.m.deps.Budget, hint: length}
+}
+
+// newCall begins the record of one leg's call.
+func (f *flight) newCall(l *leg, r role) *parallax.Call {
+	return &parallax.Call{Request: parallax.Request{
+		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1",
+		Headers: f.headersFor(l, r),
+	}}
+}
+
+// outgoing is the request of a call, without its body.
+func (f *flight) outgoing(c *parallax.Call) *outgoing {
+	return &outgoing{
+		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host,
+		Headers: c.Request.Headers, Length: f.in.Length,
+		TrailerNames: f.in.TrailerNames,
+	}
+}
+
+// markFor is the role mark of a shadow request: a shadow's own call keeps the
+// mark it came with.
+func (f *flight) markFor() string {
+	service, exchange := f.service.name, f.id
+	if f.marked {
+		service, exchange = f.from.service, f.from.exchange.String()
+	}
+	return newMark(f.m.deps.Keys.Fleet, service, exchange)
+}
+
+// loops reports whether the request is a call of this very service's shadow:
+// a leg's address leads back here.
+func (f *flight) loops() bool { return f.marked && f.from.service == f.service.name }
+
+// leaveLive ends the caller's part: it says where the exchange goes from here.
+// It also catches a defect in Parallax, so that it costs one answer and no more.
+func (f *flight) leaveLive(out caller) {
+	if v := recover(); v != nil {
+		f.m.deps.Log.Error("defect while serving a request", "panic", v, "endpoint", f.x.Endpoint)
+		f.reason = parallax.LostPanic
+		out.Abort()
+	}
+	if f.body != nil {
+		f.body.Close()
+		f.lose(f.body.why())
+	}
+	if f.reason == "" {
+		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, parallax.InShadow)
+	} else {
+		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
+	}
+	if f.dispatched {
+		f.leave()
+		return
+	}
+	f.releaseCopies()
+}
+
+// leave is called once by each leg of a dispatched exchange; the last one
+// settles it. That is done apart, so that no caller waits for it.
+func (f *flight) leave() {
+	if f.pending.Add(-1) == 0 {
+		go f.settle()
+	}
+}
+
+// settle hands a finished exchange to the queue.
+func (f *flight) settle() {
+	defer f.m.shadowing.leave()
+	defer f.releaseCopies()
+	if f.reason != "" {
+		return // counted when the live leg was done
+	}
+	stamp, ledger := f.x.Stamp(), f.m.deps.Ledger
+	switch {
+	case f.broken.Load():
+		ledger.Move(stamp, parallax.InShadow, parallax.LostPanic)
+		return
+	case f.abandoned.Load():
+		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)
+		return
+	}
+	f.assemble()
+	ledger.Move(stamp, parallax.InShadow, parallax.InQueue) // before a worker can take it on
+	if !f.m.deps.Queue.Offer(f.x) {
+		ledger.Move(stamp, parallax.InQueue, parallax.LostQueueFull)
+	}
+}
+
+// assemble puts the copies into the exchange. The legs share one request body.
+func (f *flight) assemble() {
+	var body parallax.Body
+	var trailers []parallax.Field
+	if f.body != nil {
+		body, trailers = f.body.copy.body(), f.body.tail
+	} else {
+		body = (&capture{ended: true}).body()
+	}
+	for l, c := range f.x.Legs {
+		if c == nil {
+			continue
+		}
+		c.Request.Body, c.Request.Trailers = body, trailers
+		if f.captures[l] != nil {
+			c.Response.Body = f.captures[l].body()
+		}
+	}
+}
+
+// releaseCopies gives the bytes of all copies back to the budget: from here on
+// they are the queue's to account for, or nobody's.
+func (f *flight) releaseCopies() {
+	if f.body != nil {
+		f.body.release()
+	}
+	for _, c := range f.captures {
+		if c != nil {
+			c.release()
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"parallax"
+)
+
+// lateBody is how long the rest of a request may take when the live leg has
+// answered without reading it: time enough for what is on its way already.
+const lateBody = 50 * time.Millisecond
+
+// errCallerGone ends the live call of a request whose caller left.
+var errCallerGone = errors.New("the caller left")
+
+// askLive sends the request to the live leg as it comes, and its answer to the
+// caller as it comes.
+func (f *flight) askLive(ctx context.Context, out caller) {
+	c := f.newCall(f.live, live)
+	f.x.Legs[f.live.name] = c
+	err := f.passThrough(ctx, out, f.live, live, c)
+	if f.endpoint.safe || f.reason != "" {
+		return
+	}
+	if err != nil && c.Response.Status == 0 {
+		if f.body.brokeOff() {
+			f.lose(parallax.UnmirroredUnfinished)
+		}
+		f.lose(parallax.UnmirroredRejected)
+		return
+	}
+	if !f.dispatched && f.body.waitFor(lateBody) {
+		f.dispatch()
+	}
+}
+
+// passThrough is one call that the caller waits for. Its end is recorded in c.
+func (f *flight) passThrough(ctx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
+	legCtx, cancel := f.callContext(ctx, l)
+	defer cancel()
+	request := f.outgoing(c)
+	request.Upgrade = f.upgrade
+	if f.body != nil {
+		request.Body, request.Trailers = f.body, f.body.trailers
+	}
+	l.inFlight.Add(1)
+	c.Start = f.since()
+	a, err := l.senders[live].Send(legCtx, l.url(), request)
+	if err != nil && f.mayAskAgain(legCtx, r, err) {
+		f.countTry(l, r, c, err)
+		c.Start = f.since()
+		a, err = l.senders[live].Send(legCtx, l.url(), request)
+	}
+	if err == nil {
+		c.First = f.since()
+		err = f.pass(a, out, c)
+	} else if !f.callerGone(ctx) {
+		f.refuse(out, problemOf(callErr(err).Kind))
+	}
+	c.Done = f.since()
+	if err != nil {
+		c.Err = callErr(err)
+	}
+	if err != nil && (f.callerGone(ctx) || errors.Is(err, errCallerGone)) {
+		c.Err = parallax.CallErr{Kind: parallax.CallerGone, Text: errCallerGone.Error()}
+		out.Abort()
+	} else if err != nil && c.Response.Status != 0 {
+		out.Abort() // the caller must see that the answer is not complete
+	}
+	f.count(l, r, c)
+	return err
+}
+
+// mayAskAgain reports whether the live leg is asked a second time: a safe request
+// without a body whose connection failed before an answer. Legs close idle
+// connections as they like, and a caller should not pay for that. Unsafe requests
+// and shadow legs are asked once, whatever happens.
+func (f *flight) mayAskAgain(ctx context.Context, r role, err error) bool {
+	kind := callErr(err).Kind
+	return r == live && f.endpoint.safe && f.body == nil && f.upgrade == "" && ctx.Err() == nil &&
+		(kind == parallax.Reset || kind == parallax.Refused && len(f.live.urls) > 1)
+}
+
+// countTry counts a request that is sent once more, so that nothing is asked
+// twice silently.
+func (f *flight) countTry(l *leg, r role, c *parallax.Call, err error) {
+	try := parallax.Call{Start: c.Start, Done: f.since(), Err: callErr(err)}
+	f.endpoint.counts.count(l.name, r, &try)
+}
+
+// callContext is what a live call runs under. A caller that leaves ends it,
+// unless the request is unsafe and complete: then the leg may have acted on it,
+// and gets as long as it has for the head of an answer to finish.
+func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
+	if f.endpoint.safe {
+		return context.WithCancel(ctx)
+	}
+	legCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if f.body.sent() {
+			late := time.NewTimer(l.timeout)
+			defer late.Stop()
+			select {
+			case <-legCtx.Done():
+			case <-late.C:
+			}
+		}
+		cancel()
+	})
+	return legCtx, func() { stop(); cancel() }
+}
+
+// callerGone reports whether the caller left before a request was answered.
+func (f *flight) callerGone(ctx context.Context) bool {
+	return ctx.Err() != nil || f.body.brokeOff()
+}
+
+// pass streams an answer to the caller and copies it aside.
+func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
+	c.Response.Status, c.Response.Headers = a.Status, a.Headers
+	if a.Conn != nil {
+		return f.pipe(a, out)
+	}
+	defer a.Body.Close()
+	if !f.endpoint.safe {
+		f.answered(a.Status)
+	}
+	if f.reason == "" {
+		f.captures[f.live.name] = f.newCapture(a.Length)
+	}
+	out.Head(a.Status, a.Headers, a.Length, a.TrailerNames, !f.body.sent())
+	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
+		return err
+	}
+	if trailers := a.Trailers(); len(trailers) > 0 {
+		c.Response.Trailers = trailers
+		out.Trailers(trailers)
+	}
+	return nil
+}
+
+// answered is called with the live leg's status line of an unsafe request: now
+// the other legs may get it.
+func (f *flight) answered(status int) {
+	switch {
+	case f.reason != "":
+	case status == 429, status == 503:
+		f.lose(parallax.UnmirroredRejected)
+	case f.body.sent():
+		f.dispatch()
+	}
+}
+
+// copyAnswer copies an answer's body to the caller and, unless keep is nil, into
+// keep. What has come is sent on at once when more is to come. When the caller
+// leaves, it reads on only for an unsafe request.
+func (f *flight) copyAnswer(a *answer, out caller, keep *capture) error {
+	if a.Length < 0 {
+		_ = out.Flush() // the head of a stream does not wait; if it fails, so will Write
+	}
+	buf := f.m.pool.get()
+	defer f.m.pool.put(buf)
+	var passed int64
+	var gone bool
+	for {
+		n, err := a.Body.Read(*buf)
+		if n > 0 {
+			passed += int64(n)
+			if keep != nil {
+				keep.write((*buf)[:n])
+			}
+			if !gone && !send(out, (*buf)[:n], passed != a.Length) {
+				gone = true
+			}
+			if gone && f.endpoint.safe {
+				return errCallerGone
+			}
+		}
+		if err == io.EOF {
+			if keep != nil {
+				keep.ended = true
+			}
+			return nil
+		}
+		if err != nil {
+			return &sendError{kind: bodyKind(err), err: err}
+		}
+	}
+}
+
+// send passes on a piece of an answer and reports whether the caller took it.
+func send(out caller, p []byte, flush bool) bool {
+	if _, err := out.Write(p); err != nil {
+		return false
+	}
+	return !flush || out.Flush() == nil
+}
+
+// bodyKind sorts a failure while an answer's body was read: it had begun, so it
+// cannot be refused any more.
+func bodyKind(err error) parallax.ErrKind {
+	if kind := kindOf(err); kind != parallax.Refused {
+		return kind
+	}
+	return parallax.Reset
+}
+
+// serveShadowCall passes on a call that another service's shadow leg made. It
+// is not mirrored, and it stays a shadow: an unsafe one may reach the candidate
+// alone, and that only if its state allows it.
+func (f *flight) serveShadowCall(ctx context.Context, out caller) {
+	f.lose(parallax.UnmirroredShadowCall)
+	l := f.live
+	if !f.endpoint.safe {
+		l = f.service.legs[parallax.Candidate]
+		if l == nil || !l.state.TakesUnsafe() {
+			f.refuse(out, shadowRefused)
+			return
+		}
+	}
+	_ = f.passThrough(ctx, out, l, shadow, f.newCall(l, shadow)) // the caller has been told
+}
+
+// serveUpgrade passes a request to change protocols through to the live leg.
+func (f *flight) serveUpgrade(ctx context.Context, out caller) {
+	f.lose(parallax.UnmirroredUpgrade)
+	_ = f.passThrough(ctx, out, f.live, live, f.newCall(f.live, live)) // the caller has been told
+}
+
+// pipe connects a caller and a leg that have changed protocols, until either
+// side ends or Parallax shuts down.
+func (f *flight) pipe(a *answer, out caller) error {
+	defer a.Conn.Close()
+	conn, err := out.Switch(a.Headers)
+	if err != nil {
+		return errCallerGone
+	}
+	end := sync.OnceFunc(func() {
+		a.Conn.Close()
+		conn.Close()
+	})
+	defer end()
+	defer context.AfterFunc(f.m.stopping, end)()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		defer end()
+		_, _ = io.Copy(a.Conn, conn) // either side may end it, in any way
+	}()
+	_, _ = io.Copy(conn, a.Conn)
+	end()
+	<-up
+	return nil
+}
+
+// count records the end of a call.
+func (f *flight) count(l *leg, r role, c *parallax.Call) {
+	if l.version != "" {
+		c.Version = value(c.Response.Headers, l.version)
+	}
+	l.finished(c, f.m.deps.Now())
+	f.endpoint.counts.count(l.name, r, c)
+}
+
+// bufferPool holds the buffers that answers are copied through.
+type bufferPool struct{ pool *sync.Pool }
+
+const bufferSize = 32 << 10
+
+func newBufferPool() bufferPool {
+	return bufferPool{&sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}}
+}
+
+func (p bufferPool) get() *[]byte  { return p.pool.Get().(*[]byte) }
+func (p bufferPool) put(b *[]byte) { p.pool.Put(b) }

@@ -1,0 +1,111 @@
+package mirror
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parallax"
+)
+
+// Metrics counts what the legs were asked and how long they took. One value
+// serves all mirrors of a process.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+// NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
+// It panics when they are registered already.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_requests_total",
+			Help: "Requests sent to a leg; code is the answer's status, or why there was no complete answer.",
+		}, []string{"service", "endpoint", "leg", "role", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "parallax_request_duration_seconds",
+			Help:    "Time from request sent to the end of the leg's answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"service", "endpoint", "leg"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.duration)
+	}
+	return m
+}
+
+// endpointMetrics are the metrics of one endpoint with their labels resolved,
+// so that a request looks up no label.
+type endpointMetrics struct {
+	metrics           *Metrics
+	service, endpoint string
+	legs              [parallax.Legs]legMetrics
+}
+
+type legMetrics struct {
+	once     sync.Once
+	duration prometheus.Observer
+	codes    [roles]codeCounters
+}
+
+func (m *Metrics) of(service, endpoint string) *endpointMetrics {
+	return &endpointMetrics{metrics: m, service: service, endpoint: endpoint}
+}
+
+// count counts a finished call.
+func (e *endpointMetrics) count(l parallax.Leg, r role, c *parallax.Call) {
+	lm := &e.legs[l]
+	lm.once.Do(func() {
+		lm.duration = e.metrics.duration.WithLabelValues(e.service, e.endpoint, l.String())
+	})
+	lm.duration.Observe(time.Duration(c.Done - c.Start).Seconds())
+	lm.codes[r].get(codeOf(c), func(code string) prometheus.Counter {
+		return e.metrics.requests.WithLabelValues(e.service, e.endpoint, l.String(), r.String(), code)
+	}).Inc()
+}
+
+// code is a status, or an error kind as a negative number. It keeps the label a
+// closed set: three digits or the name of an error.
+type code int
+
+func codeOf(c *parallax.Call) code {
+	if c.Err.Kind != parallax.NoError {
+		return -code(c.Err.Kind)
+	}
+	return code(c.Response.Status)
+}
+
+func (c code) String() string {
+	if c < 0 {
+		return parallax.ErrKind(-c).String()
+	}
+	return strconv.Itoa(int(c))
+}
+
+// codeCounters finds the counter of a code without a lock once it is known.
+type codeCounters struct {
+	mu    sync.Mutex // held while one is added
+	known atomic.Pointer[map[code]prometheus.Counter]
+}
+
+func (s *codeCounters) get(c code, resolve func(string) prometheus.Counter) prometheus.Counter {
+	if known := s.known.Load(); known != nil {
+		if counter := (*known)[c]; counter != nil {
+			return counter
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grown := map[code]prometheus.Counter{c: resolve(c.String())}
+	if known := s.known.Load(); known != nil {
+		for k, v := range *known {
+			grown[k] = v
+		}
+	}
+	s.known.Store(&grown)
+	return grown[c]
+}

@@ -1,0 +1,279 @@
+package mirror
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"parallax"
+	"parallax/mirror/split"
+)
+
+// Queue takes exchanges towards the workers.
+type Queue interface {
+	// Offer reports whether the exchange was taken. It never blocks; false means
+	// that there was no room. Nobody changes the exchange afterwards.
+	Offer(*parallax.Exchange) bool
+}
+
+// Ledger counts where exchanges are. Its methods are called on the live path,
+// so they do not block; they may be called from many goroutines.
+type Ledger interface {
+	// Enter counts an exchange as received and puts it into [parallax.InLive].
+	Enter(parallax.Stamp)
+	// Move takes an exchange from one place to another.
+	Move(s parallax.Stamp, from, to parallax.Place)
+}
+
+// Keys are the secrets the mirror works with.
+type Keys struct {
+	User  []byte // HMAC key for users' names in exchanges
+	Fleet []byte // HMAC key for role marks; the same in every Parallax of a fleet
+}
+
+// Deps is what a mirror is built on.
+type Deps struct {
+	Queue   Queue
+	Ledger  Ledger
+	Now     func() time.Time
+	NewID   func() parallax.ID
+	Keys    Keys
+	Metrics *Metrics     // nil: counted, but not registered
+	Log     *slog.Logger // nil: no log
+	Budget  *Budget      // shared by all mirrors of a process; nil: DefaultBudget for this one
+}
+
+// Mirror stands in front of one service.
+type Mirror struct {
+	deps    Deps
+	name    string
+	current atomic.Pointer[service] // what a reload swaps
+	pool    bufferPool
+
+	serving   tally // requests and upgraded connections of callers
+	shadowing tally // exchanges whose shadow legs are under way, or that are being settled
+	slots     atomic.Int64
+	stopping  context.Context // ends when a shutdown begins
+	stop      context.CancelFunc
+	shadows   context.Context // ends when shadow requests are given up
+	giveUp    context.CancelFunc
+}
+
+// service is the configuration of a mirror at work: router, rules and legs. It
+// is one immutable value, but for the endpoints its router learns.
+type service struct {
+	name     string
+	options  Options
+	changes  changes
+	split    *split.Splitter
+	router   *router
+	legs     [parallax.Legs]*leg // nil: not configured
+	anywhere bool                // a leg besides the primary is configured
+}
+
+// New returns a mirror for a service. With any fault there is no mirror; paths
+// are seen from the service.
+func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
+	faults := cfg.Validate()
+	if len(deps.Keys.Fleet) < 16 || len(deps.Keys.User) < 16 {
+		faults = append(faults, parallax.Fault{Text: "the keys are shorter than 16 bytes", Hint: "delete the keys file, so that new ones are made"})
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	if deps.Metrics == nil {
+		deps.Metrics = NewMetrics(nil)
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Budget == nil {
+		deps.Budget = NewBudget(DefaultBudget)
+	}
+	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool()}
+	m.deps.Log = deps.Log.With("service", cfg.Name)
+	m.stopping, m.stop = context.WithCancel(context.Background())
+	m.shadows, m.giveUp = context.WithCancel(context.Background())
+	s, err := newService(cfg, deps.Metrics, m.pool)
+	if err != nil {
+		return nil, []parallax.Fault{{Text: err.Error()}}
+	}
+	m.current.Store(s)
+	return m, nil
+}
+
+func newService(cfg Service, metrics *Metrics, pool bufferPool) (*service, error) {
+	s := &service{name: cfg.Name, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
+	splitter, faults := split.New(cfg.Split)
+	if len(faults) > 0 {
+		return nil, faults[0]
+	}
+	s.split = splitter
+	for i, c := range []LegConfig{parallax.Primary: cfg.Primary, parallax.Candidate: cfg.Candidate, parallax.Secondary: cfg.Secondary} {
+		if len(c.URLs) == 0 {
+			continue
+		}
+		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror, pool)
+		if err != nil {
+			return nil, err
+		}
+		s.legs[i] = l
+		s.anywhere = s.anywhere || l.name != parallax.Primary
+	}
+	var err error
+	s.router, err = newRouter(cfg.Endpoints, DefaultEndpoints, func(name string, safe bool) *endpoint {
+		candidate := s.legs[parallax.Candidate]
+		return &endpoint{
+			name: name, safe: safe, counts: metrics.of(cfg.Name, name),
+			mayLive: candidate != nil && candidate.state.MayBeLive(safe) && splitter.Allows(name),
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot build the router: %w", err)
+	}
+	return s, nil
+}
+
+// Split returns what moves the service's users between the legs.
+func (m *Mirror) Split() *split.Splitter { return m.current.Load().split }
+
+// Legs returns what is known of the service's legs, in the order primary,
+// candidate, secondary, without those that are not configured.
+func (m *Mirror) Legs() []LegStatus {
+	var out []LegStatus
+	for _, l := range m.current.Load().legs {
+		if l != nil {
+			out = append(out, l.status())
+		}
+	}
+	return out
+}
+
+// Budget returns the byte budget the mirror's copies live on.
+func (m *Mirror) Budget() *Budget { return m.deps.Budget }
+
+// serve is what happens to a request, in order. The caller's way is: head,
+// live leg, answer. Whatever else happens here neither waits nor fails.
+func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
+	m.serving.enter()
+	defer m.serving.leave()
+
+	f := m.receive(in)
+	defer f.leaveLive(out)
+
+	switch {
+	case f.loops():
+		f.lose(parallax.UnmirroredShadowCall)
+		f.refuse(out, loopDetected)
+	case in.Method == "CONNECT":
+		f.lose(parallax.UnmirroredUnsafe)
+		f.refuse(out, noTunnels)
+	case f.marked:
+		f.serveShadowCall(ctx, out)
+	case f.upgrade != "":
+		f.serveUpgrade(ctx, out)
+	default:
+		f.plan() // which other legs may get it
+		if f.endpoint.safe {
+			f.dispatch() // before the live leg is asked; an unsafe one after its status line
+		}
+		f.askLive(ctx, out)
+	}
+}
+
+// receive gives a request its identity: endpoint, id, user, live leg and the
+// headers that all legs get. From here on it is accounted for.
+func (m *Mirror) receive(in *incoming) *flight {
+	s := m.current.Load()
+	now := m.deps.Now()
+	f := &flight{
+		m: m, service: s, in: in, start: now,
+		x: &parallax.Exchange{ID: m.deps.NewID(), Service: s.name, Source: parallax.FromProxy, Received: now.Round(0).UTC()},
+	}
+	f.id = f.x.ID.String()
+	f.endpoint = s.router.find(in.Method, in.Target)
+	f.x.Endpoint = f.endpoint.name
+	f.from, f.marked = findMark(m.deps.Keys.Fleet, in.Headers)
+	f.upgrade = upgrade(in.Headers)
+	user := s.split.User(in.Headers, in.RemoteIP)
+	if user != "" {
+		mac := hmac.New(sha256.New, m.deps.Keys.User)
+		mac.Write([]byte(user))
+		copy(f.x.User[:], mac.Sum(nil))
+	}
+	if f.endpoint.mayLive {
+		f.x.Live = s.split.Pick(user)
+	}
+	f.live = s.legs[f.x.Live]
+	f.headers = f.forward()
+	if in.Body != nil {
+		f.body = newTap(in)
+	}
+	m.deps.Ledger.Enter(f.x.Stamp())
+	return f
+}
+
+// Serve accepts callers until the context ends, and then shuts down step by
+// step: it stops accepting and lets requests finish, then lets shadow requests
+// finish, then closes the connections to the legs. Each step is bounded. It
+// closes the listener. The error says why accepting failed, nil after the
+// context ended.
+func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
+	server := newHTTPServer(m.serve, m.deps.Log)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		m.drain(func(context.Context) error { return nil }, server.Close)
+		return fmt.Errorf("cannot serve %s on %s: %w", m.name, listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	m.drain(server.Shutdown, server.Close)
+	<-failed
+	return nil
+}
+
+// Bounds of the steps of a shutdown.
+const (
+	finishLiveWithin    = 20 * time.Second
+	finishShadowsWithin = 10 * time.Second // or mirror.timeout, if that is shorter
+	giveUpWithin        = time.Second      // for shadow requests that were cancelled
+)
+
+func (m *Mirror) drain(stop func(context.Context) error, abort func() error) {
+	m.stop()
+	m.step("finish live requests", finishLiveWithin, func(ctx context.Context) error {
+		if err := stop(ctx); err != nil {
+			return err
+		}
+		return m.serving.wait(ctx)
+	})
+	if err := abort(); err != nil {
+		m.deps.Log.Warn("cannot close the callers' connections", "error", err)
+	}
+	m.step("finish shadow requests", min(m.current.Load().options.Timeout, finishShadowsWithin), m.shadowing.wait)
+	m.giveUp()
+	m.step("give up shadow requests", giveUpWithin, m.shadowing.wait)
+	for _, l := range m.current.Load().legs {
+		if l != nil {
+			l.close()
+		}
+	}
+}
+
+func (m *Mirror) step(name string, within time.Duration, do func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	began := m.deps.Now()
+	err := do(ctx)
+	if err != nil {
+		m.deps.Log.Warn("shutdown: "+name, "took", m.deps.Now().Sub(began), "error", err)
+		return
+	}
+	m.deps.Log.Info("shutdown: "+name, "took", m.deps.Now().Sub(began))
+}

@@ -1,0 +1,140 @@
+package mirror
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"parallax"
+)
+
+// MemQueue is the queue between the mirror and the workers of the same process.
+// It is bounded by count and by bytes, from Offer to Ack, so that what a worker
+// has in hand counts as well. Its methods may be called from many goroutines.
+type MemQueue struct {
+	maxBytes int64
+	maxCount int
+	items    chan *parallax.Exchange
+
+	mu     sync.Mutex
+	closed bool
+	held   map[parallax.ID]int64 // offered and not yet acknowledged: its bytes
+	bytes  int64                 // their sum
+}
+
+var _ Queue = (*MemQueue)(nil)
+
+// NewMemQueue returns a queue that holds at most maxCount exchanges of at most
+// maxBytes together.
+func NewMemQueue(maxCount int, maxBytes int64) *MemQueue {
+	return &MemQueue{
+		maxBytes: maxBytes, maxCount: maxCount,
+		items: make(chan *parallax.Exchange, maxCount),
+		held:  map[parallax.ID]int64{},
+	}
+}
+
+// Offer puts an exchange into the queue and reports whether there was room. It
+// never waits for room. The caller does not touch the exchange afterwards.
+func (q *MemQueue) Offer(x *parallax.Exchange) bool {
+	size := footprint(x)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.held) >= q.maxCount || q.bytes+size > q.maxBytes {
+		return false
+	}
+	q.held[x.ID] = size
+	q.bytes += size
+	q.items <- x // has room: it holds maxCount, and no more than that are held
+	return true
+}
+
+// Receive returns at least one and at most max exchanges, the oldest first. It
+// waits for the first until the context ends; after Close it returns what is
+// left and then io.EOF.
+func (q *MemQueue) Receive(ctx context.Context, max int) ([]*parallax.Exchange, error) {
+	var out []*parallax.Exchange
+	select {
+	case x, ok := <-q.items:
+		if !ok {
+			return nil, io.EOF
+		}
+		out = append(out, x)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for len(out) < max {
+		select {
+		case x, ok := <-q.items:
+			if !ok {
+				return out, nil
+			}
+			out = append(out, x)
+		default:
+			return out, nil
+		}
+	}
+	return out, nil
+}
+
+// Ack says that exchanges which were received are dealt with, and makes room
+// for others. Unknown ids are ignored. The error is always nil.
+func (q *MemQueue) Ack(_ context.Context, ids ...parallax.ID) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		q.bytes -= q.held[id]
+		delete(q.held, id)
+	}
+	return nil
+}
+
+// Len returns how many exchanges wait to be received.
+func (q *MemQueue) Len() int { return len(q.items) }
+
+// Close refuses further exchanges. What is in the queue can still be received.
+// Closing again does nothing; the error is always nil.
+func (q *MemQueue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.closed = true
+		close(q.items)
+	}
+	return nil
+}
+
+// Sizes of what an exchange holds besides its bodies and texts, in bytes,
+// rounded up.
+const (
+	exchangeBytes = 512
+	callBytes     = 512
+	fieldBytes    = 32
+)
+
+// footprint is about how many bytes an exchange keeps alive. Headers that legs
+// share are counted for each.
+func footprint(x *parallax.Exchange) int64 {
+	n := exchangeBytes
+	bodies := map[*byte]bool{}
+	body := func(b parallax.Body) {
+		if len(b.Bytes) > 0 && !bodies[&b.Bytes[0]] {
+			bodies[&b.Bytes[0]] = true
+			n += cap(b.Bytes)
+		}
+	}
+	for _, c := range x.Legs {
+		if c == nil {
+			continue
+		}
+		n += callBytes
+		for _, fields := range [][]parallax.Field{c.Request.Headers, c.Request.Trailers, c.Response.Headers, c.Response.Trailers} {
+			for _, f := range fields {
+				n += fieldBytes + len(f.Name) + len(f.Value)
+			}
+		}
+		body(c.Request.Body)
+		body(c.Response.Body)
+	}
+	return int64(n)
+}

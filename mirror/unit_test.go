@@ -1,0 +1,304 @@
+package mirror
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"parallax"
+	"parallax/mirror/split"
+)
+
+func TestEndpointOf(t *testing.T) {
+	t.Parallel()
+	r, err := newRouter([]string{
+		"GET /orders/{id}", "GET /orders/recent", "POST /orders", "GET /files/{rest...}", "GET /", "GET /orders/{id}/items/{n}",
+	}, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(method, target, want string) {
+		t.Helper()
+		if got := r.find(method, target); got.name != want || got.safe != safe(method) {
+			t.Errorf("%s %s is %q (safe %t), want %q", method, target, got.name, got.safe, want)
+		}
+	}
+	f("GET", "/orders/17", "GET /orders/{id}")
+	f("GET", "/orders/17?x=/a/b", "GET /orders/{id}")
+	f("GET", "/orders/recent", "GET /orders/recent")
+	f("GET", "/orders/17/items/2", "GET /orders/{id}/items/{n}")
+	f("GET", "/orders/recent/items/2", "GET /orders/{id}/items/{n}")
+	f("GET", "/orders/", "GET /orders/")
+	f("POST", "/orders", "POST /orders")
+	f("GET", "/files/a/b/c", "GET /files/{rest...}")
+	f("GET", "/files/", "GET /files/{rest...}")
+	f("GET", "/", "GET /")
+	// Not listed.
+	f("POST", "/orders/17", "POST /orders/{id}")
+	f("GET", "/users/0190a3c4-7f9e-7abc-8def-0123456789ab/x", "GET /users/{uuid}/x")
+	f("GET", "/on/2026-11-21", "GET /on/{date}")
+	f("GET", "/blob/9f86d081884c7d65", "GET /blob/{hash}")
+	f("GET", "/facade", "GET /facade")
+	f("GET", "/t/eyJhbGciOiJIUzI1NiJ9abc123", "GET /t/{token}")
+	f("GET", "/caf%C3%A9/x", "GET /{text}/x")
+	f("GET", "/caf\xe9", "GET /{text}")
+	f("PURGE", "/cache", "OTHER /cache")
+	f("OPTIONS", "*", "OPTIONS other")
+	f("GET", "/"+strings.Repeat("a/", 200), "GET other")
+}
+
+func TestEndpointsAreCapped(t *testing.T) {
+	t.Parallel()
+	r, _ := newRouter([]string{"GET /listed"}, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
+	names := map[string]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range 2000 {
+				e := r.find("GET", fmt.Sprintf("/page-%s/x", strings.Repeat("z", i%500)+strings.Repeat("y", g)))
+				mu.Lock()
+				names[e.name] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(names) > DefaultEndpoints+1 || !names["GET other"] && len(names) == DefaultEndpoints+1 {
+		t.Errorf("%d endpoints, the cap is %d and one other", len(names), DefaultEndpoints)
+	}
+	for i := range 1000 {
+		r.find("GET", "/p"+strings.Repeat("q", i%40)+strings.Repeat("w", i/40))
+	}
+	if got := r.find("GET", "/never-seen").name; got != "GET other" {
+		t.Errorf("over the cap a new path is %q", got)
+	}
+	if got := r.find("GET", "/listed").name; got != "GET /listed" {
+		t.Errorf("over the cap a listed path is %q", got)
+	}
+	if a, b := r.find("POST", "/x"), r.find("POST", "/y"); a != b || a.name != "POST other" || a.safe {
+		t.Errorf("over the cap: %q, %q", a.name, b.name)
+	}
+}
+
+func TestRoutesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "GET", "get /x", "GET x", "GET /{rest...}/x", "GET /{id", "GET /{}", "GET /a b", "GET /x?y"} {
+		if r, err := parseRoute(text); err == nil {
+			t.Errorf("parseRoute(%q) = %v, want an error", text, r)
+		}
+	}
+}
+
+func TestRoleMark(t *testing.T) {
+	t.Parallel()
+	key, id := []byte("0123456789abcdef"), parallax.ID{1, 2, 3, 15: 9}
+	genuine := newMark(key, "shop", id.String())
+	f := func(baggage string, want bool) {
+		t.Helper()
+		m, ok := findMark(key, []parallax.Field{{Name: "baggage", Value: baggage}})
+		if ok != want || ok && (m.service != "shop" || m.exchange != id) {
+			t.Errorf("findMark(%q) = %+v, %t, want %t", baggage, m, ok, want)
+		}
+	}
+	f(genuine, true)
+	f("a=1 , "+genuine+";p=1,b=2", true)
+	f("a=1", false)
+	f("", false)
+	f(strings.Replace(genuine, "shop", "shap", 1), false)
+	f(genuine[:len(genuine)-1], false)
+	f(genuine+"0", false)
+	f(newMark([]byte("another key of it"), "shop", id.String()), false)
+	f("parallax-role=:", false)
+	if got := withoutMarks([]string{"a=1," + genuine, " , b=2 ,parallax-role=x"}); got != "a=1,b=2" {
+		t.Errorf("withoutMarks = %q", got)
+	}
+}
+
+func TestTraceparent(t *testing.T) {
+	t.Parallel()
+	id := parallax.ID{6: 0x70, 8: 0x80}
+	if made := newTraceparent(id); !validTraceparent(made) {
+		t.Errorf("made %q, which is not valid", made)
+	}
+	f := func(s string, want bool) {
+		t.Helper()
+		if got := validTraceparent(s); got != want {
+			t.Errorf("validTraceparent(%q) = %t", s, got)
+		}
+	}
+	f("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true)
+	f("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", true)
+	f("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", false)
+	f("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)
+	f("00-00000000000000000000000000000000-b7ad6b7169203331-01", false)
+	f("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false)
+	f("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)
+	f("", false)
+}
+
+func TestCapture(t *testing.T) {
+	t.Parallel()
+	f := func(max, budget int64, pieces []string, wantBytes string, wantCut parallax.Place) {
+		t.Helper()
+		b := NewBudget(budget)
+		c := &capture{max: max, budget: b, hint: -1}
+		for _, p := range pieces {
+			c.write([]byte(p))
+			if b.InUse() > budget || b.InUse() != int64(cap(c.bytes)) {
+				t.Errorf("%q: %d bytes reserved of %d, %d held", pieces, b.InUse(), budget, cap(c.bytes))
+			}
+		}
+		c.ended = true
+		whole := strings.Join(pieces, "")
+		got := c.body()
+		want := parallax.Body{Bytes: []byte(wantBytes), Size: int64(len(whole)), SHA256: sha256.Sum256([]byte(whole)), Cut: wantCut != ""}
+		if !bytes.Equal(got.Bytes, want.Bytes) || got.Size != want.Size || got.SHA256 != want.SHA256 || got.Cut != want.Cut || c.cut != wantCut {
+			t.Errorf("%q: %+v cut by %q, want %+v cut by %q", pieces, got, c.cut, want, wantCut)
+		}
+		c.release()
+		if b.InUse() != 0 {
+			t.Errorf("%q: %d bytes stay reserved", pieces, b.InUse())
+		}
+	}
+	f(10, 100, nil, "", "")
+	f(10, 100, []string{"hello"}, "hello", "")
+	f(10, 100, []string{"hello", "world"}, "helloworld", "")
+	f(10, 100, []string{"hello", "world!"}, "helloworld", parallax.UnmirroredBodySize)
+	f(10, 100, []string{"hello world", " and more"}, "hello worl", parallax.UnmirroredBodySize)
+	f(100, 8, []string{"hello", "world", "again"}, "hello", parallax.UnmirroredBudget)
+	f(100, 0, []string{"hello"}, "", parallax.UnmirroredBudget)
+}
+
+func TestHeaderChanges(t *testing.T) {
+	t.Parallel()
+	c := newChanges(RequestChanges{Set: map[string]string{"X-B": "2", "X-A": "1"}, Remove: []string{"cookie"}})
+	got := c.apply([]parallax.Field{{Name: "Cookie", Value: "c"}, {Name: "x-a", Value: "old"}, {Name: "Accept", Value: "*/*"}})
+	want := []parallax.Field{{Name: "Accept", Value: "*/*"}, {Name: "X-A", Value: "1"}, {Name: "X-B", Value: "2"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestValidateNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	bad := Service{
+		Name: "Shop!", Listen: "127.0.0.1:8080",
+		Primary:   LegConfig{State: "owned", Timeout: -1},
+		Candidate: LegConfig{URLs: []string{"http://ok:1", "ftp://x", "http://u:p@x", "http://x/path", "srv+http://name", "http://127.0.0.1:8080"}, Version: "body"},
+		Endpoints: []string{"GET /x", "nonsense"},
+		Mirror:    Options{Sample: 2, Unsafe: "maybe", Request: RequestChanges{Set: map[string]string{"X-Parallax-Role": "live"}, Remove: []string{"X-Ok", "Host"}}},
+		Split:     split.Config{Key: "body"},
+	}
+	_, faults := New(bad, Deps{})
+	var paths []string
+	for _, f := range faults {
+		paths = append(paths, f.Path)
+	}
+	want := []string{
+		"name", "primary.urls", "primary.state", "primary.timeout",
+		"candidate.urls[1]", "candidate.urls[2]", "candidate.urls[3]", "candidate.urls[4]", "candidate.urls[5]", "candidate.version",
+		"endpoints[1]", "mirror.sample", "mirror.unsafe", "mirror.max_body", "mirror.timeout", "mirror.in_flight",
+		"mirror.request.set.X-Parallax-Role", "mirror.request.remove[1]", "split.key", "",
+	}
+	if diff := cmp.Diff(want, paths); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+	if faults := DefaultOptions().Validate(); len(faults) > 0 {
+		t.Errorf("the defaults are faulty: %v", faults)
+	}
+	for _, f := range faults {
+		if strings.Contains(f.Error(), "u:p") {
+			t.Errorf("a fault repeats credentials: %s", f.Error())
+		}
+	}
+}
+
+func TestStateTable(t *testing.T) {
+	t.Parallel()
+	f := func(s State, takesUnsafe, liveSafe, liveUnsafe bool) {
+		t.Helper()
+		if s.TakesUnsafe() != takesUnsafe || s.MayBeLive(true) != liveSafe || s.MayBeLive(false) != liveUnsafe {
+			t.Errorf("state %q: %t %t %t", s, s.TakesUnsafe(), s.MayBeLive(true), s.MayBeLive(false))
+		}
+	}
+	f("", false, true, true)
+	f(None, true, true, true)
+	f(Dry, true, true, true)
+	f(Shared, false, true, true)
+	f(Follower, false, true, false)
+	f(Own, true, true, false)
+	f("nonsense", false, false, false)
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	e := NewMetrics(reg).of("shop", "GET /orders/{id}")
+	e.count(parallax.Primary, live, &parallax.Call{Response: parallax.Response{Status: 200}})
+	e.count(parallax.Primary, live, &parallax.Call{Response: parallax.Response{Status: 200}})
+	e.count(parallax.Candidate, shadow, &parallax.Call{Response: parallax.Response{Status: 200}, Err: parallax.CallErr{Kind: parallax.Timeout}})
+	err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP parallax_requests_total Requests sent to a leg; code is the answer's status, or why there was no complete answer.
+# TYPE parallax_requests_total counter
+parallax_requests_total{code="200",endpoint="GET /orders/{id}",leg="primary",role="live",service="shop"} 2
+parallax_requests_total{code="timeout",endpoint="GET /orders/{id}",leg="candidate",role="shadow",service="shop"} 1
+`), "parallax_requests_total")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotYetNamesNothingThatWorks(t *testing.T) {
+	t.Parallel()
+	for _, path := range NotYet() {
+		for _, works := range []string{"mirror.sample", "mirror.unsafe", "primary.urls", "split.key", "endpoints"} {
+			if path == works {
+				t.Errorf("%s is supported", path)
+			}
+		}
+	}
+}
+
+// Go's own client and server are named in two files only, so that they can be
+// replaced there.
+func TestOnlyTheMachineryKnowsNetHTTP(t *testing.T) {
+	t.Parallel()
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		name := f.Name()
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "_http.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(`"net/http`)) {
+			t.Errorf("%s imports net/http", name)
+		}
+	}
+}
+
+func BenchmarkFindEndpoint(b *testing.B) {
+	r, _ := newRouter([]string{"GET /orders/{id}"}, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
+	for _, target := range []string{"/orders/17?a=b", "/users/0190a3c4-7f9e-7abc-8def-0123456789ab/x"} {
+		b.Run(strings.Trim(target[:6], "/"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r.find("GET", target)
+			}
+		})
+	}
+}

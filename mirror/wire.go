@@ -1,0 +1,109 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+
+	"parallax"
+)
+
+// This file is the seam between what the mirror does and how HTTP is spoken.
+// Everything else in this package sees requests, fields and bodies; what parses
+// and writes HTTP is in server_http.go for callers and client_http.go for legs,
+// and can be replaced there.
+
+// incoming is a request as it came from a caller. Its head is complete and not
+// changed afterwards; its body is still coming.
+type incoming struct {
+	Method, Target, Host, Proto string
+	Headers                     []parallax.Field
+	Length                      int64                   // of the body: 0 for none, -1 when only its end will tell
+	Body                        io.Reader               // nil when Length is 0
+	TrailerNames                []string                // as announced
+	Trailers                    func() []parallax.Field // valid once Body is at its end; nil when none were announced
+	RemoteIP                    string
+	TLS                         bool
+}
+
+func (in *incoming) scheme() string {
+	if in.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// caller is where the answer to an incoming request goes. All of it is called
+// from the goroutine that serves the request.
+type caller interface {
+	// Head begins the answer. A length of -1 means that only the end of the body
+	// will tell. last says that the connection cannot serve another request.
+	Head(status int, headers []parallax.Field, length int64, trailers []string, last bool)
+	// Write passes on a piece of the body. It does not keep p.
+	Write(p []byte) (int, error)
+	// Flush sends out at once what was written.
+	Flush() error
+	// Trailers ends the answer with trailer fields.
+	Trailers(fields []parallax.Field)
+	// Abort ends the answer so that the caller sees that it is not complete.
+	Abort()
+	// Switch answers 101 and hands over the connection.
+	Switch(headers []parallax.Field) (io.ReadWriteCloser, error)
+}
+
+// outgoing is a request for one leg.
+type outgoing struct {
+	Method, Target, Host string
+	Headers              []parallax.Field
+	Length               int64
+	Body                 io.ReadCloser // nil when Length is 0
+	TrailerNames         []string
+	Trailers             func() []parallax.Field // asked for once Body is at its end
+	Upgrade              string                  // protocol to change to; "" for none
+}
+
+// answer is a leg's answer. Its head is complete, its body is still coming.
+type answer struct {
+	Status       int
+	Headers      []parallax.Field // end to end
+	Length       int64            // -1 when only the end of the body will tell
+	Body         io.ReadCloser
+	TrailerNames []string
+	Trailers     func() []parallax.Field // valid once Body is at its end
+	Conn         io.ReadWriteCloser      // the connection, after 101
+}
+
+// sender sends requests to a leg, each exactly once: a request of which a byte
+// has left is never sent again, however the connection ends.
+type sender interface {
+	// Send returns when the head of the answer is there. It closes the body,
+	// perhaps later. A failure is one of *sendError.
+	Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error)
+	// Close closes the connections that are not in use.
+	Close()
+}
+
+// sendError is the failure of a leg with its kind.
+type sendError struct {
+	kind parallax.ErrKind
+	err  error
+}
+
+func (e *sendError) Error() string { return e.err.Error() }
+func (e *sendError) Unwrap() error { return e.err }
+
+// maxErrorText bounds what is kept of an error's text, in bytes.
+const maxErrorText = 200
+
+// callErr turns a failure into what the exchange says about it.
+func callErr(err error) parallax.CallErr {
+	out := parallax.CallErr{Kind: parallax.Reset, Text: err.Error()}
+	if e, ok := errors.AsType[*sendError](err); ok {
+		out.Kind = e.kind
+	}
+	if len(out.Text) > maxErrorText {
+		out.Text = out.Text[:maxErrorText]
+	}
+	return out
+}

@@ -1,0 +1,194 @@
+package reports
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parallax/divergence"
+)
+
+// Ticks is where a judge reads evidence: up to limit ticks of a service after a
+// place in the list, in the order they are folded in.
+type Ticks interface {
+	Ticks(ctx context.Context, service string, after divergence.Cursor, limit int) ([]divergence.Tick, error)
+}
+
+var _ Ticks = (*divergence.Store)(nil)
+
+// JudgeConfig is what a judge needs. All fields but Latch and Latched are
+// required.
+type JudgeConfig struct {
+	Service string
+	Policy  Promotion
+	Ticks   Ticks
+
+	// Context returns what the verdict depends on besides evidence; the judge
+	// fills in Service, StoreAway and Latch. An error means that the store is
+	// away: the last context stands, and the verdict is on hold.
+	Context func(context.Context) (Context, error)
+
+	// Latch is the rollback that was decided before a restart, nil for none.
+	// Latched is told of each new one, to keep it outside the store; its error is
+	// logged and it is told again.
+	Latch   *Latch
+	Latched func(Latch) error
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Judge keeps the verdict on one service up to date. Its methods may be called
+// from any goroutine.
+type Judge struct {
+	cfg    JudgeConfig
+	latest atomic.Pointer[published]
+
+	mu       sync.Mutex // guards what follows; held while looking
+	evidence *Evidence
+	cursor   divergence.Cursor
+	context  Context
+	away     bool
+}
+
+// published is a verdict and the signal that there is a newer one.
+type published struct {
+	verdict Verdict
+	newer   chan struct{}
+}
+
+// NewJudge returns a judge that has not looked yet: its verdict is hold, with the
+// reason store_away.
+func NewJudge(cfg JudgeConfig) *Judge {
+	j := &Judge{cfg: cfg, evidence: NewEvidence(cfg.Policy)}
+	first := j.evidence.Verdict(cfg.Now(), Context{Service: cfg.Service, StoreAway: true})
+	j.latest.Store(&published{verdict: first, newer: make(chan struct{})})
+	return j
+}
+
+// lookEvery is how often new ticks are read. Workers write one a second.
+const lookEvery = time.Second
+
+// Run looks once a second until the context ends, and then returns nil.
+func (j *Judge) Run(ctx context.Context) error {
+	beat := time.NewTicker(lookEvery)
+	defer beat.Stop()
+	for {
+		j.Look(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-beat.C:
+		}
+	}
+}
+
+// Verdict returns the latest verdict. It does not wait.
+func (j *Judge) Verdict() Verdict { return j.latest.Load().verdict }
+
+// Wait returns the latest verdict as soon as its decision is another than seen,
+// or when the context ends.
+func (j *Judge) Wait(ctx context.Context, seen Decision) Verdict {
+	for {
+		p := j.latest.Load()
+		if p.verdict.Decision != seen {
+			return p.verdict
+		}
+		select {
+		case <-p.newer:
+		case <-ctx.Done():
+			return p.verdict
+		}
+	}
+}
+
+// Look reads what is new, and returns the verdict of now.
+func (j *Judge) Look(ctx context.Context) Verdict {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.read(ctx)
+	if ctx.Err() != nil {
+		return j.Verdict() // stopped half-way: says nothing about the store
+	}
+	j.noteStore(err)
+	in := j.context
+	in.Service, in.StoreAway, in.Latch = j.cfg.Service, err != nil, j.cfg.Latch
+	v := j.evidence.Verdict(j.cfg.Now(), in)
+	j.keep(v)
+	j.publish(v)
+	return v
+}
+
+// page is how many ticks are read at once.
+const page = 10_000
+
+// read folds in the ticks that are new and refreshes the context.
+func (j *Judge) read(ctx context.Context) error {
+	for {
+		ticks, err := j.cfg.Ticks.Ticks(ctx, j.cfg.Service, j.cursor, page)
+		if err != nil {
+			return fmt.Errorf("cannot read the evidence on %s: %w", j.cfg.Service, err)
+		}
+		for _, t := range ticks {
+			j.evidence.Add(t)
+			j.cursor = t.Cursor()
+		}
+		if len(ticks) < page {
+			break
+		}
+	}
+	in, err := j.cfg.Context(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot read the state of %s: %w", j.cfg.Service, err)
+	}
+	j.context = in
+	return nil
+}
+
+// noteStore logs when the store goes away and when it is back.
+func (j *Judge) noteStore(err error) {
+	switch {
+	case err != nil && !j.away:
+		j.cfg.Log.Warn("the verdict is on hold", "service", j.cfg.Service, "error", err)
+	case err == nil && j.away:
+		j.cfg.Log.Info("the evidence can be read again", "service", j.cfg.Service)
+	}
+	j.away = err != nil
+}
+
+// keep tells of a rollback that is not the one kept already.
+func (j *Judge) keep(v Verdict) {
+	if v.Decision != Rollback || j.cfg.Latched == nil {
+		return
+	}
+	latch := Latch{
+		At: v.AsOf, RulesVersion: v.RulesVersion, PolicyVersion: v.PolicyVersion,
+		CandidateVersion: v.CandidateVersion, Reasons: v.Reasons,
+	}
+	if j.cfg.Latch != nil && j.cfg.Latch.about(latch) {
+		return
+	}
+	if err := j.cfg.Latched(latch); err != nil {
+		j.cfg.Log.Error("the rollback would be forgotten at a restart", "service", j.cfg.Service, "error", err)
+		return
+	}
+	j.cfg.Latch = &latch
+}
+
+// about says that both latches are about the same rules, policy and candidate.
+func (l *Latch) about(other Latch) bool {
+	return l.RulesVersion == other.RulesVersion && l.PolicyVersion == other.PolicyVersion &&
+		l.CandidateVersion == other.CandidateVersion
+}
+
+func (j *Judge) publish(v Verdict) {
+	last := j.latest.Load()
+	if last.verdict.Decision != v.Decision {
+		j.cfg.Log.Info("the verdict changed", "service", v.Service, "from", last.verdict.Decision, "to", v.Decision)
+	}
+	j.latest.Store(&published{verdict: v, newer: make(chan struct{})})
+	close(last.newer)
+}

@@ -1,0 +1,135 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// State is what must outlive Parallax and its store: who is on the candidate, on
+// whose word, and a rollback that was decided.
+type State struct {
+	Step   int       `json:"step"` // basis points of users on the candidate
+	Who    string    `json:"who"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+	Paused bool      `json:"paused"` // a person's rollback paused the policy
+	Latch  *Latch    `json:"latch,omitempty"`
+}
+
+// StateFile keeps the state of one service on disk. Its methods may be called
+// from any goroutine; one process at a time may have it open.
+type StateFile struct {
+	path  string
+	mu    sync.Mutex
+	state State
+}
+
+// OpenState reads the state of a service from dir/SERVICE.json. Without a file
+// it is the zero State: nobody is on the candidate. A file that cannot be read or
+// makes no sense is an error, never step 0: users may be on the candidate, and
+// what they wrote may be there only.
+func OpenState(dir, service string) (*StateFile, error) {
+	f := &StateFile{path: filepath.Join(dir, url.PathEscape(service)+".json")}
+	text, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	if err == nil {
+		err = f.state.parse(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the state of %s from %q, and do not guess which users are on the candidate: %w; mend the file, or remove it to start at step 0", service, f.path, err)
+	}
+	return f, nil
+}
+
+func (s *State) parse(text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(s); err != nil {
+		return err
+	}
+	if dec.More() {
+		return errors.New("there is more behind the state")
+	}
+	return s.check()
+}
+
+func (s *State) check() error {
+	if s.Step < 0 || s.Step > 10_000 {
+		return fmt.Errorf("step %d is not in 0..10000", s.Step)
+	}
+	return nil
+}
+
+// State returns the state as it was last written.
+func (f *StateFile) State() State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state
+}
+
+// Update changes the state and writes it: to a new file, synced, then renamed
+// over the old one. After an error the old state is in force and the file holds
+// either, whole.
+func (f *StateFile) Update(change func(*State)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.state
+	change(&next)
+	if err := next.check(); err != nil {
+		return err
+	}
+	if err := f.write(next); err != nil {
+		return fmt.Errorf("cannot write the state to %q: %w", f.path, err)
+	}
+	f.state = next
+	return nil
+}
+
+func (f *StateFile) write(s State) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(f.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := writeSynced(f.path+".new", append(text, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(f.path+".new", f.path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func writeSynced(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// syncDir makes the rename itself durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

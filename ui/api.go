@@ -1,0 +1,166 @@
+package ui
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"parallax"
+	"parallax/divergence"
+	"parallax/reports"
+)
+
+// service finds the service that the path names.
+func (s *Server) service(c echo.Context) (*Service, error) {
+	name := c.Param("service")
+	if service := s.services[name]; service != nil {
+		return service, nil
+	}
+	return nil, notFound(fmt.Sprintf("there is no service %.100q", name), s.names...)
+}
+
+// serviceLine is a service in brief.
+type serviceLine struct {
+	Name    string           `json:"name"`
+	Legs    []LegStatus      `json:"legs"`
+	Step    int              `json:"step"`
+	Verdict reports.Decision `json:"verdict"`
+	Reasons []reports.Reason `json:"reasons"`
+}
+
+func (s *Server) apiServices(c echo.Context) error {
+	lines := make([]serviceLine, 0, len(s.names))
+	for _, name := range s.names {
+		service := s.services[name]
+		v := service.Judge.Verdict()
+		lines = append(lines, serviceLine{
+			Name: name, Legs: service.legs(), Step: service.Stepper.State().Step, Verdict: v.Decision, Reasons: list(v.Reasons),
+		})
+	}
+	return c.JSON(http.StatusOK, map[string]any{"services": lines})
+}
+
+func (service *Service) legs() []LegStatus {
+	if service.Legs == nil {
+		return []LegStatus{}
+	}
+	return list(service.Legs())
+}
+
+// report reads what is known about a service in a window.
+func (s *Server) report(ctx context.Context, service *Service, w divergence.Window) (reports.Report, error) {
+	summary, err := s.cfg.Summaries.Summary(ctx, service.Name, w)
+	if err != nil {
+		return reports.Report{}, err
+	}
+	return reports.Build(w, summary, service.Judge.Verdict()), nil
+}
+
+func (s *Server) apiReport(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	q := query{values: c.QueryParams()}
+	w := q.window()
+	if err := q.err("from", "to"); err != nil {
+		return err
+	}
+	report, err := s.report(c.Request().Context(), service, w)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, report)
+}
+
+func (s *Server) apiIssues(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	q := query{values: c.QueryParams()}
+	f := divergence.IssueFilter{Window: q.window(), Endpoint: q.text("endpoint"), Suppressed: q.flag("suppressed"), Limit: q.number("limit", 1, 1000)}
+	if err := q.err("from", "to", "endpoint", "suppressed", "limit"); err != nil {
+		return err
+	}
+	issues, err := s.cfg.Store.Issues(c.Request().Context(), service.Name, f)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"issues": list(issues)})
+}
+
+func (s *Server) apiIssue(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	fingerprint := c.Param("fingerprint")
+	if !isFingerprint(fingerprint) {
+		return badRequest(fmt.Sprintf("fingerprint: %.60q is not one; it looks like 1-0123456789abcdef", fingerprint))
+	}
+	ctx := c.Request().Context()
+	issue, err := s.cfg.Store.Issue(ctx, service.Name, fingerprint)
+	if err != nil {
+		return err
+	}
+	examples, err := s.cfg.Store.Exchanges(ctx, service.Name, divergence.ExchangeFilter{Fingerprint: fingerprint, Limit: 10})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		divergence.Issue
+		Exchanges []divergence.ExchangeSummary `json:"exchanges"`
+	}{issue, list(examples)})
+}
+
+func (s *Server) apiExchanges(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	q := query{values: c.QueryParams()}
+	f := q.exchangeFilter()
+	if err := q.err("from", "to", "endpoint", "outcome", "issue", "kept", "before", "limit"); err != nil {
+		return err
+	}
+	exchanges, err := s.cfg.Store.Exchanges(c.Request().Context(), service.Name, f)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]any{"exchanges": list(exchanges)})
+}
+
+// exchange finds the exchange that the path names.
+func (s *Server) exchange(c echo.Context) (*Service, divergence.ExchangeDetail, error) {
+	service, err := s.service(c)
+	if err != nil {
+		return nil, divergence.ExchangeDetail{}, err
+	}
+	id, err := parallax.ParseID(c.Param("id"))
+	if err != nil {
+		return nil, divergence.ExchangeDetail{}, badRequest("id: " + err.Error())
+	}
+	detail, err := s.cfg.Store.Exchange(c.Request().Context(), service.Name, id)
+	return service, detail, err
+}
+
+func (s *Server) apiExchange(c echo.Context) error {
+	_, detail, err := s.exchange(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, exchangeDocument(detail))
+}
+
+// list returns the list itself, or an empty one in place of nil: JSON then has
+// [] and not null.
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return slices.Clip(items)
+}

@@ -1,0 +1,130 @@
+package ui
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parallax"
+	"parallax/divergence"
+	"parallax/reports"
+)
+
+// Config is what the admin server is made of. Everything but the services, the
+// store and the summaries has a default.
+type Config struct {
+	Services  []Service // in the order they are shown
+	Store     Store
+	Summaries Summaries
+
+	// Gatherer is where /metrics comes from; nil: nothing is exported.
+	Gatherer prometheus.Gatherer
+
+	// Ready says why the listeners cannot serve; /readyz fails by it. Nil, or an
+	// answer of nil: they can.
+	Ready func() error
+
+	// Dependencies says how the store and other things Parallax needs are doing.
+	// /readyz and the pages show it; none of them fails by it. May be nil.
+	Dependencies func(context.Context) []Dependency
+
+	// Decode takes the content codings off a stored body, for the page of an
+	// exchange; nil: bodies are shown as they are stored.
+	Decode func(encoding string, body []byte) ([]byte, error)
+
+	// Hosts are the names besides localhost and addresses that the server goes
+	// by.
+	Hosts []string
+
+	Version string
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: slog.Default()
+}
+
+// Service is one service as the admin server sees it.
+type Service struct {
+	Name    string
+	Listen  string // where its callers connect to, for the pages' first steps
+	Judge   Judge
+	Stepper Stepper
+	Legs    func() []LegStatus // may be nil; must not block
+
+	// MaxDivergenceRate is the policy's limit, drawn into charts; 0 for none.
+	MaxDivergenceRate float64
+}
+
+// Judge keeps the verdict on one service; [reports.Judge] is one.
+type Judge interface {
+	// Verdict returns the latest verdict. It does not wait.
+	Verdict() reports.Verdict
+	// Wait returns the latest verdict as soon as its decision is another than
+	// seen, or when ctx ends.
+	Wait(ctx context.Context, seen reports.Decision) reports.Verdict
+}
+
+var _ Judge = (*reports.Judge)(nil)
+
+// Stepper holds the step of one service.
+type Stepper interface {
+	// State returns the step in force and how it came about.
+	State() reports.State
+	// SetStep moves the step, 0 to 10000 basis points, and returns when it is in
+	// force and on disk. A person's step wins over the policy until it is released.
+	SetStep(ctx context.Context, step int, who, reason string) error
+	// Rollback moves the step to 0 and pauses the policy, in the same way.
+	Rollback(ctx context.Context, who, reason string) error
+}
+
+// LegStatus is how one leg of a service is doing.
+type LegStatus struct {
+	Leg     string   `json:"leg"`
+	URLs    []string `json:"urls"`
+	State   string   `json:"state,omitempty"` // what its writes touch; empty on the primary
+	Version string   `json:"version,omitempty"`
+	Healthy bool     `json:"healthy"`
+	Detail  string   `json:"detail,omitempty"` // why it is not healthy
+}
+
+// Dependency is how something is doing that Parallax needs.
+type Dependency struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Summaries answers what became of the exchanges of a service, those that are
+// not stored yet included.
+type Summaries interface {
+	Summary(ctx context.Context, service string, w divergence.Window) (divergence.Summary, error)
+}
+
+// Triage answers which differences there are.
+type Triage interface {
+	Issues(ctx context.Context, service string, f divergence.IssueFilter) ([]divergence.Issue, error)
+	Issue(ctx context.Context, service, fingerprint string) (divergence.Issue, error)
+}
+
+// Exchanges answers what single exchanges looked like.
+type Exchanges interface {
+	Exchanges(ctx context.Context, service string, f divergence.ExchangeFilter) ([]divergence.ExchangeSummary, error)
+	Exchange(ctx context.Context, service string, id parallax.ID) (divergence.ExchangeDetail, error)
+}
+
+// Rates answers how the divergence rate went over time; the endpoint may be
+// empty.
+type Rates interface {
+	RateOverTime(ctx context.Context, service, endpoint string, w divergence.Window, buckets int) ([]divergence.RatePoint, error)
+}
+
+// Store is all that is asked of the store. An error that wraps
+// [divergence.ErrAway] becomes a 503, one that wraps [divergence.ErrNotFound] a
+// 404.
+type Store interface {
+	Triage
+	Exchanges
+	Rates
+}
+
+var _ Store = (*divergence.Store)(nil)

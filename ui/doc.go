@@ -1,0 +1,17 @@
+// Package ui is the admin HTTP server: pages for people, a JSON API for
+// programs, health and metrics for operations.
+//
+// Everything it shows is asked for through small interfaces ([Judge], [Stepper],
+// [Results], [Triage], [Exchanges]), so a page can be tested with plain values and the
+// server needs no store of its own. Nothing it does can hold up traffic: every
+// request is bounded in time and size, and so is their number.
+//
+// Pages are HTML made on the server. They need no script and get none: the
+// content security policy forbids it. What a leg answered is shown as escaped
+// text, never rendered. The whole state of a page is in its URL, and all times
+// are UTC.
+//
+// The server has no users yet, so it belongs on a loopback address. It refuses
+// requests for names it does not go by, and changes that a browser makes for
+// another site.
+package ui

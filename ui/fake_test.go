@@ -1,0 +1,365 @@
+package ui
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"parallax"
+	"parallax/divergence"
+	"parallax/reports"
+)
+
+// now is when the tests take place.
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// fakeJudge holds a verdict until it is given another.
+type fakeJudge struct {
+	mu      sync.Mutex
+	verdict reports.Verdict
+	newer   chan struct{}
+	waiting chan struct{} // receives when somebody begins to wait
+}
+
+func newFakeJudge(v reports.Verdict) *fakeJudge {
+	return &fakeJudge{verdict: v, newer: make(chan struct{}), waiting: make(chan struct{}, 16)}
+}
+
+func (j *fakeJudge) Verdict() reports.Verdict {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.verdict
+}
+
+func (j *fakeJudge) set(d reports.Decision) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.verdict.Decision = d
+	close(j.newer)
+	j.newer = make(chan struct{})
+}
+
+func (j *fakeJudge) Wait(ctx context.Context, seen reports.Decision) reports.Verdict {
+	for {
+		j.mu.Lock()
+		v, newer := j.verdict, j.newer
+		j.mu.Unlock()
+		if v.Decision != seen {
+			return v
+		}
+		j.waiting <- struct{}{}
+		select {
+		case <-newer:
+		case <-ctx.Done():
+			return v
+		}
+	}
+}
+
+// fakeStepper remembers what it was told.
+type fakeStepper struct {
+	mu    sync.Mutex
+	state reports.State
+	err   error
+}
+
+func (s *fakeStepper) State() reports.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+func (s *fakeStepper) SetStep(_ context.Context, step int, who, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	s.state = reports.State{Step: step, Who: who, Reason: reason, At: now}
+	return nil
+}
+
+func (s *fakeStepper) Rollback(_ context.Context, who, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = reports.State{Who: who, Reason: reason, At: now, Paused: true}
+	return s.err
+}
+
+// fakeStore answers from lists; err, if set, is what every call answers.
+type fakeStore struct {
+	summary   divergence.Summary
+	issues    []divergence.Issue
+	exchanges []divergence.ExchangeSummary
+	details   map[string]divergence.ExchangeDetail
+	err       error
+	block     chan struct{} // Summary waits until it is closed or the context ends; nil: it does not
+	blocked   chan struct{} // receives when Summary begins to wait
+
+	mu     sync.Mutex
+	filter divergence.ExchangeFilter // of the last call of Exchanges
+	window divergence.Window         // of the last call of Summary
+}
+
+func (f *fakeStore) Summary(ctx context.Context, _ string, w divergence.Window) (divergence.Summary, error) {
+	f.mu.Lock()
+	f.window = w
+	f.mu.Unlock()
+	if f.block != nil {
+		f.blocked <- struct{}{}
+		select {
+		case <-f.block:
+		case <-ctx.Done():
+			return divergence.Summary{}, ctx.Err()
+		}
+	}
+	return f.summary, f.err
+}
+
+func (f *fakeStore) Issues(_ context.Context, _ string, filter divergence.IssueFilter) ([]divergence.Issue, error) {
+	var out []divergence.Issue
+	for _, i := range f.issues {
+		if (filter.Endpoint == "" || filter.Endpoint == i.Endpoint) && (filter.Suppressed || i.Count > 0) {
+			out = append(out, i)
+		}
+	}
+	return out, f.err
+}
+
+func (f *fakeStore) Issue(_ context.Context, _, fingerprint string) (divergence.Issue, error) {
+	for _, i := range f.issues {
+		if i.Fingerprint == fingerprint {
+			return i, f.err
+		}
+	}
+	return divergence.Issue{}, fmt.Errorf("issue %q: %w", fingerprint, divergence.ErrNotFound)
+}
+
+func (f *fakeStore) Exchanges(_ context.Context, _ string, filter divergence.ExchangeFilter) ([]divergence.ExchangeSummary, error) {
+	f.mu.Lock()
+	f.filter = filter
+	f.mu.Unlock()
+	var out []divergence.ExchangeSummary
+	for _, x := range f.exchanges {
+		if (filter.Outcome == "" || filter.Outcome == x.Outcome) && (filter.Endpoint == "" || filter.Endpoint == x.Endpoint) {
+			out = append(out, x)
+		}
+	}
+	if filter.Limit > 0 {
+		out = out[:min(len(out), filter.Limit)]
+	}
+	return out, f.err
+}
+
+func (f *fakeStore) Exchange(_ context.Context, _ string, id parallax.ID) (divergence.ExchangeDetail, error) {
+	d, ok := f.details[id.String()]
+	if !ok && f.err == nil {
+		return d, fmt.Errorf("exchange %s: %w", id, divergence.ErrNotFound)
+	}
+	return d, f.err
+}
+
+func (f *fakeStore) RateOverTime(_ context.Context, _, endpoint string, w divergence.Window, buckets int) ([]divergence.RatePoint, error) {
+	random := rand.New(rand.NewPCG(7, uint64(len(endpoint))))
+	points := make([]divergence.RatePoint, buckets)
+	step := w.To.Sub(w.From) / time.Duration(buckets)
+	for i := range points {
+		p := &points[i]
+		p.At, p.N = w.From.Add(time.Duration(i)*step), int64(300+random.IntN(160)+i*2)
+		if i > 20 && i < 26 {
+			p.N = 0
+			continue
+		}
+		p.K = int64(float64(p.N)*0.02*random.Float64()) + int64(i/18)
+		p.Rate = float64(p.K) / float64(p.N)
+	}
+	return points, f.err
+}
+
+const (
+	firstID  = "019aa6a0-1111-7abc-8def-000000000001"
+	secondID = "019aa6a0-1111-7abc-8def-000000000002"
+	binaryID = "019aa6a0-1111-7abc-8def-000000000003"
+	hostile  = `GET /items/{id}<script>alert("x")</script>`
+)
+
+// legLine is how a leg answered.
+func legLine(leg parallax.Leg, status int, ms float64) divergence.LegLine {
+	return divergence.LegLine{Leg: leg.String(), Status: status, Seconds: ms / 1000, Version: map[parallax.Leg]string{parallax.Candidate: "2.26.0"}[leg]}
+}
+
+func answer(status int, contentType, body string, headers ...parallax.Field) *parallax.Call {
+	return &parallax.Call{
+		Request: parallax.Request{
+			Method: "GET", Target: "/orders/17?expand=items", Host: "shop.example", Proto: "HTTP/1.1",
+			Headers: []parallax.Field{{Name: "Accept", Value: "application/json"}, {Name: "Authorization", Value: "Bearer redacted:5c1f"}},
+		},
+		Response: parallax.Response{
+			Status:  status,
+			Headers: append([]parallax.Field{{Name: "Content-Type", Value: contentType}, {Name: "Server", Value: "shop"}}, headers...),
+			Body:    parallax.Body{Bytes: []byte(body), Size: int64(len(body)), SHA256: sha256.Sum256([]byte(body))},
+		},
+		Start: 180 * time.Microsecond, First: 2300 * time.Microsecond, Done: 2900 * time.Microsecond,
+	}
+}
+
+const oldBody = `{"id":17,"customer":{"name":"Ada","email":"redacted:9be0"},"state":"paid","total":129.90,"currency":"EUR",
+"items":[{"sku":"A-1","price":9.99,"count":1},{"sku":"B-7","price":59.95,"count":2},{"sku":"C-3","price":0.01,"count":1}],"note":"<script>alert(1)</script>","tags":["new","eu","web","b2c"],"created":"2026-11-21T11:58:31Z"}`
+
+const newBody = `{"id":"17","customer":{"name":"Ada","email":"redacted:9be0"},"total":129.9,"currency":"EUR","status":"paid",
+"items":[{"sku":"A-1","price":9.99,"count":1},{"sku":"B-7","price":59.96,"count":2},{"sku":"C-3","price":0.01,"count":1}],"note":"<script>alert(1)</script>","tags":["new","eu","web","b2c"],"created":"2026-11-21T11:58:32Z"}`
+
+func fakeDetails(list []divergence.ExchangeSummary) map[string]divergence.ExchangeDetail {
+	details := map[string]divergence.ExchangeDetail{}
+	for _, x := range list {
+		details[x.ID] = divergence.ExchangeDetail{ExchangeSummary: x}
+	}
+	first := details[firstID]
+	first.Differences = []divergence.DifferenceLine{
+		{Path: "$.id", Normal: "$.id", Kind: "type", Class: "number->string", Primary: "17", Candidate: `"17"`, Fingerprint: "1-0123456789abcdef"},
+		{Path: "$.items[1].price", Normal: "$.items[*].price", Kind: "changed", Primary: "59.95", Candidate: "59.96", Fingerprint: "1-00000000000000aa"},
+		{Path: "$.state", Normal: "$.state", Kind: "missing", Primary: `"paid"`, Fingerprint: "1-00000000000000ab"},
+		{Path: "$.status", Normal: "$.status", Kind: "extra", Candidate: `"paid"`, Fingerprint: "1-00000000000000ac"},
+		{Path: "$.created", Normal: "$.created", Kind: "changed", Primary: `"2026-11-21T11:58:31Z"`, Candidate: `"2026-11-21T11:58:32Z"`, By: "noise", Detail: "primary and secondary differ here in 212 of 214 exchanges"},
+		{Path: "header:server", Normal: "header:server", Kind: "changed", Primary: "shop", Candidate: "<img src=x onerror=alert(1)>", By: "rule", Detail: "rules[2]: {path: header:server, ignore: true}"},
+	}
+	first.Exchange = &parallax.Exchange{Legs: [parallax.Legs]*parallax.Call{
+		answer(200, "application/json", oldBody),
+		answer(200, "application/json; charset=utf-8", newBody, parallax.Field{Name: "X-Served-By", Value: "<img src=x onerror=alert(1)>"}),
+		answer(200, "application/json", oldBody),
+	}}
+	details[firstID] = first
+	binary := details[binaryID]
+	binary.Exchange = &parallax.Exchange{Legs: [parallax.Legs]*parallax.Call{
+		answer(200, "image/png", "\x89PNG\r\n\x1a\n\x00\x01"), answer(200, "image/png", "\x89PNG\r\n\x1a\n\x00\x02"),
+	}}
+	details[binaryID] = binary
+	return details
+}
+
+// endpointStats makes the figures of an endpoint.
+func endpointStats(name string, matched, diverged, not, noise int64, p, c float64) divergence.EndpointStats {
+	return divergence.EndpointStats{
+		Endpoint: name, Received: matched + diverged + not, Compared: matched + diverged + not,
+		Matched: matched, Diverged: diverged, NotComparable: not, NotComparableReasons: map[string]int64{"truncated": not}, Noise: noise,
+		Primary: divergence.Latency{P50: p / 2, P95: p, P99: 2 * p}, Candidate: divergence.Latency{P50: c / 2, P95: c, P99: 2 * c},
+		StatusMatrix: map[string]int64{"200/200": matched, "200/500": diverged, "404/404": not, "200/timeout": 3},
+		First:        now.Add(-3 * time.Hour), Last: now.Add(-time.Second),
+	}
+}
+
+func newFakeStore() *fakeStore {
+	f := &fakeStore{
+		summary: divergence.Summary{
+			Accounting: divergence.Accounting{
+				Received: 61874, Unmirrored: map[string]int64{"unsafe": 4210, "sample": 120},
+				Compared: map[string]int64{"match": 56800, "diverged": 421, "not_comparable": 306},
+				Lost:     map[string]int64{"queue_full": 3}, InFlight: 14, At: map[string]int64{"worker": 10, "live": 4},
+			},
+			Endpoints: []divergence.EndpointStats{
+				endpointStats("GET /orders/{id}", 30200, 308, 12, 30100, 0.0041, 0.0039),
+				endpointStats("GET /orders", 12030, 104, 0, 0, 0.012, 0.0188),
+				endpointStats("GET /search", 8020, 9, 290, 4120, 0.131, 0.118),
+				endpointStats(hostile, 4550, 0, 4, 0, 0.0021, 0.0022),
+				endpointStats("GET /a/very/long/path/that/goes/on/and/on/{tenant}/accounts/{account}/statements/{statement}/lines/{line}/attachments", 1820, 0, 0, 0, 0.0009, 0.0008),
+				endpointStats("GET /health", 180, 0, 0, 0, 0.0002, 0.00021),
+				{Endpoint: "POST /orders", Received: 4210, Unmirrored: map[string]int64{"unsafe": 4210}},
+			},
+		},
+		issues: []divergence.Issue{
+			{Fingerprint: "1-0123456789abcdef", Endpoint: "GET /orders/{id}", Path: "$.id", Kind: "type", Class: "number->string", State: "open", Count: 298, First: now.Add(-time.Hour), Last: now, Primary: "17", Candidate: `"17"`, Examples: []string{firstID, secondID}},
+			{Fingerprint: "1-00000000000000aa", Endpoint: "GET /orders/{id}", Path: "$.items[*].price", Kind: "changed", State: "open", Count: 41, First: now.Add(-time.Hour), Last: now, Primary: "59.95", Candidate: "59.96", Examples: []string{firstID}},
+			{Fingerprint: "1-00000000000000ad", Endpoint: "GET /orders", Path: "status", Kind: "changed", Class: "2xx->5xx", State: "open", Count: 38, First: now.Add(-time.Hour), Last: now, Primary: "200", Candidate: "500", Examples: []string{secondID}},
+			{Fingerprint: "1-00000000000000ae", Endpoint: hostile, Path: `$["<b>bold</b>"]`, Kind: "changed", State: "open", Count: 9, First: now.Add(-time.Hour), Last: now, Primary: `"<script>alert(1)</script>"`, Candidate: `"javascript:alert(1)"`, Examples: []string{firstID}},
+			{Fingerprint: "1-00000000000000af", Endpoint: "GET /orders/{id}", Path: "$.created", Kind: "changed", State: "open", Suppressed: 30100, By: []string{"noise"}, First: now.Add(-time.Hour), Last: now, Primary: `"2026-11-21T11:58:31Z"`, Candidate: `"2026-11-21T11:58:32Z"`, Examples: []string{firstID}},
+		},
+	}
+	for i, id := range []string{firstID, secondID, binaryID} {
+		f.exchanges = append(f.exchanges, divergence.ExchangeSummary{
+			ID: id, Received: now.Add(-time.Duration(i) * time.Minute), Service: "shop", Endpoint: "GET /orders/{id}", Live: "primary", Source: "proxy",
+			Outcome: "diverged", Divergences: 4, Noise: 1, Ruled: i, RulesHash: "b3c1", Kept: i != 1,
+			Legs: []divergence.LegLine{legLine(parallax.Primary, 200, 2.1), legLine(parallax.Candidate, 200, 1.9), legLine(parallax.Secondary, 200, 2.4)},
+		})
+	}
+	f.exchanges[1].Legs[1] = divergence.LegLine{Leg: "candidate", Error: "timeout"}
+	f.details = fakeDetails(f.exchanges)
+	return f
+}
+
+func fakeVerdict() reports.Verdict {
+	diverges := reports.Reason{Code: reports.DivergenceRate, Endpoint: "GET /orders/{id}", Test: reports.DivergenceTest, N: 30508, K: 308, Need: 412000, Threshold: 0.001, Lower: 0.0085, Upper: 0.0119}
+	short := reports.Reason{Code: reports.InsufficientSamples, Endpoint: "GET /health", Test: reports.DivergenceTest, N: 180, Need: 3787, EtaSeconds: 9620, Threshold: 0.001, Upper: 0.021}
+	return reports.Verdict{
+		Service: "shop", Decision: reports.Hold, Step: 0, RulesVersion: "b3c1", PolicyVersion: "91aa", CandidateVersion: "2.26.0",
+		AsOf: now, Alpha: 0.05, Beta: 0.001, Since: now.Add(-3 * time.Hour), NotCovered: []string{"POST /orders: never sent to the candidate"},
+		Reasons:    []reports.Reason{{Code: reports.TooShort, Seconds: 10800, NeedSeconds: 86400}, diverges, short},
+		Accounting: newFakeStore().summary.Accounting,
+		Endpoints: []reports.EndpointVerdict{
+			{Endpoint: "GET /orders/{id}", Decision: reports.Rollback, Reasons: []reports.Reason{diverges}},
+			{Endpoint: "GET /health", Decision: reports.Hold, Reasons: []reports.Reason{short}},
+			{Endpoint: hostile, Decision: reports.Promote},
+			{Endpoint: "POST /orders", Decision: reports.Hold, NotCovered: "never sent to the candidate"},
+		},
+	}
+}
+
+// rig is a server over fakes.
+type rig struct {
+	*Server
+	store   *fakeStore
+	judge   *fakeJudge
+	stepper *fakeStepper
+	log     *logBuffer
+}
+
+// newRig returns a server with the service shop; change may alter its
+// configuration before it is made.
+func newRig(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
+	cfg := Config{
+		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		Services: []Service{{
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, MaxDivergenceRate: 0.001,
+			Legs: func() []LegStatus {
+				return []LegStatus{
+					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},
+					{Leg: "candidate", URLs: []string{"http://127.0.0.1:9002"}, State: "own", Healthy: true, Version: "2.26.0"},
+					{Leg: "secondary", URLs: []string{"http://127.0.0.1:9003"}, State: "shared", Detail: "connection refused since 11:58"},
+				}
+			},
+		}},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	if r.Server, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// logBuffer is a log that tests read.
+type logBuffer struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text)
+}

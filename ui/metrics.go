@@ -1,0 +1,51 @@
+package ui
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parallax/reports"
+)
+
+// Collector exports what a service's verdict and step are at the moment of the
+// scrape:
+//
+//	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
+//	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
+type Collector struct {
+	services      []Service
+	step, verdict *prometheus.Desc
+}
+
+var _ prometheus.Collector = (*Collector)(nil)
+
+// NewCollector returns a collector over the services, to be registered once.
+func NewCollector(services []Service) *Collector {
+	return &Collector{
+		services: services,
+		step: prometheus.NewDesc("parallax_step_basis_points",
+			"Share of users whose live leg is the candidate, in basis points.", []string{"service"}, nil),
+		verdict: prometheus.NewDesc("parallax_verdict",
+			"1 for the present verdict on the candidate, 0 for the others.", []string{"service", "verdict"}, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.step
+	ch <- c.verdict
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	for _, service := range c.services {
+		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
+		present := service.Judge.Verdict().Decision
+		for _, d := range []reports.Decision{reports.Promote, reports.Hold, reports.Rollback} {
+			is := 0.0
+			if d == present {
+				is = 1
+			}
+			ch <- prometheus.MustNewConstMetric(c.verdict, prometheus.GaugeValue, is, service.Name, string(d))
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package ui
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"parallax/divergence"
+	"parallax/reports"
+)
+
+// serviceView is a service as pages show it.
+type serviceView struct {
+	Name, URL, Listen string
+	Verdict           verdictView
+	Step              reports.State
+	Legs              []LegStatus
+	Lookback          lookback
+	Away              string // why there are no figures; empty when there are
+	Accounting        accountingView
+	Charts            charts
+	Endpoints         []endpointRow
+	Issues            []issueRow
+	IssuesURL         string
+	Detailed          bool // with endpoints and issues
+}
+
+// verdictView is a verdict in words.
+type verdictView struct {
+	Word, Class, Lead string
+	Reasons, More     []reasonView
+	NotCovered        []string
+	reports.Verdict
+}
+
+// reasonView is a reason as a sentence; the endpoint, if it is about one, is a
+// link before it.
+type reasonView struct {
+	Endpoint, URL, Text string
+}
+
+// shownReasons is how many reasons stand below a verdict; the others fold away.
+const shownReasons = 6
+
+func newVerdictView(service string, v reports.Verdict) verdictView {
+	out := verdictView{Word: decisionWord(v.Decision), Class: decisionClass(v.Decision), Lead: lead(v), NotCovered: v.NotCovered, Verdict: v}
+	if !saysItAll(v.Reasons) {
+		out.Reasons = reasonViews(service, v.Reasons)
+	}
+	if len(out.Reasons) > shownReasons+1 {
+		out.Reasons, out.More = out.Reasons[:shownReasons], out.Reasons[shownReasons:]
+	}
+	return out
+}
+
+// saysItAll tells whether the lead says already what the only reason says.
+func saysItAll(reasons []reports.Reason) bool {
+	return len(reasons) == 1 && (reasons[0].Code == reports.NoTraffic || reasons[0].Code == reports.StoreAway)
+}
+
+func reasonViews(service string, reasons []reports.Reason) []reasonView {
+	var out []reasonView
+	for _, r := range reasons {
+		text := r.Sentence()
+		if r.Endpoint == "" {
+			out = append(out, reasonView{Text: text})
+			continue
+		}
+		text = strings.TrimPrefix(text, r.Endpoint+": ")
+		out = append(out, reasonView{Endpoint: r.Endpoint, URL: endpointPath(service, r.Endpoint), Text: text})
+	}
+	return out
+}
+
+func decisionClass(d reports.Decision) string {
+	switch d {
+	case reports.Promote:
+		return "good"
+	case reports.Rollback:
+		return "bad"
+	}
+	return "wait"
+}
+
+// charts is one picture for wide screens and one for narrow ones; a style sheet
+// shows one of them.
+type charts struct{ Wide, Narrow *chart }
+
+func newCharts(s series, wide, height int) charts {
+	return charts{newChart(s, wide, height), newChart(s, 340, 190)}
+}
+
+// accountingView is the accounting as an equation.
+type accountingView struct {
+	Terms   []term
+	Missing int64
+}
+
+type term struct {
+	Name  string
+	Total int64
+	Parts []part
+}
+
+type part struct {
+	Name  string
+	Count int64
+}
+
+func newAccountingView(a divergence.Accounting) accountingView {
+	return accountingView{
+		Terms: []term{
+			{Name: "received", Total: a.Received},
+			newTerm("unmirrored", a.Unmirrored),
+			newTerm("compared", a.Compared),
+			newTerm("lost", a.Lost),
+			{Name: "in flight", Total: a.InFlight, Parts: newTerm("", a.At).Parts},
+		},
+		Missing: a.Missing(),
+	}
+}
+
+// newTerm adds up the reasons of a term, the largest first.
+func newTerm(name string, counts map[string]int64) term {
+	t := term{Name: name}
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		if n := counts[reason]; n != 0 {
+			t.Total += n
+			t.Parts = append(t.Parts, part{Name: words(reason), Count: n})
+		}
+	}
+	slices.SortStableFunc(t.Parts, func(a, b part) int { return cmp.Compare(b.Count, a.Count) })
+	return t
+}
+
+// endpointRow is an endpoint in the table of a service.
+type endpointRow struct {
+	reports.Endpoint
+	URL, Word, Class string
+	Compared         int64
+}
+
+func endpointRows(service string, l lookback, endpoints []reports.Endpoint) []endpointRow {
+	var rows []endpointRow
+	for _, e := range endpoints {
+		rows = append(rows, endpointRow{
+			Endpoint: e, URL: l.keep(endpointPath(service, e.Endpoint)),
+			Word: decisionWord(e.Verdict), Class: decisionClass(e.Verdict), Compared: e.Matched + e.Diverged,
+		})
+	}
+	slices.SortStableFunc(rows, func(a, b endpointRow) int { // by impact
+		return cmp.Or(cmp.Compare(b.Diverged, a.Diverged), cmp.Compare(b.CandidateFailed, a.CandidateFailed),
+			cmp.Compare(b.Compared, a.Compared), cmp.Compare(a.Endpoint.Endpoint, b.Endpoint.Endpoint))
+	})
+	return rows
+}
+
+// brief is the part of a service's page that needs no store.
+func (s *Server) brief(service *Service, l lookback) serviceView {
+	v := service.Judge.Verdict()
+	return serviceView{
+		Name: service.Name, URL: l.keep(servicePath(service.Name)), Listen: service.Listen,
+		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Lookback: l,
+		IssuesURL: l.keep(servicePath(service.Name) + "/issues"),
+	}
+}
+
+// topIssues is how many issues the page of a service shows.
+const topIssues = 8
+
+// figures fills in what the store knows. A store that is away is no error: the
+// page then says so.
+func (s *Server) figures(ctx context.Context, service *Service, view *serviceView) error {
+	err := s.readFigures(ctx, service, view)
+	if away := awayText(ctx, err); away != "" {
+		view.Away = away
+		return nil
+	}
+	return err
+}
+
+func (s *Server) readFigures(ctx context.Context, service *Service, view *serviceView) error {
+	report, err := s.report(ctx, service, view.Lookback.Window)
+	if err != nil {
+		return err
+	}
+	view.Accounting = newAccountingView(report.Accounting)
+	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
+	if err != nil {
+		return err
+	}
+	view.Charts = newCharts(series{points: points, threshold: service.MaxDivergenceRate}, 1112, 210)
+	if !view.Detailed {
+		return nil
+	}
+	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
+	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Limit: topIssues})
+	view.Issues = issueRows(service.Name, view.Lookback, issues)
+	return err
+}
+
+// awayText says why the store does not answer, or nothing if that is not what is
+// wrong.
+func awayText(ctx context.Context, err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, divergence.ErrAway):
+		return err.Error()
+	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
+		return "it did not answer in time"
+	}
+	return ""
+}
+
+func firstOf(endpoints []reports.Endpoint) (first time.Time) {
+	for _, e := range endpoints {
+		if !e.First.IsZero() && (first.IsZero() || e.First.Before(first)) {
+			first = e.First
+		}
+	}
+	return first
+}
+
+// pageOverview shows the one service there is, or all of them in brief.
+func (s *Server) pageOverview(c echo.Context) error {
+	if len(s.names) == 1 {
+		return s.showService(c, s.services[s.names[0]])
+	}
+	q := query{values: c.QueryParams()}
+	l := q.lookback(s.now(), c.Request().URL.String())
+	if err := q.err("window"); err != nil {
+		return err
+	}
+	views := make([]serviceView, len(s.names))
+	for i, name := range s.names {
+		views[i] = s.brief(s.services[name], l)
+		if err := s.figures(c.Request().Context(), s.services[name], &views[i]); err != nil {
+			return err
+		}
+	}
+	return s.render(c, http.StatusOK, "overview", "Services", "", nil, struct {
+		Lookback lookback
+		Services []serviceView
+	}{l, views})
+}
+
+func (s *Server) pageService(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	return s.showService(c, service)
+}
+
+func (s *Server) showService(c echo.Context, service *Service) error {
+	q := query{values: c.QueryParams()}
+	l := q.lookback(s.now(), c.Request().URL.String())
+	if err := q.err("window"); err != nil {
+		return err
+	}
+	view := s.brief(service, l)
+	view.Detailed = true
+	if err := s.figures(c.Request().Context(), service, &view); err != nil {
+		return err
+	}
+	return s.render(c, http.StatusOK, "service", service.Name, service.Name, nil, view)
+}

@@ -1,0 +1,167 @@
+package ui
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"parallax/divergence"
+)
+
+//go:embed templates static openapi.json
+var files embed.FS
+
+// kind says how a route's requests are bounded and how its errors look.
+type kind int
+
+const (
+	health   kind = iota // answers from memory, always
+	api                  // may ask the store; errors are problem documents
+	apiWrite             // changes something; the same
+	apiWait              // may take as long as a long poll
+	page                 // may ask the store; errors are pages
+	asset                // a file
+)
+
+// route is one line of the route table: everything the server answers is there.
+type route struct {
+	method, path string
+	kind         kind
+	handle       echo.HandlerFunc
+}
+
+func (s *Server) routes() []route {
+	const service = "/api/v1/services/:service"
+	return []route{
+		{"GET", "/livez", health, s.livez},
+		{"GET", "/readyz", health, s.readyz},
+		{"GET", "/metrics", health, s.metrics()},
+		{"GET", "/openapi.json", asset, serveFile("openapi.json", "application/json")},
+
+		{"GET", "/api/v1/services", health, s.apiServices},
+		{"GET", service + "/report", api, s.apiReport},
+		{"GET", service + "/issues", api, s.apiIssues},
+		{"GET", service + "/issues/:fingerprint", api, s.apiIssue},
+		{"GET", service + "/exchanges", api, s.apiExchanges},
+		{"GET", service + "/exchanges/:id", api, s.apiExchange},
+		{"GET", service + "/verdict", apiWait, s.apiVerdict},
+		{"GET", service + "/step", health, s.apiStep},
+		{"PUT", service + "/step", apiWrite, s.apiSetStep},
+		{"POST", service + "/rollback", apiWrite, s.apiRollback},
+
+		{"GET", "/", page, s.pageOverview},
+		{"GET", "/services/:service", page, s.pageService},
+		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},
+		{"GET", "/services/:service/issues", page, s.pageIssues},
+		{"GET", "/services/:service/exchanges/:id", page, s.pageExchange},
+		{"GET", "/static/style.css", asset, serveFile("static/style.css", "text/css; charset=utf-8")},
+		{"GET", "/static/mark.svg", asset, serveFile("static/mark.svg", "image/svg+xml")},
+	}
+}
+
+// router puts the table behind the guards. HEAD is answered wherever GET is.
+func (s *Server) router() *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = s.respondError
+	e.Use(secure, s.recovered, knownHost(s.cfg.Hosts), sameOrigin())
+	shared := slots(maxAtOnce)
+	guards := map[kind][]echo.MiddlewareFunc{
+		api:      {shared, within(requestTime)},
+		apiWrite: {shared, within(requestTime)},
+		apiWait:  {slots(maxWaiting)},
+		page:     {shared, within(requestTime)},
+	}
+	for _, r := range s.routes() {
+		e.Add(r.method, r.path, r.handle, guards[r.kind]...)
+		if r.method == http.MethodGet {
+			e.Add(http.MethodHead, r.path, r.handle, guards[r.kind]...)
+		}
+	}
+	return e
+}
+
+// within bounds how long a request may take.
+func within(d time.Duration) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			whole := c.Request()
+			ctx, cancel := context.WithTimeout(whole.Context(), d)
+			defer cancel()
+			defer c.SetRequest(whole) // whoever reads the error asks whether the caller left, not whether we are done
+			c.SetRequest(whole.WithContext(ctx))
+			return next(c)
+		}
+	}
+}
+
+// serveFile answers with an embedded file, which a browser may keep for a while.
+func serveFile(name, contentType string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		c.Response().Header().Set("Cache-Control", "max-age=300")
+		return c.Blob(http.StatusOK, contentType, data)
+	}
+}
+
+// respondError is the one place where an error becomes an answer: a problem
+// document for programs, a page for people.
+func (s *Server) respondError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	p := s.problemOf(err, c)
+	p.Instance = c.Request().URL.EscapedPath()
+	if forPeople(c.Request()) {
+		s.errorPage(c, p)
+		return
+	}
+	writeProblem(c.Response(), p)
+}
+
+func forPeople(r *http.Request) bool {
+	for _, prefix := range []string{"/api/", "/livez", "/readyz", "/metrics", "/openapi.json"} {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			return false
+		}
+	}
+	return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, "/services") || r.URL.Path == "/"
+}
+
+// problemOf tells what kind of error it is.
+func (s *Server) problemOf(err error, c echo.Context) *problem {
+	var p *problem
+	var routing *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &routing):
+		return routingProblem(routing.Code, c)
+	case errors.Is(err, divergence.ErrNotFound):
+		return notFound(err.Error())
+	case errors.Is(err, divergence.ErrAway), errors.Is(err, context.DeadlineExceeded):
+		return storeAway(err)
+	case c.Request().Context().Err() != nil: // the caller left; nobody reads this
+		return newProblem(http.StatusServiceUnavailable, "caller_gone", "the caller left")
+	}
+	s.log.Error("admin server: a request failed", "route", c.Path(), "error", err)
+	return newProblem(http.StatusInternalServerError, "defect", "Parallax could not answer this; its log says more")
+}
+
+func routingProblem(status int, c echo.Context) *problem {
+	switch status {
+	case http.StatusNotFound:
+		return notFound("there is nothing at this path; /openapi.json lists what there is")
+	case http.StatusMethodNotAllowed:
+		return newProblem(status, "method_not_allowed", c.Request().Method+" is not a method of this path; /openapi.json lists those that are")
+	}
+	return newProblem(status, "http", "")
+}

@@ -1,0 +1,158 @@
+package ui
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"parallax/reports"
+)
+
+// maxReason bounds what a person writes about a step, in bytes.
+const maxReason = 500
+
+// caller is who moved a step, as far as the server knows: it has no users yet.
+const caller = "admin API"
+
+// stepDocument is the answer about a step.
+type stepDocument struct {
+	Service string    `json:"service"`
+	Step    int       `json:"step"`
+	Who     string    `json:"who"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at,omitzero"` // left out while nobody moved it
+	Paused  bool      `json:"paused"`
+}
+
+func newStepDocument(service string, s reports.State) stepDocument {
+	return stepDocument{Service: service, Step: s.Step, Who: s.Who, Reason: s.Reason, At: s.At.UTC(), Paused: s.Paused}
+}
+
+func (s *Server) apiStep(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, newStepDocument(service.Name, service.Stepper.State()))
+}
+
+func (s *Server) apiSetStep(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Step   *int   `json:"step"`
+		Reason string `json:"reason"`
+	}
+	if err := s.readBody(c, &in, false); err != nil {
+		return err
+	}
+	var faults []string
+	switch {
+	case in.Step == nil:
+		faults = append(faults, "step: is missing; it is the share of users on the candidate in basis points, 0 to 10000")
+	case *in.Step < 0 || *in.Step > 10_000:
+		faults = append(faults, fmt.Sprintf("step: want 0 to 10000 basis points, found %d", *in.Step))
+	}
+	faults = append(faults, checkReason(in.Reason, true)...)
+	if len(faults) > 0 {
+		return invalid(faults...)
+	}
+	if err := service.Stepper.SetStep(c.Request().Context(), *in.Step, caller, in.Reason); err != nil {
+		return fmt.Errorf("cannot set the step of %s: %w", service.Name, err)
+	}
+	return c.JSON(http.StatusOK, newStepDocument(service.Name, service.Stepper.State()))
+}
+
+// apiRollback takes a reason, and does without one: whoever needs it is in a
+// hurry.
+func (s *Server) apiRollback(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Reason string `json:"reason"`
+	}
+	if err := s.readBody(c, &in, true); err != nil {
+		return err
+	}
+	if faults := checkReason(in.Reason, false); len(faults) > 0 {
+		return invalid(faults...)
+	}
+	if err := service.Stepper.Rollback(c.Request().Context(), caller, in.Reason); err != nil {
+		return fmt.Errorf("cannot roll %s back: %w", service.Name, err)
+	}
+	return c.JSON(http.StatusOK, newStepDocument(service.Name, service.Stepper.State()))
+}
+
+func checkReason(reason string, required bool) []string {
+	switch {
+	case required && strings.TrimSpace(reason) == "":
+		return []string{"reason: is missing; say in a sentence why the step moves"}
+	case len(reason) > maxReason:
+		return []string{fmt.Sprintf("reason: is longer than %d bytes", maxReason)}
+	}
+	return nil
+}
+
+func invalid(faults ...string) *problem {
+	p := newProblem(http.StatusUnprocessableEntity, "invalid", strings.Join(faults, "; "))
+	p.Faults = faults
+	return p
+}
+
+// readBody reads one JSON document strictly and within bounds of size and time.
+// No body at all is taken where it is optional.
+func (s *Server) readBody(c echo.Context, into any, optional bool) error {
+	r := c.Request()
+	contentType := r.Header.Get("Content-Type")
+	if optional && contentType == "" && r.ContentLength == 0 {
+		return nil
+	}
+	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
+		return newProblem(http.StatusUnsupportedMediaType, "media_type", fmt.Sprintf("want Content-Type: application/json, found %.60q", contentType))
+	}
+	control := http.NewResponseController(c.Response())
+	if err := control.SetReadDeadline(time.Now().Add(bodyTime)); err == nil { // a recorder in a test has none
+		defer control.SetReadDeadline(time.Time{}) // a failure means the connection is gone
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxRequestBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return newProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is longer than %d bytes", maxRequestBody))
+	}
+	if err != nil {
+		return badRequest("body: cannot be read")
+	}
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return badRequest("body: " + jsonFault(err))
+	}
+	if d.More() {
+		return badRequest("body: there is more behind the document")
+	}
+	return nil
+}
+
+// jsonFault says in our words what is wrong with a document.
+func jsonFault(err error) string {
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return "is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "ends early"
+	case errors.As(err, &kind):
+		return fmt.Sprintf("%s cannot be a %s", kind.Field, kind.Value)
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
