@@ -122,6 +122,9 @@ func printConnections(out io.Writer, names []string, trials [][]trial, o options
 			percent(medianOf(own, func(t trial) float64 { return t.kept.lost })))
 	}
 	fmt.Fprint(out, t, "\n")
+	for i, own := range trials {
+		printTroubles(out, names[i], own)
+	}
 	nginx, product := trials[0], trials[1]
 	wanted(out, "errors", medianOf(product, callerErrors), 0, atMost)
 	wanted(out, "p99 ms", medianOf(product, trialP99), min(manyP99, medianOf(nginx, trialP99)+manyP99More), atMost)

@@ -164,18 +164,27 @@ func printFaults(out io.Writer, trials [][]trial, o options) {
 	}
 	fmt.Fprint(out, t, "\n")
 	for i, own := range trials {
+		printTroubles(out, "candidate "+troubles[i].name, own)
+	}
+	for i, own := range trials {
 		judgeFault(out, troubles[i].name, own, base)
+	}
+}
+
+// printTroubles prints why callers got errors and what Parallax did not compare,
+// as of the last round.
+func printTroubles(out io.Writer, name string, own []trial) {
+	last := own[len(own)-1]
+	if last.firstError != nil {
+		fmt.Fprintf(out, "%s: the first error that a caller saw: %v.\n\n", name, last.firstError)
+	}
+	if last.kept.why != "" {
+		fmt.Fprintf(out, "%s: not compared: %s.\n\n", name, last.kept.why)
 	}
 }
 
 // judgeFault prints what is wanted of a state of the candidate.
 func judgeFault(out io.Writer, name string, own, base []trial) {
-	for _, t := range own {
-		if t.firstError != nil {
-			fmt.Fprintf(out, "candidate %s: the first error that a caller saw: %v\n\n", name, t.firstError)
-			break
-		}
-	}
 	wanted(out, name+": errors", medianOf(own, callerErrors), 0, atMost)
 	wanted(out, name+": answers/s", medianOf(own, answeredRate), faultsRate*0.995, atLeast)
 	if name == healthy.name {

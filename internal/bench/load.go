@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -28,9 +29,9 @@ type load struct {
 // outcome is what the callers of a load saw. Latency counts from when a request
 // was due, so that what a stalled server makes wait is counted too.
 type outcome struct {
-	sent, answered int
+	sent, answered int // in the measured span, as all that follows
 	errors         int
-	p50, p99, max  float64 // milliseconds
+	p50, p99, max  float64 // milliseconds; NaN when nothing was answered
 	rate           float64 // answers a second
 	firstError     error
 }
@@ -49,7 +50,7 @@ func (l load) run(ctx context.Context) (outcome, error) {
 	var all sync.WaitGroup
 	for _, c := range callers {
 		c.prepare(plan, len(callers), from)
-		all.Go(c.run)
+		all.Go(func() { c.run(ctx) })
 	}
 	var warmErr error
 	if l.warmedUp != nil {
@@ -112,7 +113,7 @@ func (c *caller) prepare(plan schedule, callers int, from time.Time) {
 }
 
 func (c *caller) dial() error {
-	conn, err := net.DialTimeout("tcp", c.address, patience)
+	conn, err := (&net.Dialer{Timeout: patience, Deadline: c.give}).Dial("tcp", c.address)
 	if err != nil {
 		return err
 	}
@@ -128,9 +129,12 @@ func (c *caller) hangUp() {
 }
 
 // run sends what is due until nothing more will be.
-func (c *caller) run() {
+func (c *caller) run(ctx context.Context) {
 	defer c.hangUp()
 	for due := range c.due {
+		if ctx.Err() != nil {
+			return
+		}
 		err := c.exchange()
 		if due.Before(c.from) {
 			continue
@@ -196,7 +200,12 @@ func summarise(callers []*caller, span time.Duration) outcome {
 		}
 	}
 	slices.Sort(all)
-	milliseconds := func(q float64) float64 { return float64(quantile(all, q)) / float64(time.Millisecond) }
+	milliseconds := func(q float64) float64 {
+		if len(all) == 0 {
+			return math.NaN()
+		}
+		return float64(quantile(all, q)) / float64(time.Millisecond)
+	}
 	o.answered = len(all)
 	o.p50, o.p99, o.max = milliseconds(0.5), milliseconds(0.99), milliseconds(1)
 	o.rate = float64(len(all)) / span.Seconds()

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -56,10 +57,13 @@ type options struct {
 	started     time.Time
 }
 
+// part measures something and prints it.
+type part func(context.Context, options, io.Writer) error
+
 // parts are what can be measured, in the order in which it is.
 var parts = []struct {
 	name string
-	run  func(context.Context, options, io.Writer) error
+	run  part
 }{
 	{"throughput", throughput},
 	{"faults", faults},
@@ -130,10 +134,27 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 		if !slices.Contains(o.parts, p.name) {
 			continue
 		}
-		if err := p.run(ctx, o, out); err != nil {
+		if err := o.runPart(ctx, p.run, out); err != nil {
 			return fmt.Errorf("cannot measure %s: %w", p.name, err)
 		}
 	}
+	return nil
+}
+
+// runPart runs a part and says how much of the machine was not its own.
+func (o options) runPart(ctx context.Context, run part, out io.Writer) error {
+	before, err := lookAtMachine()
+	if err != nil {
+		return err
+	}
+	if err := run(ctx, o, out); err != nil {
+		return err
+	}
+	after, err := lookAtMachine()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nMeanwhile other programs used %s of the %d processors.\n", percent(after.others(before)), runtime.NumCPU())
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -179,6 +180,7 @@ func (a accounting) since(before accounting) kept {
 	}
 	k.unmirrored = share(a.Unmirrored, before.Unmirrored)
 	k.lost = share(a.Lost, before.Lost)
+	slices.Sort(why)
 	k.why = strings.Join(why, ", ")
 	return k
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -148,6 +149,7 @@ func printUploads(ctx context.Context, out io.Writer, ways []*uploader, o option
 	}
 	self := func(v float64) float64 { return v }
 	mirror := at(nginxMirror)
+	var why []string
 	t := newTable("", "ms", "to nginx-mirror", "primary", "candidate", "unmirrored", "lost")
 	for _, w := range ways {
 		row := []string{w.title, figure(median(w.times)), times(medianRatio(w.times, mirror, self)), "same bytes", ""}
@@ -161,10 +163,13 @@ func printUploads(ctx context.Context, out io.Writer, ways []*uploader, o option
 			}
 			k := a.since(accounting{})
 			row = append(row, percent(k.unmirrored), percent(k.lost))
+			if k.why != "" {
+				why = append(why, fmt.Sprintf("%s: not compared: %s.\n\n", w.title, k.why))
+			}
 		}
 		t.add(row...)
 	}
-	fmt.Fprint(out, t, "\n")
+	fmt.Fprint(out, t, "\n", strings.Join(why, ""))
 	wanted(out, "time under the limit to nginx-mirror", medianRatio(at("under"), mirror, self), 1, atMost)
 	wanted(out, "time over the limit to nginx-mirror", medianRatio(at("over"), mirror, self), 1, atMost)
 	return nil

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -104,6 +106,54 @@ func (p *process) cpu() (serving, helping time.Duration, err error) {
 
 // idleShare is how much of one core a process may use and count as idle.
 const idleShare = 0.05
+
+// machine is how much processor time was used up to a moment, by this program
+// with those it started and waited for, and by everything on the machine.
+type machine struct {
+	at         time.Time
+	own, whole time.Duration
+}
+
+func lookAtMachine() (machine, error) {
+	m := machine{at: time.Now()}
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var used syscall.Rusage
+		if err := syscall.Getrusage(who, &used); err != nil {
+			return m, fmt.Errorf("cannot read the processor time used: %w", err)
+		}
+		m.own += time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	}
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return m, fmt.Errorf("cannot read the processor time used: %w", err)
+	}
+	m.whole, err = busy(string(text))
+	return m, err
+}
+
+// busy returns the time that processors were not idle, by the first line of
+// /proc/stat: user nice system idle iowait irq softirq steal.
+func busy(text string) (time.Duration, error) {
+	first, _, _ := strings.Cut(text, "\n")
+	fields := strings.Fields(first)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("cannot read processor statistics %q", first)
+	}
+	var ticks int64
+	for i, field := range fields[1:9] {
+		if n, err := strconv.ParseInt(field, 10, 64); err == nil && i != 3 && i != 4 {
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / ticksASecond, nil
+}
+
+// others returns which share of all processors other programs used since an
+// earlier look. What this program started must have ended in between.
+func (m machine) others(before machine) float64 {
+	used := (m.whole - before.whole) - (m.own - before.own)
+	return max(0, float64(used)/float64(m.at.Sub(before.at))/float64(runtime.NumCPU()))
+}
 
 // quiet waits until the family uses next to no processor time, at most for
 // limit: what it still does then is its normal life.
