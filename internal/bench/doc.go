@@ -20,7 +20,6 @@
 // that a burst is not cut off, and a figure is only worth as much as the share
 // that was compared.
 //
-// To see where the time of Parallax goes while a part runs:
-//
-//	perf record -g -p $(pgrep -f 'parallax serve') -- sleep 5 && perf report
+// To see where the time of Parallax goes, write CPU profiles of it with
+// -profile FOLDER and read them with `go tool pprof`.
 package main

@@ -53,6 +53,7 @@ type options struct {
 	connections int
 	inFlight    int
 	binaries    []string // of parallax; the first is measured everywhere, the others for throughput
+	profiles    string   // folder for profiles of throughput; empty: none
 	stderr      io.Writer
 	started     time.Time
 }
@@ -89,6 +90,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	set.IntVar(&o.connections, "connections", 64, "keep-alive connections where throughput is measured")
 	set.IntVar(&o.inFlight, "in-flight", 0, "mirror.in_flight under faults and many connections; 0: Parallax' default")
 	binary := set.String("parallax", "", "binary to measure, and after commas others to compare its throughput with; empty: build it")
+	set.StringVar(&o.profiles, "profile", "", "`FOLDER` to write CPU profiles of Parallax to, one for each table of throughput")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -97,6 +99,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		if !slices.Contains(partNames(), name) {
 			return o, fmt.Errorf("cannot measure %q: write one of %s", name, strings.Join(partNames(), ", "))
 		}
+	}
+	if *binary != "" && o.profiles != "" {
+		return o, errors.New("cannot profile a binary that was built elsewhere: leave out -parallax")
 	}
 	if *binary != "" {
 		o.binaries = strings.Split(*binary, ",")
@@ -121,7 +126,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer l.closeInto(&err)
 	if len(o.binaries) == 0 {
-		if o.binaries, err = build(ctx, l); err != nil {
+		if o.binaries, err = build(ctx, l, o.profiles != ""); err != nil {
 			return err
 		}
 	}
@@ -165,16 +170,6 @@ func installed(programs ...string) error {
 		}
 	}
 	return nil
-}
-
-// build builds the product into the run's folder.
-func build(ctx context.Context, l *lab) ([]string, error) {
-	path := filepath.Join(l.dir, "parallax")
-	text, err := exec.CommandContext(ctx, "go", "build", "-o", path, "parallax/cmd/parallax").CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("cannot build parallax: %w\n%s", err, text)
-	}
-	return []string{path}, nil
 }
 
 // everyoneAsks is how long each of many callers needs to have asked once.

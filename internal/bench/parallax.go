@@ -58,8 +58,9 @@ func (o mirrorOptions) String() string {
 // parallax is a running Parallax.
 type parallax struct {
 	proxy
-	admin string
-	since time.Time
+	admin    string
+	profiles string // base URL of profiles; empty in a normal build
+	since    time.Time
 }
 
 // startParallax starts the whole product in a folder of its own and waits until
@@ -78,26 +79,30 @@ func startParallax(ctx context.Context, l *lab, binary, name, primary, candidate
 	if p.process, err = l.start(name, binary, "serve", "-c", file); err != nil {
 		return nil, err
 	}
-	if p.address, err = p.after("bench is served on http://"); err != nil {
-		return nil, err
-	}
-	if p.admin, err = p.after("pages, API and metrics are on "); err != nil {
+	if err := p.readAddresses(); err != nil {
 		return nil, err
 	}
 	return p, p.eventually(ctx, patience, func() error { _, err := p.accounting(ctx); return err })
 }
 
-// after reads lines until one begins with prefix, and returns the rest of it.
-func (p *parallax) after(prefix string) (string, error) {
-	for {
+// readAddresses reads what serve prints, up to the last of its addresses.
+func (p *parallax) readAddresses() error {
+	for p.admin == "" {
 		text, err := p.line()
 		if err != nil {
-			return "", err
+			return err
 		}
-		if rest, ok := strings.CutPrefix(text, prefix); ok {
-			return rest, nil
+		for prefix, address := range map[string]*string{
+			"profiles are on ":               &p.profiles,
+			"bench is served on http://":     &p.address,
+			"pages, API and metrics are on ": &p.admin,
+		} {
+			if rest, ok := strings.CutPrefix(text, prefix); ok {
+				*address = rest
+			}
 		}
 	}
+	return nil
 }
 
 // accounting says what became of the requests that Parallax received since it

@@ -70,20 +70,25 @@ func figure(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v) || math.IsInf(v, 0):
 		return "-"
-	case a >= 1000:
-		text := fmt.Sprintf("%.0f", v)
-		return text[:len(text)-3] + " " + text[len(text)-3:]
 	case a >= 100:
-		return fmt.Sprintf("%.0f", v)
+		return grouped(fmt.Sprintf("%.0f", v))
 	case a >= 10:
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
 }
 
+// grouped puts a blank before every third digit from the right.
+func grouped(digits string) string {
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + " " + digits[i:]
+	}
+	return digits
+}
+
 // count prints a whole number, and a dash when there is none.
 func count(v float64) string {
-	if math.Abs(v) < 1000 {
+	if math.Abs(v) < 100 {
 		return strconv.Itoa(int(math.Round(v)))
 	}
 	return figure(v)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 )
 
@@ -11,6 +13,7 @@ import (
 type subject struct {
 	*proxy
 	parallax *parallax // nil: it is something else
+	profiles string    // folder
 	samples  [len(kinds)][]sample
 }
 
@@ -109,7 +112,7 @@ func startSubjects(ctx context.Context, l *lab, o options) ([]*subject, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, &subject{proxy: &p.proxy, parallax: p})
+		list = append(list, &subject{proxy: &p.proxy, parallax: p, profiles: o.profiles})
 	}
 	return list, nil
 }
@@ -132,8 +135,9 @@ func (s *subject) measure(ctx context.Context, w wrk, k kind, span time.Duration
 	if err != nil {
 		return sample{}, err
 	}
+	profiled := s.profile(ctx, k, span)
 	r, err := w.run(ctx, s.address, k, span)
-	if err != nil {
+	if err := errors.Join(err, <-profiled); err != nil {
 		return sample{}, s.failure(err)
 	}
 	got := sample{
@@ -156,6 +160,18 @@ func (s *subject) measure(ctx context.Context, w wrk, k kind, span time.Duration
 	got.cpu = perRequest(servingAfter-serving, r.Requests)
 	got.helperCPU = perRequest(helpingAfter-helping, r.Requests)
 	return got, s.quiet(ctx, settleWithin)
+}
+
+// profile writes a profile of the time from now on where that is asked for. The
+// last round's stays.
+func (s *subject) profile(ctx context.Context, k kind, span time.Duration) <-chan error {
+	done := make(chan error, 1)
+	if s.parallax == nil || s.parallax.profiles == "" {
+		done <- nil
+		return done
+	}
+	go func() { done <- s.parallax.profile(ctx, span, filepath.Join(s.profiles, k.method+".pprof")) }()
+	return done
 }
 
 // perRequest returns microseconds.
