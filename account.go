@@ -37,11 +37,12 @@ const (
 	UnmirroredSample      Place = "unmirrored/sample"      // not in the sample
 	UnmirroredBodySize    Place = "unmirrored/body_size"   // request body over max_body
 	UnmirroredBudget      Place = "unmirrored/budget"      // no room in the byte budget for all copies
-	UnmirroredConcurrency Place = "unmirrored/concurrency" // as many shadow requests as mirror.in_flight allows are under way
+	UnmirroredConcurrency Place = "unmirrored/concurrency" // as many requests as mirror.in_flight allows wait for a leg already
 	UnmirroredRejected    Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503) or did not answer
 	UnmirroredUnfinished  Place = "unmirrored/unfinished"  // the caller never finished the request body
 	UnmirroredUpgrade     Place = "unmirrored/upgrade"     // protocol upgrade, passed through
 	UnmirroredShadowCall  Place = "unmirrored/shadow_call" // itself a shadow's downstream call
+	UnmirroredLoop        Place = "unmirrored/loop"        // an address of a leg leads back to Parallax
 	UnmirroredNoLeg       Place = "unmirrored/no_leg"      // no other leg is configured
 	UnmirroredDraining    Place = "unmirrored/draining"    // Parallax is shutting down
 )
@@ -66,7 +67,7 @@ const (
 var Places = []Place{
 	InLive, InShadow, InQueue, InWorker, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
-	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredNoLeg, UnmirroredDraining,
+	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	LostQueueFull, LostCodec, LostStore, LostShutdown, LostPanic,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }

@@ -68,7 +68,7 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 	}
 	formatP, formatC := FormatOf(header(p.Headers, "content-type")), FormatOf(header(c.Headers, "content-type"))
 	if p.Body.Cut || c.Body.Cut {
-		return sameCoding && compareCut(&p.Body, &c.Body, formatP, formatC, find)
+		return uncoded(codingP) && uncoded(codingC) && formatP == formatC && compareCut(&p.Body, &c.Body, formatP, find)
 	}
 	a, errA := body.Decode(codingP, p.Body.Bytes, maxDecoded)
 	b, errB := body.Decode(codingC, c.Body.Bytes, maxDecoded)
@@ -99,18 +99,66 @@ func sameBytes(p, c *parallax.Body) bool {
 
 func hashed(b *parallax.Body) bool { return b.SHA256 != [32]byte{} }
 
-// compareCut compares bodies of which only the beginning is there. Texts and
-// bytes whose hashes differ do differ; of JSON nobody can tell.
-func compareCut(p, c *parallax.Body, formatP, formatC Format, find *finder) bool {
-	if formatP == JSON || formatP != formatC || !hashed(p) || !hashed(c) {
+// uncoded reports whether a body with this Content-Encoding is as it is. Coded
+// bytes say nothing about the text: the same text may be coded in many ways.
+func uncoded(coding string) bool {
+	codings, err := body.Codings(coding)
+	return err == nil && len(codings) == 0
+}
+
+// compareCut compares bodies of one format of which one or both were cut. Texts
+// and bytes differ if their sizes or hashes do. Of JSON that can be said only of a
+// body that is far longer than a complete other one.
+func compareCut(p, c *parallax.Body, format Format, find *finder) bool {
+	at := place{kind: placeBody}
+	classP, classC := string(format), string(format)
+	switch {
+	case format != JSON && p.Size == c.Size && !(hashed(p) && hashed(c)):
+		return false
+	case format == Text:
+		at.kind = placeText
+	case format == JSON && c.Cut && farLonger(c, p):
+		classC = "json:longer"
+	case format == JSON && p.Cut && farLonger(p, c):
+		classP = "json:longer"
+	case format == JSON:
 		return false
 	}
-	at := place{kind: placeBody}
-	if formatP == Text {
-		at.kind = placeText
-	}
-	find.add(&at, Changed, side{text: summary(p.Size, p.SHA256), class: string(formatP)}, side{text: summary(c.Size, c.SHA256), class: string(formatC)})
+	find.add(&at, Changed, side{text: summary(p.Size, p.SHA256), class: classP}, side{text: summary(c.Size, c.SHA256), class: classC})
 	return true
+}
+
+// farLonger reports whether a JSON body that was cut has more than twice as many
+// characters as a complete one, going by the beginning that was kept. Blanks
+// between tokens do not count, and an escaped character is one, so that spelling
+// alone does not make a body far longer.
+func farLonger(cut, complete *parallax.Body) bool {
+	if complete.Cut || len(cut.Bytes) == 0 {
+		return false
+	}
+	begins := int64(jsonCharacters(cut.Bytes))
+	return max(begins, begins*(cut.Size/int64(len(cut.Bytes)))) > 2*int64(jsonCharacters(complete.Bytes))
+}
+
+// jsonCharacters counts the characters of a JSON text without blanks between its
+// tokens.
+func jsonCharacters(text []byte) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			n++
+			if i++; i < len(text) && text[i] == 'u' {
+				i += 4
+			}
+		case c == '"':
+			n, quoted = n+1, !quoted
+		case !quoted && isBlank(c), c&0xc0 == 0x80: // A later byte of a character.
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 func summary(size int64, hash [32]byte) []byte {
@@ -141,10 +189,11 @@ func formatSide(text []byte, f Format) side {
 	if len(text) == 0 {
 		class = "empty"
 	}
+	s := side{text: text, class: class, whole: text}
 	if f == Bytes && len(text) > 0 {
-		text = summaryOf(text)
+		s.text = summaryOf(text)
 	}
-	return side{text: text, class: class}
+	return s
 }
 
 // compareDecoded compares two bodies of one format.

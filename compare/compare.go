@@ -22,10 +22,11 @@ const (
 	ReasonCallerGone    = "caller_gone"    // the caller left before an answer was complete
 	ReasonTruncated     = "truncated"      // a body is longer than what was kept of it
 	ReasonNotAsked      = "not_asked"      // a leg was not asked
+	ReasonNoSecondary   = "no_secondary"   // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
 
 // Reasons lists every reason there is.
-var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked}
+var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.
@@ -33,7 +34,7 @@ var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, R
 // What the candidate answered is judged against the primary whichever of them is
 // live. A candidate without a complete answer where the primary has one has
 // diverged. If the secondary answered too, it is compared with the primary by
-// the same rules first: what differs there is noise.
+// the same rules first: what differs there is noise, see [NoiseModel].
 func Compare(x *parallax.Exchange, in Input) Comparison {
 	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
 	rules := in.Rules.forExchange(x.Endpoint, x.Received)
@@ -49,11 +50,10 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		out.Outcome, out.Reason = NotComparable, ReasonPrimaryFailed
 		return out
 	}
-	noise := listen(x, in.Noise, rules, &out.Sample)
+	noise := listen(x, in.Noise, rules)
 	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise}
 	possible := compareCalls(p, c, find)
-	out.Sample.Candidate = find.sample()
-	out.Sample.Complete = noise.judged && possible && c.Err.Kind == parallax.NoError && !find.truncated
+	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
 	return out
 }
@@ -85,17 +85,24 @@ func failed(call *parallax.Call, rules []*rule) bool {
 	return !slices.ContainsFunc(rules, func(r *rule) bool { return slices.Contains(r.source.Normal, status) })
 }
 
-// listen compares the secondary with the primary and returns what is noise.
-func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule, sample *NoiseSample) *excuses {
+// listen compares the secondary with the primary and returns what is noise. A
+// secondary that failed says nothing; one with another status says nothing about
+// the rest of the answer.
+func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule) *excuses {
 	noise := &excuses{endpoint: x.Endpoint, model: model}
-	s := x.Legs[parallax.Secondary]
-	if s == nil || s.Err.Kind != parallax.NoError {
+	p, s := x.Legs[parallax.Primary], x.Legs[parallax.Secondary]
+	if s == nil || failed(s, rules) {
 		return noise
 	}
-	find := &finder{endpoint: x.Endpoint, rules: rules}
-	possible := compareCalls(x.Legs[parallax.Primary], s, find)
-	sample.Secondary = find.sample()
-	noise.secondary, noise.judged = find.places, possible && !find.truncated
+	noise.heard = true
+	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise, listen: true}
+	if p.Response.Status != s.Response.Status {
+		compareStatus(p.Response.Status, s.Response.Status, find)
+		return noise
+	}
+	possible := compareCalls(p, s, find)
+	noise.judged = possible && !find.incomplete && !noise.incomplete
+	noise.masks = nil // gathered while there were fewer spots
 	return noise
 }
 
@@ -107,13 +114,17 @@ func compareCalls(p, c *parallax.Call, find *finder) (possible bool) {
 		return true
 	}
 	a, b := &p.Response, &c.Response
-	if a.Status != b.Status {
-		find.add(&place{kind: placeStatus}, Changed, statusSide(a.Status), statusSide(b.Status))
-	}
+	compareStatus(a.Status, b.Status, find)
 	compareHeaders(placeHeader, a.Headers, b.Headers, find)
 	possible = compareBodies(a, b, find)
 	compareHeaders(placeTrailer, a.Trailers, b.Trailers, find)
 	return possible
+}
+
+func compareStatus(p, c int, find *finder) {
+	if p != c {
+		find.add(&place{kind: placeStatus}, Changed, statusSide(p), statusSide(c))
+	}
 }
 
 // noAnswer reports that the second leg gave no answer where the first did.
@@ -139,7 +150,8 @@ func statusSide(status int) side {
 func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum256(text)) }
 
 // conclude writes what was found into a comparison. A body that could not be
-// compared leaves the exchange undecided unless something else diverged.
+// compared, or noise that nobody could check, leaves the exchange undecided unless
+// something else diverged.
 func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
 	out.Truncated = f.truncated
@@ -149,6 +161,8 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 		out.Outcome = Diverged
 	case !possible:
 		out.Outcome, out.Reason = NotComparable, ReasonTruncated
+	case f.noise != nil && f.noise.unsure:
+		out.Outcome, out.Reason = NotComparable, ReasonNoSecondary
 	}
 }
 

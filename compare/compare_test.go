@@ -69,6 +69,42 @@ func TestTruncated(t *testing.T) {
 	unknown := cutBody(jsonAnswer(long), 5)
 	unknown.Response.Body.SHA256 = [32]byte{}
 	f("no hash", unknown, unknown, NotComparable, ReasonTruncated)
+
+	all := `[` + strings.Repeat(`{"id":1}, `, 5000) + `0]`
+	f("JSON without end against a small one", jsonAnswer(`{"items":[{"id":1}]}`), cutBody(jsonAnswer(all), 1000), Diverged, "")
+	f("the same the other way", cutBody(jsonAnswer(all), 1000), jsonAnswer(`{"items":[{"id":1}]}`), Diverged, "")
+	f("JSON ten times as long", jsonAnswer(all[:4998]+`,0]`), cutBody(jsonAnswer(all), 6000), Diverged, "")
+	f("JSON that is only spaced", jsonAnswer(long), cutBody(jsonAnswer(`{"a":1,`+strings.Repeat(" ", 500)+`"b":2}`), 300), NotComparable, ReasonTruncated)
+	f("JSON that is only escaped", jsonAnswer(`["éééé"]`), cutBody(jsonAnswer(`["\u00e9\u00e9\u00e9\u00e9"]`), 20), NotComparable, ReasonTruncated)
+	f("a text of another size without hash", cutBody(answer(200, "abc", "Content-Type", "text/plain"), 1), answer(200, "a", "Content-Type", "text/plain"), Diverged, "")
+}
+
+// TestCutCodedBodies: the same text may be coded in many ways, so that the
+// beginnings of coded bodies say nothing.
+func TestCutCodedBodies(t *testing.T) {
+	t.Parallel()
+	coded := func(text string, level int) *parallax.Call {
+		var b bytes.Buffer
+		w, err := gzip.NewWriterLevel(&b, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return answer(200, b.String(), "Content-Type", "text/plain", "Content-Encoding", "gzip")
+	}
+	var text strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&text, "line %d\n", i*i)
+	}
+	got := Compare(exchange(cutBody(coded(text.String(), 1), 1000), cutBody(coded(text.String(), 9), 1000)), Input{})
+	if got.Outcome != NotComparable || got.Reason != ReasonTruncated {
+		t.Errorf("%v %q: %v", got.Outcome, got.Reason, got.Differences)
+	}
 }
 
 func TestWhoFailed(t *testing.T) {

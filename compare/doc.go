@@ -24,16 +24,32 @@
 //
 // What only one side can be decoded as is a difference of kind undecoded; what
 // neither can is bytes. A body of which only the beginning was kept makes the
-// exchange not comparable, unless hashes or the rest of the answer decide.
+// exchange not comparable, unless hashes, sizes or the rest of the answer decide:
+// of two texts or other bytes without a content coding they do, of JSON only
+// against a complete body that is far shorter. What is kept of coded bytes decides
+// nothing.
 //
 // # What counts
 //
 // A difference does not count when a rule takes it away ([Rule]: the place is
 // ignored, or two numbers are within a tolerance), or when it is noise: when
-// primary and secondary, two instances of one version, also differ there
-// ([NoiseModel]). It stays in the comparison with the reason; see [Suppression].
-// Differences that do not count are looked through without end, so that they
-// never hide one that does.
+// primary and secondary, two instances of one version, differ there in the same
+// way ([NoiseModel]). It stays in the comparison with the reason; see
+// [Suppression]. Differences that do not count are looked through without end, so
+// that they never hide one that does.
+//
+// Noise is judged as closely as the exchange allows: at the very element, line
+// and word, and only for a value of like shape. What is left is this. At a place
+// where the secondary always differs, a wrong value of the same shape cannot be
+// told from noise: another random number of like magnitude, another UUID, other
+// words where primary and secondary have other words. Nor can an extra element of
+// an array that the secondary has extra too. A place that is noise as a rule is
+// excused by the past while the secondary is away or agrees by chance, until the
+// candidate has differed alone too often; but while the secondary is away, lines of
+// a text and elements of an array that are usually noise make the exchange not
+// comparable. So a service whose answers are mostly noise is mostly unchecked:
+// reports show the share, and rules that name the random fields are the better
+// way.
 //
 // No rule and no noise excuses a candidate that gave no complete answer where the
 // primary did. A primary that failed makes the exchange not comparable.

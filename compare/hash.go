@@ -127,11 +127,7 @@ func (h *hasher) excused(kind body.Kind) bool {
 			return true
 		}
 	}
-	if kind >= body.Array || !h.find.noise.any() {
-		return false
-	}
-	_, _, ok := h.find.noise.judge(noisePlace(h.at.normal(), Changed))
-	return ok
+	return kind < body.Array && h.find.noise.any() && h.find.noise.masked(&h.at)
 }
 
 // mix joins two hashes into one.

@@ -4,19 +4,23 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 )
 
 // NoiseSample is what one exchange says about noise: the places where primary
-// and secondary differ, and those where primary and candidate do. Places are
-// written as the normalised path, a blank and the kind of difference, so that a
-// field that changes by itself does not excuse a candidate that lacks it.
+// and secondary differ, and those where only one of secondary and candidate
+// differs from the primary, of which there are none below the status while the
+// secondary cannot be compared there. A place is written as the normalised path, the kind of
+// difference and the shape of the other value, with blanks between them, so that
+// a field that changes by itself excuses neither a candidate that lacks it nor an
+// error text in it. What rules took away is not in a sample. Its lists are sorted
+// and without repeats.
 type NoiseSample struct {
-	Endpoint  string
-	Complete  bool     // all three legs gave comparable answers, and no list below was cut
-	Secondary []string // sorted, without repeats
-	Candidate []string // sorted, without repeats; what rules took away is not in it
+	Endpoint       string
+	Complete       bool // all three legs answered, and the candidate's answer could be compared
+	Secondary      []string
+	SecondaryAlone []string // also where the candidate agrees in one of several positions
+	CandidateAlone []string // also where the secondary agrees in one of several positions
 }
 
 // Bounds of a noise model. What does not fit is judged by its own exchange only.
@@ -33,9 +37,24 @@ const noiseAlpha = 0.001
 // The zero value is empty and ready for use; it may be used by several
 // goroutines at once.
 //
-// Between two instances of one version a difference at a place is noise. It
-// stays noise for the candidate until the candidate differs there significantly
-// more often. Over the exchanges that all three legs answered, let b count those
+// Between two instances of one version a difference is noise. A candidate's
+// difference is excused when the secondary differs in the same exchange, at the
+// very place (the same element of an array, the same line of a text), in the same
+// kind, and with a value of like shape; a text moreover must keep the words that
+// primary and secondary have in common. Where the secondary agrees by chance, the
+// past may excuse it, but never in the elements of an array or the lines of a
+// text:
+//
+//   - the place is noise as a rule: the secondary differed there in at least 3
+//     exchanges and in at least one of 20;
+//   - or the excuse is paid for: so far the secondary alone differed there more
+//     often than the candidate alone. A single flake thus excuses one difference.
+//
+// Another status is noise only if primary and secondary take turns: each was seen
+// to answer either.
+//
+// Any excuse but for elements and lines ends when the candidate differs
+// significantly more often. Over the exchanges that all three legs answered, let b count those
 // where only the candidate differs from the primary, and c those where only the
 // secondary does. Were the candidate just another instance of the old version,
 // each of the b+c would be either with probability 1/2. So the model keeps the
@@ -48,86 +67,120 @@ const noiseAlpha = 0.001
 // most 0.001 (Ville's inequality).
 type NoiseModel struct {
 	mu        sync.RWMutex
-	endpoints map[string]map[string]noiseCount
+	endpoints map[string]*endpointNoise
 }
 
-// noiseCount is the evidence on one place. Known says that the secondary has
-// differed there.
-type noiseCount struct {
-	known bool
-	b, c  uint32
+// endpointNoise is the evidence on one endpoint.
+type endpointNoise struct {
+	n      uint32 // exchanges with a secondary
+	places map[string]noiseCount
 }
 
-// Add folds one sample into the model.
+// noiseCount is the evidence on one place: in how many exchanges the secondary
+// differed, in how many only the candidate, in how many only the secondary.
+type noiseCount struct{ s, b, c uint32 }
+
+// What makes a place noise as a rule.
+const (
+	usualTimes = 3  // the secondary differed so often
+	usualShare = 20 // in at least one of so many exchanges
+)
+
+// Add folds one sample into the model. An incomplete one tells where the
+// secondary differs, and nothing about the candidate.
 func (m *NoiseModel) Add(s NoiseSample) {
-	if len(s.Secondary) == 0 && (len(s.Candidate) == 0 || !s.Complete) {
+	if !s.Complete && len(s.Secondary) == 0 {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	places := m.places(s.Endpoint)
-	if places == nil {
+	e := m.endpoint(s.Endpoint)
+	if e == nil {
 		return
 	}
-	for _, p := range s.Secondary {
-		count, ok := places[p]
-		if !ok && len(places) >= maxNoisePlaces {
-			continue
-		}
-		count.known = true
-		if _, both := slices.BinarySearch(s.Candidate, p); s.Complete && !both {
-			count.c++
-		}
-		places[p] = count
-	}
-	if !s.Complete {
-		return
-	}
-	for _, p := range s.Candidate {
-		count, ok := places[p]
-		if _, both := slices.BinarySearch(s.Secondary, p); both || !ok && len(places) >= maxNoisePlaces/2 {
-			continue
-		}
-		count.b++
-		places[p] = count
+	e.n++
+	e.count(s.Secondary, maxNoisePlaces, func(n *noiseCount) { n.s++ })
+	if s.Complete {
+		e.count(s.SecondaryAlone, maxNoisePlaces, func(n *noiseCount) { n.c++ })
+		e.count(s.CandidateAlone, maxNoisePlaces/2, func(n *noiseCount) { n.b++ })
 	}
 }
 
-func (m *NoiseModel) places(endpoint string) map[string]noiseCount {
+func (m *NoiseModel) endpoint(name string) *endpointNoise {
 	if m.endpoints == nil {
-		m.endpoints = map[string]map[string]noiseCount{}
+		m.endpoints = map[string]*endpointNoise{}
 	}
-	places, ok := m.endpoints[endpoint]
+	e, ok := m.endpoints[name]
 	if !ok && len(m.endpoints) < maxNoiseEndpoints {
-		places = map[string]noiseCount{}
-		m.endpoints[endpoint] = places
+		e = &endpointNoise{places: map[string]noiseCount{}}
+		m.endpoints[name] = e
 	}
-	return places
+	return e
+}
+
+// count raises the counts of places; there is room for a new one below the bound.
+func (e *endpointNoise) count(places []string, bound int, raise func(*noiseCount)) {
+	for _, place := range places {
+		n, ok := e.places[place]
+		if !ok && len(e.places) >= bound {
+			continue
+		}
+		raise(&n)
+		e.places[place] = n
+	}
 }
 
 // count returns the evidence on a place; a nil model has none.
 func (m *NoiseModel) count(endpoint, place string) noiseCount {
+	count, _ := m.look(endpoint, place)
+	return count
+}
+
+// look returns the evidence on a place, and the number of exchanges it is from.
+func (m *NoiseModel) look(endpoint, place string) (count noiseCount, of uint32) {
 	if m == nil {
-		return noiseCount{}
+		return noiseCount{}, 0
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.endpoints[endpoint][place]
+	if e := m.endpoints[endpoint]; e != nil {
+		return e.places[place], e.n
+	}
+	return noiseCount{}, 0
 }
 
-// knows reports whether the model holds anything on an endpoint.
+// knows reports whether the model holds any place of an endpoint.
 func (m *NoiseModel) knows(endpoint string) bool {
 	if m == nil {
 		return false
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return len(m.endpoints[endpoint]) > 0
+	e := m.endpoints[endpoint]
+	return e != nil && len(e.places) > 0
+}
+
+// changing returns the normalised paths at which values are noise.
+func (m *NoiseModel) changing(endpoint string) map[string]bool {
+	out := map[string]bool{}
+	if m == nil {
+		return out
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if e := m.endpoints[endpoint]; e != nil {
+		for key, n := range e.places {
+			if normal, ok := changing(key); ok && n.s > 0 && !n.blamed() {
+				out[normal] = true
+			}
+		}
+	}
+	return out
 }
 
 // NoisePlace is the evidence on one place, for people.
 type NoisePlace struct {
-	Place         string // normalised path, a blank, kind
+	Place         string // as in [NoiseSample]
 	CandidateOnly int    // exchanges where only the candidate differs from the primary
 	SecondaryOnly int    // exchanges where only the secondary does
 	Blamed        bool   // the candidate differs significantly more often: no longer noise
@@ -137,14 +190,24 @@ type NoisePlace struct {
 func (m *NoiseModel) Places(endpoint string) []NoisePlace {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	e := m.endpoints[endpoint]
+	if e == nil {
+		return nil
+	}
 	var out []NoisePlace
-	places := m.endpoints[endpoint]
-	for _, p := range slices.Sorted(maps.Keys(places)) {
-		if c := places[p]; c.known {
+	for _, p := range slices.Sorted(maps.Keys(e.places)) {
+		if c := e.places[p]; c.s > 0 {
 			out = append(out, NoisePlace{Place: p, CandidateOnly: int(c.b), SecondaryOnly: int(c.c), Blamed: c.blamed()})
 		}
 	}
 	return out
+}
+
+// excuses reports whether the past excuses a candidate where the secondary does
+// not differ now, from so many exchanges. What is excused while the secondary is
+// away is never counted, so that it cannot be paid for.
+func (n noiseCount) excuses(of uint32, judged bool) bool {
+	return n.s >= usualTimes && uint64(n.s)*usualShare >= uint64(of) || judged && n.b < n.c
 }
 
 // blamed reports whether the candidate differs significantly more often than the
@@ -163,15 +226,4 @@ func lnBeta(a, b float64) float64 {
 	lb, _ := math.Lgamma(b)
 	lab, _ := math.Lgamma(a + b)
 	return la + lb - lab
-}
-
-// noisePlace names the place of a difference in the noise model. Elements of an
-// array and lines of a text come and go in both directions, so that their kinds
-// are one.
-func noisePlace(normal string, kind Kind) string {
-	several := normal == string(placeText) || strings.HasSuffix(normal, "[*]")
-	if several && (kind == Missing || kind == Extra || kind == Moved) {
-		kind = "elements"
-	}
-	return normal + " " + string(kind)
 }

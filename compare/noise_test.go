@@ -104,7 +104,7 @@ func TestSwappedRolesAreNotBlamed(t *testing.T) {
 	// The secondary differs more often than the candidate: nothing to blame.
 	model := &NoiseModel{}
 	for range 100 {
-		model.Add(NoiseSample{Endpoint: "e", Complete: true, Secondary: []string{"$.x changed"}})
+		model.Add(NoiseSample{Endpoint: "e", Complete: true, Secondary: []string{"$.x changed"}, SecondaryAlone: []string{"$.x changed"}})
 	}
 	want := []NoisePlace{{Place: "$.x changed", SecondaryOnly: 100}}
 	if diff := cmp.Diff(want, model.Places("e")); diff != "" {
@@ -116,15 +116,15 @@ func TestNoiseModelIsBounded(t *testing.T) {
 	t.Parallel()
 	model := &NoiseModel{}
 	for i := range 2 * maxNoisePlaces {
-		model.Add(NoiseSample{Endpoint: "e", Complete: true, Candidate: []string{fmt.Sprintf("$.c%d changed", i)}})
+		model.Add(NoiseSample{Endpoint: "e", Complete: true, CandidateAlone: []string{fmt.Sprintf("$.c%d changed", i)}})
 	}
-	if n := len(model.endpoints["e"]); n != maxNoisePlaces/2 {
+	if n := len(model.endpoints["e"].places); n != maxNoisePlaces/2 {
 		t.Errorf("%d candidate-only places, want %d", n, maxNoisePlaces/2)
 	}
 	for i := range 2 * maxNoisePlaces {
 		model.Add(NoiseSample{Endpoint: "e", Complete: true, Secondary: []string{fmt.Sprintf("$.s%d changed", i)}})
 	}
-	if n := len(model.endpoints["e"]); n != maxNoisePlaces {
+	if n := len(model.endpoints["e"].places); n != maxNoisePlaces {
 		t.Errorf("%d places, want %d", n, maxNoisePlaces)
 	}
 	for i := range 2 * maxNoiseEndpoints {

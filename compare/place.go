@@ -195,6 +195,9 @@ func digitRun(s string) string {
 // maxValueBytes is how much of a value a difference keeps.
 const maxValueBytes = 512
 
+// cutMark ends a value that was cut.
+const cutMark = "…"
+
 // cut shortens a value to the bound, at the border of a character.
 func cut(text []byte) string {
 	if len(text) <= maxValueBytes {
@@ -204,7 +207,7 @@ func cut(text []byte) string {
 	for end > maxValueBytes-4 && text[end]&0xc0 == 0x80 {
 		end--
 	}
-	return string(text[:end]) + "…"
+	return string(text[:end]) + cutMark
 }
 
 // covers reports whether a rule is about a place, or about one it lies in.

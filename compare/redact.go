@@ -84,7 +84,10 @@ func (r *Redactor) token(secret string) string {
 // its SHA256 is replaced by a keyed one. A body that cannot be read to be
 // redacted is replaced by a note.
 func (r *Redactor) Exchange(x *parallax.Exchange) *parallax.Exchange {
-	s := r.scrubber(x)
+	return r.scrubber(x).exchange(x)
+}
+
+func (s *scrubber) exchange(x *parallax.Exchange) *parallax.Exchange {
 	out := *x
 	for leg, call := range x.Legs {
 		if call != nil {
@@ -97,20 +100,21 @@ func (r *Redactor) Exchange(x *parallax.Exchange) *parallax.Exchange {
 // Comparison returns a copy of c, the comparison of x, without secrets. x is the
 // exchange as it was compared, before redaction.
 func (r *Redactor) Comparison(x *parallax.Exchange, c Comparison) Comparison {
+	return r.scrubber(x).comparison(c)
+}
+
+// Both does what Exchange and Comparison do, and looks for secrets once only.
+func (r *Redactor) Both(x *parallax.Exchange, c Comparison) (*parallax.Exchange, Comparison) {
 	s := r.scrubber(x)
-	differences := make([]Difference, len(c.Differences))
-	for i, d := range c.Differences {
-		differences[i] = s.difference(d)
-	}
-	c.Differences = differences
-	return c
+	return s.exchange(x), s.comparison(c)
 }
 
 // scrubber redacts one exchange: it knows the secrets that were found in it.
 type scrubber struct {
 	*Redactor
-	found map[string]bool
-	known *strings.Replacer // nil while secrets are collected
+	found   map[string]bool
+	known   *strings.Replacer // nil while secrets are collected
+	spelled []string          // what known replaces
 }
 
 // Bounds of the secrets that are looked for wherever else they stand.
@@ -145,6 +149,15 @@ func (s *scrubber) remember(value string) {
 	if len(value) >= minKnownSecret && len(s.found) < maxKnown && !strings.HasPrefix(value, tokenPrefix) {
 		s.found[value] = true
 	}
+}
+
+func (s *scrubber) comparison(c Comparison) Comparison {
+	differences := make([]Difference, len(c.Differences))
+	for i, d := range c.Differences {
+		differences[i] = s.difference(d)
+	}
+	c.Differences = differences
+	return c
 }
 
 func (s *scrubber) call(call *parallax.Call) *parallax.Call {
@@ -193,11 +206,11 @@ func (s *scrubber) columns(columns []parallax.Column) []parallax.Column {
 // difference redacts the values of one difference: all of them where its place
 // names a secret, otherwise what is secret inside.
 func (s *scrubber) difference(d Difference) Difference {
-	value := s.text
+	value := s.value
 	kind, name, _ := strings.Cut(d.Path, ":")
 	switch placeKind(kind) {
 	case placeHeader, placeTrailer:
-		value = func(v string) string { return s.field(parallax.Field{Name: name, Value: v}) }
+		value = func(v string) string { return s.headerValue(name, v) }
 	case placeCookie:
 		if !strings.Contains(name, ";") {
 			value = s.secret
@@ -210,6 +223,28 @@ func (s *scrubber) difference(d Difference) Difference {
 	d.Primary, d.Candidate = value(d.Primary), value(d.Candidate)
 	d.Path, d.Normal = s.replaceKnown(d.Path), s.replaceKnown(d.Normal)
 	return d
+}
+
+// headerValue redacts the value of a header as a difference keeps it.
+func (s *scrubber) headerValue(name, text string) string {
+	begins, cut := strings.CutSuffix(text, cutMark)
+	if cut {
+		begins = s.withoutBeginning(begins)
+	}
+	clean := s.field(parallax.Field{Name: name, Value: begins})
+	if cut {
+		clean += cutMark
+	}
+	return clean
+}
+
+// value redacts a value as a difference keeps it, which may have been cut inside a
+// secret.
+func (s *scrubber) value(text string) string {
+	if begins, ok := strings.CutSuffix(text, cutMark); ok {
+		return s.text(s.withoutBeginning(begins)) + cutMark
+	}
+	return s.text(text)
 }
 
 // secretPath reports whether a place in a JSON document is secret.

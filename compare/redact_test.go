@@ -136,6 +136,19 @@ func TestSecretsInBodies(t *testing.T) {
 	f("HTML form", "text/html", `<input name="csrf_token" value="`+s+`">`, false)
 	f("form", "application/x-www-form-urlencoded", `a=1&pass%77ord=`+s, false)
 	f("multipart", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n"+s+"\r\n--x--", false)
+	part := func(name, content string) string {
+		return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + content + "\r\n"
+	}
+	f("multipart with a picture", "multipart/form-data; boundary=x", part("password", s)+part("picture", "\x89PNG\r\n\x1a\n\x00\x00\x00")+"--x--", false)
+	f("multipart, picture first", "multipart/form-data; boundary=x", part("picture", "\x89PNG\r\n\x1a\n\x00\x00\x00")+part("user_pass", s)+"--x--", false)
+	f("multipart of many lines", "multipart/form-data; boundary=x", part("private_key", "begin\r\n"+s+"\r\nend")+"--x--", false)
+	f("multipart without a type", "", part("picture", "\x00")+part("password", s)+"--x--", false)
+	f("JSON in a part", "multipart/form-data; boundary=x", part("data", `{"pass\u0077ord":"`+s+`"}`)+part("picture", "\x00")+"--x--", false)
+	f("text with a zero byte", "text/plain", "password="+s+" \x00", false)
+	for _, name := range []string{"X-Auth", "X-Auth-Key", "user_pass", "password_confirmation", "api_keys", "secrets", "session_key", "connect.sid", "laravel_session"} {
+		f(name, "application/json", `{"`+name+`":"`+s+`"}`, false)
+		f(name+" in a text", "text/plain", name+"="+s, false)
+	}
 	f("text", "text/plain", "login with api-key: "+s+" now", false)
 	f("quoted text", "text/plain", `secret = "`+s+` and more `+s+`"`, false)
 	f("escaped quote", "text/plain", `password="ab\"`+s+`"`, false)
@@ -254,6 +267,72 @@ func TestNewRedactorReportsEveryFault(t *testing.T) {
 		{Path: "paths[2]", Text: "places to redact are not counted from the end", Hint: "write [*]"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestEchoOfASecretInAnySpelling: a key of the request comes back escaped.
+func TestEchoOfASecretInAnySpelling(t *testing.T) {
+	t.Parallel()
+	r := redactor(t, RedactConfig{})
+	const key = `abcd/efgh+ijkl<mnop"qrst&uvwx`
+	f := func(contentType, content string) {
+		t.Helper()
+		call := answer(200, content, "Content-Type", contentType)
+		call.Request.Headers = []parallax.Field{{Name: "X-Api-Key", Value: key}}
+		clean := string(r.Exchange(exchange(call)).Legs[0].Response.Body.Bytes)
+		if strings.Contains(clean, "efgh") || strings.Contains(clean, "qrst") {
+			t.Errorf("left in %s", clean)
+		}
+	}
+	for _, spelled := range []string{
+		`abcd/efgh+ijkl<mnop\"qrst&uvwx`, `abcd\/efgh+ijkl<mnop\"qrst&uvwx`, `abcd\/efgh+ijkl\u003cmnop\"qrst\u0026uvwx`,
+		`abcd\/efgh+ijkl\u003Cmnop\"qrst\u0026uvwx`, `abcd\u002fefgh\u002Bijkl<mnop\u0022qrst&uvwx`,
+	} {
+		f("application/json", `{"seen":"`+spelled+`"}`)
+		f("application/json", `["`+spelled+`"]`)
+	}
+	f("application/x-ndjson", `{"a":1}`+"\n"+`{"seen":"abcd\/efgh+ijkl\u003cmnop\"qrst\u0026uvwx"}`)
+	f("text/plain", "seen abcd%2fefgh%2bijkl%3cmnop%22qrst%26uvwx")
+	f("text/html", "<p>abcd/efgh+ijkl&lt;mnop&#34;qrst&amp;uvwx</p>")
+	x := exchange(jsonAnswer(`{"seen":1}`), jsonAnswer(`{"seen":"abcd\/efgh+ijkl\u003Cmnop\"qrst\u0026uvwx"}`))
+	x.Legs[0].Request.Headers = []parallax.Field{{Name: "X-Api-Key", Value: key}}
+	if got := fmt.Sprint(r.Comparison(x, Compare(x, Input{}))); strings.Contains(got, "efgh") {
+		t.Errorf("left in %s", got)
+	}
+}
+
+// TestCutInsideASecret: a difference keeps the beginning of a value, which may end
+// anywhere in a secret.
+func TestCutInsideASecret(t *testing.T) {
+	t.Parallel()
+	r := redactor(t, RedactConfig{})
+	const key = "kEyOfTeSt-0123456789-0123456789-0123456789-0123456789"
+	for at := maxValueBytes - len(key) - 2; at <= maxValueBytes+2; at += 3 {
+		line := strings.Repeat("x", at) + key + " end"
+		for name, x := range map[string]*parallax.Exchange{
+			"text":   exchange(answer(200, line, "Content-Type", "text/plain"), answer(200, "y", "Content-Type", "text/plain")),
+			"JSON":   exchange(jsonAnswer(`{"a":"`+line+`"}`), jsonAnswer(`{"a":1}`)),
+			"body":   exchange(cutBody(answer(200, line, "Content-Type", "text/plain"), at+5), answer(200, "")),
+			"header": exchange(answer(200, "", "X-Seen", line), answer(200, "")),
+		} {
+			x.Legs[0].Request.Headers = []parallax.Field{{Name: "X-Api-Key", Value: key}}
+			if got := dump(t, r.Exchange(x)) + fmt.Sprint(r.Comparison(x, Compare(x, Input{})).Differences); strings.Contains(got, "kEy") {
+				t.Fatalf("%s, cut at byte %d: ...%s", name, at, got[max(0, len(got)-120):])
+			}
+		}
+	}
+}
+
+func TestBothIsExchangeAndComparison(t *testing.T) {
+	t.Parallel()
+	x := exchange(jsonAnswer(`{"token":"one-token"}`), jsonAnswer(`{"token":"two-token"}`))
+	r, c := redactor(t, RedactConfig{}), Compare(x, Input{})
+	gotX, gotC := r.Both(x, c)
+	if diff := cmp.Diff(r.Exchange(x), gotX); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(r.Comparison(x, c), gotC); diff != "" {
 		t.Error(diff)
 	}
 }

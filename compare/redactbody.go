@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/json"
+	"mime"
+	"regexp"
 	"strings"
 
 	"parallax"
@@ -35,7 +38,11 @@ func (s *scrubber) message(fields []parallax.Field, b parallax.Body) ([]parallax
 	if err != nil {
 		return withoutCoding(out), s.replaced(b, []byte(removedNote))
 	}
-	clean := s.content(plain, header(fields, "content-type"))
+	whole := plain
+	if b.Cut {
+		whole = []byte(s.withoutBeginning(string(plain)))
+	}
+	clean := s.content(whole, header(fields, "content-type"))
 	if bytes.Equal(clean, plain) {
 		return out, b
 	}
@@ -67,14 +74,65 @@ func (s *scrubber) replaced(b parallax.Body, content []byte) parallax.Body {
 // content redacts a decoded body. Text of any kind is searched; other bytes only
 // for secrets known from elsewhere.
 func (s *scrubber) content(plain []byte, contentType string) []byte {
-	if bytes.IndexByte(plain, 0) >= 0 {
-		return []byte(s.replaceKnown(string(plain)))
-	}
-	text := string(plain)
-	if strings.HasPrefix(strings.ToLower(contentType), "application/x-www-form-urlencoded") {
+	text, media := string(plain), strings.ToLower(contentType)
+	switch {
+	case strings.HasPrefix(media, "multipart/"), strings.HasPrefix(text, "--"):
+		return []byte(s.multipart(text, contentType))
+	case FormatOf(contentType) == Bytes && strings.IndexByte(text, 0) >= 0:
+		return []byte(s.replaceKnown(text))
+	case strings.HasPrefix(media, "application/x-www-form-urlencoded"):
 		text = s.parameters(text)
 	}
 	return []byte(s.text(text))
+}
+
+// multipart redacts the parts of a body one by one, so that a binary part hides
+// none of the others. Without a boundary the first line is taken for one.
+func (s *scrubber) multipart(text, contentType string) string {
+	_, params, _ := mime.ParseMediaType(contentType)
+	boundary := "--" + params["boundary"]
+	if params["boundary"] == "" {
+		line, _, _ := strings.Cut(text, "\n")
+		boundary = strings.TrimRight(line, "\r")
+	}
+	if len(boundary) <= 2 || !strings.Contains(text, boundary) {
+		return s.text(text)
+	}
+	parts := strings.Split(text, boundary)
+	for i, part := range parts {
+		parts[i] = s.part(part)
+	}
+	return strings.Join(parts, boundary)
+}
+
+// part redacts one part: all of its content if its name is secret, otherwise what
+// is secret in it.
+func (s *scrubber) part(part string) string {
+	head, content, ok := cutHead(part)
+	if !ok {
+		return s.text(part)
+	}
+	end := len(strings.TrimRight(content, "\r\n"))
+	value, rest := content[:end], content[end:]
+	if name := partName.FindStringSubmatch(head); name != nil && SecretName(name[1]) && value != "" {
+		return s.text(head) + s.secret(value) + rest
+	}
+	if strings.IndexByte(value, 0) >= 0 {
+		return s.text(head) + s.replaceKnown(value) + rest
+	}
+	return s.text(head) + s.text(value) + rest
+}
+
+var partName = regexp.MustCompile(`(?i)\bname="?([^"\r\n;]+)`)
+
+// cutHead splits a part behind the empty line that ends its head.
+func cutHead(part string) (head, content string, ok bool) {
+	for _, end := range []string{"\r\n\r\n", "\n\n"} {
+		if i := strings.Index(part, end); i >= 0 {
+			return part[:i+len(end)], part[i+len(end):], true
+		}
+	}
+	return "", "", false
 }
 
 // jsonText redacts members of a JSON document by name and by configured place.
@@ -82,11 +140,14 @@ func (s *scrubber) content(plain []byte, contentType string) []byte {
 // its tokens go.
 func (s *scrubber) jsonText(text string) string {
 	start := strings.TrimLeft(text, " \t\r\n\xef\xbb\xbf")
-	if start == "" || start[0] != '{' && start[0] != '[' {
+	if start == "" || start[0] != '{' && start[0] != '[' && start[0] != '"' {
 		return text
 	}
 	tree, err := body.ParseJSON([]byte(text), body.DefaultLimits)
 	if err != nil {
+		if start[0] == '"' {
+			return text // Text that begins with a quotation.
+		}
 		return s.brokenJSON(text)
 	}
 	d := document{scrubber: s, tree: tree}
@@ -114,13 +175,31 @@ func (d *document) value(i int32, secret bool) {
 	case body.Array, body.Object:
 		d.children(i, secret)
 	case body.String:
-		if secret && n.End-n.Start > 2 {
-			d.replace(n, d.secret(string(d.tree.Value(i))))
-		}
+		d.str(i, secret)
 	case body.Number:
 		if secret || luhnNumber(d.tree.Text(i)) {
 			d.replace(n, d.secret(string(d.tree.Text(i))))
 		}
+	}
+}
+
+// str redacts a string. One with escapes is searched as what it says, since a
+// secret in it may be spelled in many ways.
+func (d *document) str(i int32, secret bool) {
+	n := &d.tree.Nodes[i]
+	if n.End-n.Start <= 2 {
+		return
+	}
+	if secret {
+		d.replace(n, d.secret(string(d.tree.Value(i))))
+		return
+	}
+	if bytes.IndexByte(d.tree.Text(i), '\\') < 0 {
+		return // The search of the whole text will do.
+	}
+	plain := string(d.tree.Value(i))
+	if clean := d.text(plain); clean != plain {
+		d.replace(n, clean)
 	}
 }
 
@@ -146,9 +225,10 @@ func (d *document) children(i int32, secret bool) {
 	}
 }
 
-func (d *document) replace(n *body.Node, token string) {
+func (d *document) replace(n *body.Node, text string) {
 	d.out.Write(d.tree.Source[d.end:n.Start])
-	d.out.WriteString(`"` + token + `"`)
+	quoted, _ := json.Marshal(text) // a string always encodes
+	d.out.Write(quoted)
 	d.end = n.End
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"parallax"
 	"parallax/internal/body"
 )
@@ -57,6 +59,18 @@ const (
 	List Array = "list"
 	Set  Array = "set"
 )
+
+// UnmarshalYAML reads list or set. A mapping such as {key: [sku]} is refused as
+// not supported yet.
+func (a *Array) UnmarshalYAML(n *yaml.Node) error {
+	switch {
+	case n.Kind == yaml.ScalarNode:
+		return a.UnmarshalText([]byte(n.Value))
+	case n.Kind == yaml.MappingNode && len(n.Content) == 2:
+		return a.UnmarshalText([]byte(n.Content[0].Value))
+	}
+	return errors.New("array is one of list and set")
+}
 
 // UnmarshalText reads list or set.
 func (a *Array) UnmarshalText(text []byte) error {
@@ -117,20 +131,32 @@ func (r *Rules) Version() string {
 	return r.version
 }
 
-// Hash is a short hash over everything that decides how exchanges of an endpoint
-// are compared: its rules in their order, the catalogue and the comparer's
-// version. Evidence is kept apart by it.
+// Hash is a short hash over everything that may decide how exchanges of an
+// endpoint are compared: its rules in their order, expired ones included, the
+// catalogue and the comparer's version.
 func (r *Rules) Hash(endpoint string) string {
+	return r.hash(func(each *rule) bool { return each.appliesTo(endpoint) })
+}
+
+// HashAt is a short hash over everything that decides how an exchange of an
+// endpoint that was received at a time is compared: the endpoint's rules that are
+// in force then, in their order, the catalogue and the comparer's version.
+// Evidence is kept apart by it, so that a rule that expires starts new evidence.
+func (r *Rules) HashAt(endpoint string, at time.Time) string {
+	return r.hash(func(each *rule) bool { return each.appliesTo(endpoint) && each.inForce(at) })
+}
+
+func (r *Rules) hash(use func(*rule) bool) string {
 	if r == nil {
 		return r.Version()
 	}
-	var use []*rule
+	var rules []*rule
 	for _, each := range r.rules {
-		if each.appliesTo(endpoint) {
-			use = append(use, each)
+		if use(each) {
+			rules = append(rules, each)
 		}
 	}
-	return hashRules(r.catalogue, use)
+	return hashRules(r.catalogue, rules)
 }
 
 // catalogueText is what the comparison goes by besides rules, as one text.
@@ -152,7 +178,7 @@ func (r *Rules) forExchange(endpoint string, at time.Time) []*rule {
 	}
 	var out []*rule
 	for _, each := range r.rules {
-		if each.appliesTo(endpoint) && (each.expires.IsZero() || at.Before(each.expires)) {
+		if each.appliesTo(endpoint) && each.inForce(at) {
 			out = append(out, each)
 		}
 	}
@@ -167,6 +193,9 @@ func (r *rule) appliesTo(endpoint string) bool {
 	}
 	return pattern == "" || pattern == endpoint
 }
+
+// inForce reports whether the rule has not expired at a time.
+func (r *rule) inForce(at time.Time) bool { return r.expires.IsZero() || at.Before(r.expires) }
 
 func compileRule(index int, source Rule) (*rule, []parallax.Fault) {
 	r := &rule{index: index, source: source}

@@ -1,9 +1,12 @@
 package compare
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"parallax"
 )
@@ -90,5 +93,42 @@ func TestCatalogueIsSortedAndLower(t *testing.T) {
 		if h.Reason == "" || volatileHeader(h.Name) == nil {
 			t.Errorf("%q needs a reason", h.Name)
 		}
+	}
+}
+
+func TestHashAtFollowsExpiry(t *testing.T) {
+	t.Parallel()
+	rules := compiled(t, Rule{Path: "$.a", Ignore: true, Expires: "2026-11-21"}, Rule{Path: "$.b", Ignore: true})
+	day := testTime.Truncate(24 * time.Hour)
+	last, next := day.Add(24*time.Hour-time.Nanosecond), day.Add(24*time.Hour)
+	if rules.HashAt("GET /", last) != rules.Hash("GET /") {
+		t.Error("a rule counts to the end of its last day")
+	}
+	if rules.HashAt("GET /", last) == rules.HashAt("GET /", next) {
+		t.Error("an expired rule does not start new evidence")
+	}
+	var none *Rules
+	if none.HashAt("GET /", last) != none.Version() {
+		t.Error("no rules have the hash of no rules")
+	}
+}
+
+func TestArrayModesOfLater(t *testing.T) {
+	t.Parallel()
+	f := func(text, want string) {
+		t.Helper()
+		var rule Rule
+		err := yaml.Unmarshal([]byte(text), &rule)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	f("array: {key: [sku]}", "array: key is not supported yet")
+	f("array: multiset", "array: multiset is not supported yet")
+	f("array: {kye: [sku]}", `unknown array mode "kye"`)
+	f("array: [list]", "array is one of list and set")
+	var rule Rule
+	if err := yaml.Unmarshal([]byte("array: set"), &rule); err != nil || rule.Array != Set {
+		t.Errorf("array: set is %q: %v", rule.Array, err)
 	}
 }

@@ -62,7 +62,7 @@ func (w *walker) value(i, j int32) {
 		return
 	}
 	if w.find.full() {
-		w.find.truncated = true
+		w.find.stop()
 		return
 	}
 	a, b := w.p.Nodes[i].Kind, w.c.Nodes[j].Kind
@@ -93,18 +93,26 @@ func (w *walker) same(i, j int32) bool {
 func (w *walker) differ(kind Kind, i, j int32) {
 	var primary, candidate side
 	if i >= 0 {
-		primary = side{text: w.p.Text(i), class: valueClass(w.p, i)}
+		primary = jsonSide(w.p, i)
 	}
 	if j >= 0 {
-		candidate = side{text: w.c.Text(j), class: valueClass(w.c, j)}
+		candidate = jsonSide(w.c, j)
 	}
 	w.find.add(w.here(), kind, primary, candidate)
+}
+
+func jsonSide(t *body.Tree, i int32) side {
+	s := side{text: t.Text(i), class: valueClass(t, i)}
+	if t.Nodes[i].Kind == body.String {
+		s.whole = t.Value(i)
+	}
+	return s
 }
 
 // below looks at one member or element: both sides, or one that the other lacks.
 func (w *walker) below(l level) {
 	if w.find.full() {
-		w.find.truncated = true
+		w.find.stop()
 		return
 	}
 	w.way = append(w.way, l)
@@ -343,7 +351,7 @@ func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
 
 // equal reports whether two elements have no difference that counts.
 func (w *walker) equal(p, c *element) bool {
-	probe := &finder{endpoint: w.find.endpoint, rules: w.find.rules, noise: w.find.noise, limit: 1, p: w.p, c: w.c}
+	probe := &finder{endpoint: w.find.endpoint, rules: w.find.rules, noise: w.find.noise, probe: true, limit: 1, p: w.p, c: w.c}
 	other := &walker{p: w.p, c: w.c, find: probe, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget}
 	other.pair(p, c)
 	w.budget = other.budget

@@ -152,6 +152,10 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	if parts != 12_000 {
 		t.Errorf("the minutes add up to %d", parts)
 	}
+	totals, err := newRig(t, "next", s, s, Limits{}).Totals(t.Context(), "shop")
+	if diff := cmp.Diff(withoutGauges(stored.Accounting), withoutGauges(totals)); diff != "" || err != nil {
+		t.Errorf("%v (-rows +totals):\n%s", err, diff)
+	}
 	checkTicks(t, s, stored.Accounting)
 }
 
@@ -179,11 +183,16 @@ func TestKilledProcessLeavesABalance(t *testing.T) {
 	if live.Accounting.Received != 7 || live.Accounting.InFlight != 3 {
 		t.Errorf("alive: %+v", live.Accounting)
 	}
-	after, err := newRig(t, "next", s, s, Limits{}).Summary(t.Context(), "shop", Window{})
+	next := newRig(t, "next", s, s, Limits{})
+	after, err := next.Summary(t.Context(), "shop", Window{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkSummary(t, after)
+	totals, err := next.Totals(t.Context(), "shop")
+	if diff := cmp.Diff(withoutGauges(after.Accounting), withoutGauges(totals)); diff != "" || err != nil {
+		t.Errorf("%v (-rows +totals):\n%s", err, diff)
+	}
 	if after.Accounting.Received != 4 || after.Accounting.InFlight != 0 {
 		t.Errorf("after the kill: %+v", after.Accounting)
 	}
@@ -309,7 +318,7 @@ func TestKilledEngineCountsOnce(t *testing.T) {
 	if kills < steps {
 		t.Errorf("%d kills, want one a step", kills)
 	}
-	for table, want := range map[string]uint64{"counts": 1, "divergences": 50, "bodies": 10, "comparisons": 50, "ticks": 1} {
+	for table, want := range map[string]uint64{"counts": 1, "divergences": 50, "bodies": 10, "comparisons": 50, "ticks": 1, "totals": 2} {
 		var n uint64
 		if err := s.conn.QueryRow(t.Context(), "SELECT count() FROM "+table).Scan(&n); err != nil || n != want {
 			t.Errorf("%s has %d rows, want %d: %v", table, n, want, err)
@@ -436,7 +445,7 @@ func TestNoSecretIsStored(t *testing.T) {
 func dumpAll(t *testing.T, s *Store) string {
 	t.Helper()
 	var dump strings.Builder
-	for _, table := range []string{"comparisons", "divergences", "bodies", "counts", "ticks", "decisions"} {
+	for _, table := range []string{"comparisons", "divergences", "bodies", "counts", "ticks", "totals", "repeats", "decisions"} {
 		rows, err := s.conn.Query(t.Context(), "SELECT toJSONString(tuple(*)) FROM "+table, clickhouse.Named("unused", ""))
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,9 @@ import (
 	"parallax"
 )
 
-// The steps of writing a batch, in their order.
+// The steps of writing a batch, in their order. A step may be several inserts,
+// each with a token of its own. What is counted of differences goes with their
+// rows, the running totals with the ticks.
 const (
 	writeCounts = iota
 	writeDivergences
@@ -21,7 +23,8 @@ const (
 )
 
 // batch is what is written together. Once sealed it does not change, but for
-// step: the first step that the store has not acknowledged.
+// step, the first step that the store has not acknowledged, and totals, which are
+// set before the last one.
 type batch struct {
 	instance string
 	seq      uint64
@@ -29,6 +32,7 @@ type batch struct {
 	counts   []Count
 	records  []*record
 	ticks    []Tick
+	totals   []totalRow
 	step     int
 }
 
@@ -130,10 +134,13 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 			return to.Append(b.instance, b.seq, c.Minute, c.Service, c.Endpoint, c.Reason, c.N)
 		})
 	case writeDivergences:
-		rows := differenceRows(b.records)
-		return s.insertAll(ctx, "divergences", b, len(rows), func(to driver.Batch, i int) error {
+		rows, repeats := differenceRows(b.records), repeatRows(b.records)
+		if err := s.insertAll(ctx, "divergences", b, len(rows), func(to driver.Batch, i int) error {
 			return rows[i].record.appendDifference(to, rows[i].n, b.instance, b.written)
-		})
+		}); err != nil {
+			return err
+		}
+		return s.insertAll(ctx, "repeats", b, len(repeats), func(to driver.Batch, i int) error { return repeats[i].append(to) })
 	case writeBodies:
 		rows := bodyRows(b.records)
 		return s.insertAll(ctx, "bodies", b, len(rows), func(to driver.Batch, i int) error {
@@ -144,10 +151,16 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 			return b.records[i].appendComparison(to, b.instance, b.seq, b.written)
 		})
 	}
+	if err := s.insertAll(ctx, "totals", b, len(b.totals), func(to driver.Batch, i int) error {
+		t := &b.totals[i]
+		return to.Append(b.instance, t.service, string(t.place), uint64(max(t.n, 0)))
+	}); err != nil {
+		return err
+	}
 	return s.insertAll(ctx, "ticks", b, len(b.ticks), func(to driver.Batch, i int) error {
 		t := &b.ticks[i]
 		return to.Append(t.At, t.Instance, t.Seq, t.Service, t.Endpoint, t.RulesHash, t.PolicyHash, t.PrimaryVersion, t.CandidateVersion,
-			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC)
+			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered)
 	})
 }
 

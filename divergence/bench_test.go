@@ -1,6 +1,8 @@
 package divergence
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -68,5 +70,41 @@ func BenchmarkSummary(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkDisk is what a compared exchange takes on disk: its row, with an id and
+// times as they are in earnest, after parts have merged; and a row of a difference.
+func BenchmarkDisk(b *testing.B) {
+	s := openShared(b)
+	r := newRig(b, "bench", s, s, Limits{BufferRows: 100_000})
+	random := rand.New(rand.NewPCG(1, 2))
+	n := 0
+	for b.Loop() {
+		for range 50_000 {
+			x := pair(n, "GET /endpoint/{id}/"+strconv.Itoa(random.IntN(50)), 200, 200)
+			binary.BigEndian.PutUint64(x.ID[8:], 1<<63|random.Uint64()>>2)
+			for _, call := range x.Legs[:2] {
+				call.First += time.Duration(random.ExpFloat64() * float64(5*time.Millisecond))
+			}
+			c := matched
+			if n%10 == 0 {
+				c = compare.Comparison{Outcome: compare.Diverged, Divergences: 1, Differences: []compare.Difference{difference("1-"+strconv.Itoa(n%500), "$.items[*].price", "")}}
+			}
+			r.record(x, c, false)
+			n++
+		}
+		r.mustFlush(b)
+	}
+	for _, table := range []string{"comparisons", "divergences"} {
+		if err := s.conn.Exec(b.Context(), "OPTIMIZE TABLE "+table+" FINAL"); err != nil {
+			b.Fatal(err)
+		}
+		var perRow float64
+		query := "SELECT sum(bytes_on_disk) / sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = '" + table + "'"
+		if err := s.conn.QueryRow(b.Context(), query).Scan(&perRow); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(perRow, "bytes/"+table+"-row")
 	}
 }

@@ -31,7 +31,10 @@
 // [Recorder.Summary] is what a report is made of: it keeps batches waiting, reads
 // the store, adds what the ledger holds and the store does not, and leaves out
 // rows whose acknowledgement it has not heard. So its numbers add up to the unit
-// while traffic flows. [Store.Summary] reads the store alone.
+// while traffic flows. [Store.Summary] reads the store alone. Both read every
+// compared exchange of their window. A verdict, which is read every second, asks
+// [Recorder.Totals], which reads a running total of each instance and whose cost
+// does not grow with traffic or time.
 //
 // An exchange counts as received in the store together with its end. A process
 // that is killed takes what it had in flight with it on both sides of the
@@ -45,12 +48,24 @@
 // them, so that it can be computed again from what is stored. What people change
 // are [Decision]s, append-only too.
 //
+// What the noise model of a [Judge] has learnt is in memory only. A process that
+// starts anew has to learn it again, and until then differences at noisy places
+// may count that did not before, or the reverse at places that were blamed. What
+// was counted stays as it is: noise is judged when an exchange is compared.
+//
 // # Bounds
 //
 // The buffer, a batch, the counts of a batch, the endpoints and minutes of the
-// ledger, the differences stored of an exchange, and the exchanges whose bodies
-// are kept (keep.go says which) are all capped. Rows go after 30 days, evidence
-// after a year, decisions never.
+// ledger, and the exchanges whose bodies are kept (keep.go says which) are all
+// capped. So are the rows of differences (repeats.go): of each issue a few hundred
+// an hour. Further exchanges that show it are counted by the minute, so that an
+// [Issue] still says in how many it is; their ids are not listed with it.
+//
+// Every compared exchange has a row. It takes about 30 bytes on disk, a row of a
+// difference about 16, its values apart (BenchmarkDisk): 1 000 exchanges a second
+// are 2.5 GB a day. Rows go after 30 days, so they come to 75 GB at most; sample
+// what is mirrored where that is too much. Bodies come to at most 256 MiB an hour
+// before compression. Evidence goes after a year, decisions and totals never.
 //
 // # Testing
 //

@@ -19,19 +19,30 @@ const OpenIssue = "open"
 // issueExamples is how many exchanges an issue names.
 const issueExamples = 5
 
-// issuesQuery groups differences by fingerprint. Exchanges are counted by id, so
-// that an exchange with several differences of one issue, or one that was
-// delivered twice, counts once. Shown values come from the latest exchange in
-// which the issue counts.
+// issuesQuery groups differences by fingerprint. Exchanges with rows are counted
+// by id, so that an exchange with several differences of one issue, or one that
+// was delivered twice, counts once; further are those that were only counted.
+// Shown values come from the latest exchange with rows in which the issue counts.
 const issuesQuery = `
 SELECT fingerprint, any(cause), any(endpoint), any(normal), any(kind), any(class),
-    uniqExactIf(id, suppressed_by = '') AS counting, uniqExactIf(id, suppressed_by != ''),
+    uniqExactIf(id, stored AND suppressed_by = '') + sumIf(further, suppressed_by = '') AS counting,
+    uniqExactIf(id, stored AND suppressed_by != '') + sumIf(further, suppressed_by != ''),
     groupUniqArrayIf(8)(toString(suppressed_by), suppressed_by != ''),
-    min(received), max(received),
-    argMax(primary, (suppressed_by = '', received)), argMax(candidate, (suppressed_by = '', received)),
-    groupUniqArrayIf({examples:UInt8})(toString(id), kept), groupUniqArrayIf({examples:UInt8})(toString(id), NOT kept)
-FROM divergences
-%s
+    min(since), max(until),
+    argMax(primary, (stored, suppressed_by = '', until)), argMax(candidate, (stored, suppressed_by = '', until)),
+    groupUniqArrayIf({examples:UInt8})(toString(id), stored AND kept), groupUniqArrayIf({examples:UInt8})(toString(id), stored AND NOT kept)
+FROM
+(
+    SELECT fingerprint, cause, endpoint, normal, kind, class, suppressed_by, received AS since, received AS until,
+        primary, candidate, id, kept, true AS stored, toUInt64(0) AS further
+    FROM divergences
+    %s
+    UNION ALL
+    SELECT fingerprint, cause, endpoint, normal, kind, class, suppressed_by, first, last,
+        '', '', toUUID('00000000-0000-0000-0000-000000000000'), false, false, n
+    FROM repeats
+    %s
+)
 GROUP BY fingerprint
 %s
 ORDER BY counting DESC, fingerprint
@@ -47,10 +58,13 @@ func (s *Store) Issues(ctx context.Context, service string, f IssueFilter) ([]Is
 	if f.Suppressed {
 		having = ""
 	}
-	cond := forService(service).within("received", f.Window).equal("endpoint", f.Endpoint).equal("fingerprint", f.Fingerprint)
+	among := func(column string) *where {
+		return forService(service).within(column, f.Window).equal("endpoint", f.Endpoint).equal("fingerprint", f.Fingerprint)
+	}
+	cond := among("received")
 	args := append(cond.args, clickhouse.Named("examples", issueExamples), clickhouse.Named("limit", limit(f.Limit, 200, 1000)))
 	var out []Issue
-	err = s.each(ctx, fmt.Sprintf(issuesQuery, cond, having), args, func(rows driver.Rows) error {
+	err = s.each(ctx, fmt.Sprintf(issuesQuery, cond, among("minute"), having), args, func(rows driver.Rows) error {
 		i, err := scanIssue(rows)
 		if err != nil {
 			return err

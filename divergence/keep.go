@@ -2,6 +2,7 @@ package divergence
 
 import (
 	"sync"
+	"time"
 
 	"parallax"
 	"parallax/compare"
@@ -20,12 +21,14 @@ const (
 	keepKeys         = 20_000 // what is remembered; without room, nothing is kept
 )
 
-// keeper decides which exchanges keep their bodies.
+// keeper decides which exchanges keep their bodies, and which of their differences
+// get rows.
 type keeper struct {
 	mu    sync.Mutex
 	hour  int64
 	bytes int64
-	kept  map[keepKey]int
+	kept  map[keepKey]int // exchanges with bodies
+	rows  map[keepKey]int // rows of differences
 }
 
 // keepKey is what examples are counted by: a fingerprint with what became of the
@@ -39,9 +42,7 @@ func (k *keeper) keep(x *parallax.Exchange, c compare.Comparison) bool {
 	size := bodyBytes(x)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if hour := x.Received.Unix() / 3600; hour > k.hour || k.kept == nil {
-		k.hour, k.bytes, k.kept = hour, 0, map[keepKey]int{}
-	}
+	k.turnTo(x.Received)
 	if k.bytes+size > keepBytes {
 		return false
 	}
@@ -56,6 +57,13 @@ func (k *keeper) keep(x *parallax.Exchange, c compare.Comparison) bool {
 		k.bytes += size
 	}
 	return wanted
+}
+
+// turnTo begins a new hour if that time is in one.
+func (k *keeper) turnTo(received time.Time) {
+	if hour := received.Unix() / 3600; hour > k.hour || k.kept == nil {
+		k.hour, k.bytes, k.kept, k.rows = hour, 0, map[keepKey]int{}, map[keepKey]int{}
+	}
 }
 
 type want struct {

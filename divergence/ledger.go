@@ -401,21 +401,23 @@ func (l *Ledger) sumCells(service string, w Window) map[*entry][]int64 {
 // Totals returns the accounting of a service since the process began, from
 // memory alone; it is there while the store is away. An empty service means all.
 func (l *Ledger) Totals(service string) Accounting {
-	b := Balance{}
+	sums := make([]int64, counters)
 	l.mu.Lock()
 	for _, e := range l.entries {
 		if service != "" && e.service != service {
 			continue
 		}
-		b.add("", Received, e.n[received])
-		for i, p := range parallax.Places {
-			b.add("", p, e.n[i+1])
+		for i, n := range e.n {
+			sums[i] += n
 		}
 	}
 	l.mu.Unlock()
 	a := newAccounting()
-	for p, n := range b[""] {
-		a.add(p, n)
+	a.add(Received, sums[received])
+	for i, p := range parallax.Places {
+		if n := sums[i+1]; n != 0 {
+			a.add(p, n)
+		}
 	}
 	return a
 }

@@ -204,7 +204,7 @@ func (r rig) record(x *parallax.Exchange, c compare.Comparison, kept bool) {
 	if kept {
 		bodies = x
 	}
-	rec := newRecord(x, c, bodies)
+	rec := newRecord(x, c, nil, bodies)
 	rec.rules, rec.policy = "r1", "p1"
 	rec.timing = Slower{Ratio: 1.1, Plus: 2 * time.Millisecond}.timing(x)
 	r.add(rec)

@@ -1,7 +1,6 @@
 package divergence
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -10,12 +9,6 @@ import (
 
 	"parallax"
 	"parallax/compare"
-)
-
-// Of one exchange so many differences are stored: those that count first.
-const (
-	maxCounting   = 200
-	maxSuppressed = 50
 )
 
 // record is one compared exchange on its way to the store. What it holds is
@@ -28,7 +21,8 @@ type record struct {
 	concurrent bool
 	covered    bool
 	legs       [parallax.Legs]legFigures
-	comparison compare.Comparison // with at most the differences that are stored
+	comparison compare.Comparison // with the differences that get rows
+	repeats    []issue            // what else the exchange shows, to be counted only
 	exchange   *parallax.Exchange // nil unless its bodies are kept
 	rules      string             // hashes
 	policy     string
@@ -51,13 +45,13 @@ type timing struct {
 	both, slowPrimary, slowCandidate bool
 }
 
-// newRecord puts together what is stored about an exchange. c and kept are
-// redacted; kept is nil when the bodies are not kept.
-func newRecord(x *parallax.Exchange, c compare.Comparison, kept *parallax.Exchange) *record {
-	c.Differences = storedDifferences(c.Differences)
+// newRecord puts together what is stored about an exchange. All of it is
+// redacted; c has the differences that get rows, repeats the issues that are
+// counted without, and kept is nil when the bodies are not kept.
+func newRecord(x *parallax.Exchange, c compare.Comparison, repeats []issue, kept *parallax.Exchange) *record {
 	r := &record{
 		id: x.ID, stamp: x.Stamp(), live: x.Live, source: x.Source, concurrent: x.Concurrent, covered: x.Covered,
-		comparison: c, exchange: kept,
+		comparison: c, repeats: repeats, exchange: kept,
 	}
 	for i, call := range x.Legs {
 		r.legs[i] = figures(call)
@@ -65,6 +59,9 @@ func newRecord(x *parallax.Exchange, c compare.Comparison, kept *parallax.Exchan
 	r.bytes = 600
 	for _, d := range c.Differences {
 		r.bytes += int64(200 + len(d.Path) + len(d.Normal) + len(d.Primary) + len(d.Candidate) + len(d.Suppressed.Detail))
+	}
+	for _, i := range repeats {
+		r.bytes += int64(150 + len(i.normal))
 	}
 	if kept != nil {
 		r.bytes += bodyBytes(kept)
@@ -81,21 +78,6 @@ func figures(c *parallax.Call) legFigures {
 		seconds = l.Seconds()
 	}
 	return legFigures{asked: true, status: uint16(c.Response.Status), err: c.Err.Kind.String(), seconds: seconds, version: c.Version}
-}
-
-func storedDifferences(all []compare.Difference) []compare.Difference {
-	counting, suppressed := 0, 0
-	if len(all) <= maxSuppressed {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(d compare.Difference) bool {
-		if d.Suppressed.By == "" {
-			counting++
-			return counting > maxCounting
-		}
-		suppressed++
-		return suppressed > maxSuppressed
-	})
 }
 
 // appendComparison encodes a row of the table comparisons.
@@ -162,12 +144,21 @@ func (r *record) key() tickKey {
 		r.legs[parallax.Primary].version, r.legs[parallax.Candidate].version}
 }
 
+// unanswered tells whether the primary gave nothing to compare with, and not by
+// the candidate's doing: it failed, or its caller left. A caller of the candidate
+// may have left because of it.
+func (r *record) unanswered() bool {
+	return r.comparison.Reason == compare.ReasonPrimaryFailed ||
+		r.comparison.Reason == compare.ReasonCallerGone && r.live == parallax.Primary
+}
+
 // add counts one compared exchange.
 func (t *tally) add(r *record) {
 	tick, c := t.tick(r.key()), &r.comparison
 	switch c.Outcome {
 	case compare.NotComparable:
 		tick.NotComparable++
+		tick.Unanswered += one(r.unanswered())
 	case compare.Diverged:
 		tick.K++
 		fallthrough

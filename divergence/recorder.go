@@ -102,6 +102,7 @@ type Recorder struct {
 	written  time.Time // when the last batch was sealed
 	migrated bool
 	versions map[entryKey]tickKey // what each endpoint's last exchange was filed under
+	totals   runningTotals
 
 	mu       sync.Mutex
 	buffer   []*record
@@ -129,7 +130,7 @@ func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 	}
 	return &Recorder{
 		cfg: cfg, store: store, limits: cfg.Limits.withDefaults(), metrics: cfg.Metrics,
-		turn: semaphore.NewWeighted(wholeTurn), versions: map[entryKey]tickKey{}, wake: make(chan struct{}, 1),
+		turn: semaphore.NewWeighted(wholeTurn), versions: map[entryKey]tickKey{}, totals: runningTotals{}, wake: make(chan struct{}, 1),
 		failure: errUntried,
 	}
 }
@@ -312,10 +313,17 @@ func (r *Recorder) write(ctx context.Context, b *batch) error {
 		return err
 	}
 	for ; b.step < steps; b.step++ {
+		if b.step == writeTicks {
+			b.totals = r.totals.rows()
+		}
 		if err := r.store.write(ctx, b, b.step); err != nil {
 			return err
 		}
-		if b.step == writeComparisons {
+		switch b.step {
+		case writeCounts:
+			r.totals.addCounts(b.counts)
+		case writeComparisons:
+			r.totals.addRecords(b.records)
 			r.settle(ctx, b)
 		}
 	}

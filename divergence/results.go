@@ -186,8 +186,8 @@ type ExchangeFilter struct {
 	Window
 	Endpoint    string
 	Outcome     string // match, diverged or not_comparable
-	Fingerprint string
-	Kept        bool // only those with stored bodies
+	Fingerprint string // only those with stored differences of that issue
+	Kept        bool   // only those with stored bodies
 	Before      string
 	Limit       int
 }

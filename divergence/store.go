@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -90,7 +91,27 @@ func away(ctx context.Context, err error) error {
 	case errors.As(err, &exception) && exception.Code != 0 && !notReady[exception.Code]:
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrAway, err)
+	return &awayError{err}
+}
+
+// awayError is ErrAway with its cause. For people it leaves out which request of
+// the client failed: "the store is away: the engine is starting".
+type awayError struct{ err error }
+
+func (e *awayError) Error() string { return ErrAway.Error() + ": " + cause(e.err).Error() }
+
+func (e *awayError) Unwrap() []error { return []error{ErrAway, e.err} }
+
+// cause returns what went wrong below the client: why there was no answer, or
+// what the store answered.
+func cause(err error) error {
+	if request := (*url.Error)(nil); errors.As(err, &request) {
+		return request.Err
+	}
+	if exception := (*clickhouse.Exception)(nil); errors.As(err, &exception) {
+		return exception
+	}
+	return err
 }
 
 // where collects the conditions of a query and their parameters.

@@ -240,7 +240,7 @@ func TestTicks(t *testing.T) {
 		{Instance: "i1", Seq: 1, Service: "shop", Endpoint: "GET /a", RulesHash: "r1", PolicyHash: "p1", PrimaryVersion: "1.0", CandidateVersion: "1.0",
 			Received: 3, N: 3, K: 2, Noise: 1, Accepted: 1, Timed: 3},
 		{Instance: "i1", Seq: 2, Service: "shop", Endpoint: "GET /b", RulesHash: "r1", PolicyHash: "p1", PrimaryVersion: "1.0", CandidateVersion: "1.0",
-			Received: 2, N: 1, K: 1, NotComparable: 1, B: 1, C: 1, Timed: 1},
+			Received: 2, N: 1, K: 1, NotComparable: 1, Unanswered: 1, B: 1, C: 1, Timed: 1},
 		{Instance: "i1", Seq: 3, Service: "shop", Endpoint: "POST /a", Received: 1},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Tick{}, "At")); diff != "" {

@@ -21,6 +21,7 @@ type Tick struct {
 
 	N, K          uint64 // match + diverged, diverged
 	NotComparable uint64
+	Unanswered    uint64 // of NotComparable: those whose primary gave nothing to compare with, whatever the candidate did
 	Noise         uint64 // exchanges with at least one difference that was noise
 	Accepted      uint64 // exchanges with at least one accepted difference
 

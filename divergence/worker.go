@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parallax"
@@ -34,7 +35,7 @@ type Judge struct {
 	Slower   Slower
 	Policy   string // hash of the promotion policy, for ticks
 
-	hashes sync.Map // endpoint -> hash of its rules
+	hashes atomic.Pointer[dayHashes]
 }
 
 // Slower says when a leg counts as slower than the other: when its time is more
@@ -44,13 +45,27 @@ type Slower struct {
 	Plus  time.Duration
 }
 
-// rulesHash returns the hash of the rules of an endpoint.
-func (j *Judge) rulesHash(endpoint string) string {
-	if h, ok := j.hashes.Load(endpoint); ok {
+// dayHashes are the hashes of one day's rules, by endpoint: rules expire at the
+// end of a day.
+type dayHashes struct {
+	day        int64
+	byEndpoint sync.Map
+}
+
+// rulesHash returns the hash of the rules of an endpoint that were in force at a
+// time.
+func (j *Judge) rulesHash(endpoint string, at time.Time) string {
+	day := at.Unix() / (24 * 60 * 60)
+	hashes := j.hashes.Load()
+	if hashes == nil || hashes.day != day {
+		hashes = &dayHashes{day: day}
+		j.hashes.Store(hashes)
+	}
+	if h, ok := hashes.byEndpoint.Load(endpoint); ok {
 		return h.(string)
 	}
-	h := j.Rules.Hash(endpoint)
-	j.hashes.Store(endpoint, h)
+	h := j.Rules.HashAt(endpoint, at)
+	hashes.byEndpoint.Store(endpoint, h)
 	return h
 }
 
@@ -190,14 +205,21 @@ func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
 // redacted takes the secrets out of everything that will be stored.
 func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) *record {
 	var kept *parallax.Exchange
-	if w.cfg.Recorder.keeper.keep(x, c) {
-		kept = j.Redactor.Exchange(x)
-	}
-	if len(c.Differences) > 0 {
+	keeper := &w.cfg.Recorder.keeper
+	all := len(c.Differences)
+	switch keep := keeper.keep(x, c); {
+	case keep:
+		kept, c = j.Redactor.Both(x, c)
+	case all > 0:
 		c = j.Redactor.Comparison(x, c)
 	}
-	r := newRecord(x, c, kept)
-	r.rules, r.policy = j.rulesHash(x.Endpoint), j.Policy
+	var repeats []issue
+	if all > 0 {
+		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
+		c.Truncated = c.Truncated || len(c.Differences) < all
+	}
+	r := newRecord(x, c, repeats, kept)
+	r.rules, r.policy = j.rulesHash(x.Endpoint, x.Received), j.Policy
 	r.timing = j.Slower.timing(x)
 	return r
 }

@@ -81,7 +81,7 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 		if out.Body != nil {
 			out.Body.Close()
 		}
-		return nil, &sendError{kind: kindOf(err), err: err}
+		return nil, conn.failure(out, err)
 	}
 }
 
@@ -242,15 +242,17 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// usedConn finds out whether anything of a request was written to a connection
-// that had been used before.
+// usedConn finds out on what connection a request went out, and whether anything
+// of it was written if that had been used before.
 type usedConn struct {
-	conn   atomic.Pointer[countedConn]
+	got    atomic.Bool                 // there was a connection
+	conn   atomic.Pointer[countedConn] // if it had been used before
 	before atomic.Int64
 }
 
 func (u *usedConn) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		u.got.Store(true)
 		conn := info.Conn
 		if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
 			conn = secured.NetConn()
@@ -267,6 +269,47 @@ func (u *usedConn) unwritten() bool {
 	return conn != nil && conn.written.Load() == u.before.Load()
 }
 
+// What is said of answers that cannot be read. What net/http says of them repeats
+// their bytes.
+var (
+	errBadHead = errors.New("what the leg answered is not HTTP/1.1, or its head is longer than 1 MiB")
+	errBadBody = errors.New("the body of the leg's answer does not have the form that its head announced")
+)
+
+// failure is why there is no answer.
+func (u *usedConn) failure(out *outgoing, err error) *sendError {
+	e := &sendError{kind: kindOf(err), reused: u.conn.Load() != nil, err: err}
+	switch {
+	case e.kind != parallax.BadAnswer:
+	case u.got.Load():
+		e.err = errBadHead
+	case out.fault() != nil:
+		e.kind, e.err = parallax.NotAsked, out.fault()
+	default:
+		e.kind = parallax.Refused // such as a certificate that nobody trusts
+	}
+	return e
+}
+
+// answerBody is the body of an answer. It fails with a *sendError.
+type answerBody struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (b answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	e := &sendError{kind: kindOf(err), err: err}
+	switch e.kind {
+	case parallax.Refused:
+		e.kind = parallax.Reset // the answer had begun
+	case parallax.BadAnswer:
+		e.err = errBadBody
+	}
+	return n, e
+}
+
 // checked refuses what net/http lets through and a caller cannot be given.
 func checked(res *http.Response, out *outgoing) (*answer, error) {
 	switched := res.StatusCode == http.StatusSwitchingProtocols
@@ -278,7 +321,7 @@ func checked(res *http.Response, out *outgoing) (*answer, error) {
 }
 
 func newAnswer(res *http.Response) *answer {
-	a := &answer{Status: res.StatusCode, Headers: fieldsOf(res.Header), Length: res.ContentLength, Body: res.Body}
+	a := &answer{Status: res.StatusCode, Headers: fieldsOf(res.Header), Length: res.ContentLength, Body: answerBody{res.Body}}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		a.Conn, _ = res.Body.(io.ReadWriteCloser)
 		return a
@@ -328,8 +371,19 @@ func kindOf(err error) parallax.ErrKind {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, context.Canceled), errors.As(err, &op):
 		return parallax.Reset
-	case strings.Contains(err.Error(), "server closed"): // net/http exports no name for it
+	case closedIdle(err):
 		return parallax.Reset
 	}
 	return parallax.BadAnswer
+}
+
+// closedIdle reports whether a leg closed the connection before a request came
+// on it. net/http exports no name for that error.
+func closedIdle(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if err.Error() == "http: server closed idle connection" {
+			return true
+		}
+	}
+	return false
 }

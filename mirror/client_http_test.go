@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -88,5 +91,64 @@ func TestErrorTextIsBounded(t *testing.T) {
 	got := callErr(&sendError{kind: parallax.Reset, err: errors.New(strings.Repeat("x", 1000))})
 	if len(got.Text) != maxErrorText {
 		t.Errorf("%d bytes of error text are kept, want %d", len(got.Text), maxErrorText)
+	}
+}
+
+// What a leg sends instead of HTTP may be anything, and error texts are shown on
+// pages.
+func TestErrorTextRepeatsNothingOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	f := func(answer string) {
+		t.Helper()
+		backend := mirrortest.NewBackend(t, mirrortest.Closing([]byte(answer)))
+		s := newHTTPSender(0, 0, newBufferPool())
+		defer s.Close()
+		a, err := s.Send(t.Context(), mustURL(t, backend.URL), &outgoing{Method: "GET", Target: "/", Host: "a"})
+		if err == nil {
+			_, err = io.ReadAll(a.Body)
+			a.Body.Close()
+		}
+		if err == nil {
+			t.Errorf("%q is taken for an answer", answer)
+			return
+		}
+		if got := callErr(err); got.Kind != parallax.BadAnswer || got.Text == "" || strings.Contains(got.Text, "s3cret") {
+			t.Errorf("%q failed as %s: %s", answer, got.Kind, got.Text)
+		}
+	}
+	f("220 s3cret ESMTP\r\n")
+	f("HTTP/1.1 s3cret\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\ns3cret server closed idle connection\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\ns3cret\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\nContent-Length: s3cret\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: s3cret\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("s3cret", maxAnswerHead/6+1) + "\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ns3cret\r\n")
+	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\ns3cret\r\n\r\n")
+}
+
+// A request that cannot be written is not held against the leg, and a leg that
+// cannot be reached gave no bad answer.
+func TestRequestsThatReachNoLeg(t *testing.T) {
+	t.Parallel()
+	backend := mirrortest.NewBackend(t, mirrortest.Status(200))
+	s := newHTTPSender(0, 0, newBufferPool())
+	defer s.Close()
+	f := func(url string, out outgoing, want parallax.ErrKind) {
+		t.Helper()
+		_, err := s.Send(t.Context(), mustURL(t, url), &out)
+		if got := callErr(err); got.Kind != want || strings.ContainsAny(got.Text, "\r\n") {
+			t.Errorf("%+v failed as %s (%q), want %s", out, got.Kind, got.Text, want)
+		}
+	}
+	f(backend.URL, outgoing{Method: "GET", Target: "/", Host: "a", Headers: []parallax.Field{{Name: "X Shadow", Value: "1"}}}, parallax.NotAsked)
+	f(backend.URL, outgoing{Method: "GET", Target: "/", Host: "a", Headers: []parallax.Field{{Name: "X", Value: "x\ny"}}}, parallax.NotAsked)
+	f(backend.URL, outgoing{Method: "G T", Target: "/", Host: "a"}, parallax.NotAsked)
+	secured := httptest.NewTLSServer(http.NotFoundHandler()) // with a certificate of its own making
+	secured.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer secured.Close()
+	f(secured.URL, outgoing{Method: "GET", Target: "/", Host: "a"}, parallax.Refused)
+	if backend.Count() != 0 {
+		t.Errorf("the leg was asked %d times", backend.Count())
 	}
 }

@@ -1,8 +1,11 @@
 package mirror
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -41,7 +44,7 @@ type Options struct {
 	Unsafe   Unsafe         `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
 	MaxBody  parallax.Size  `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
 	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely"`
-	InFlight int            `yaml:"in_flight" doc:"how many exchanges may wait for their shadow legs at a time; more are not mirrored, and counted"`
+	InFlight int            `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
 	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
 }
 
@@ -104,6 +107,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, parallax.Under("primary", s.Primary.validate(s.Listen))...)
 	faults = append(faults, parallax.Under("candidate", s.Candidate.validate(s.Listen))...)
 	faults = append(faults, parallax.Under("secondary", s.Secondary.validate(s.Listen))...)
+	faults = append(faults, s.contradictions()...)
 	for i, e := range s.Endpoints {
 		if _, err := parseRoute(e); err != nil {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a template, such as "GET /orders/{id}" or "GET /files/{rest...}"`})
@@ -111,6 +115,25 @@ func (s Service) Validate() []parallax.Fault {
 	}
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	return append(faults, parallax.Under("split", s.Split.Validate())...)
+}
+
+// contradictions returns states of the legs that cannot be true together. The
+// primary's says what it writes as the shadow of a live candidate. Unless the
+// candidate has a database of its own, that is the database the candidate has
+// just written to.
+func (s Service) contradictions() []parallax.Fault {
+	if len(s.Candidate.URLs) == 0 || s.Candidate.State == Own {
+		return nil
+	}
+	switch s.Primary.State {
+	case None, Dry, Follower, Own:
+		return []parallax.Fault{{
+			Path: "primary.state",
+			Text: fmt.Sprintf("the primary cannot be %s beside a candidate that is %s", s.Primary.State, s.Candidate.State.orShared()),
+			Hint: "leave it out; it counts only when candidate.state is own",
+		}}
+	}
+	return nil
 }
 
 // Validate returns everything that is wrong with the leg.
@@ -124,7 +147,7 @@ func (l LegConfig) validate(listen string) []parallax.Fault {
 		switch {
 		case err != nil:
 			faults = append(faults, parallax.Fault{Path: at, Text: err.Error(), Hint: "write http://host:port"})
-		case listen != "" && u.Host == listen:
+		case leadsTo(u, listen):
 			faults = append(faults, parallax.Fault{Path: at, Text: "this is the service's own listener", Hint: "write where the leg itself listens"})
 		}
 	}
@@ -158,23 +181,42 @@ func (o Options) Validate() []parallax.Fault {
 	if o.InFlight <= 0 {
 		fault("in_flight", "write a number such as 256", "%d exchanges in flight", o.InFlight)
 	}
-	for name := range o.Request.Set {
-		if forbidden(name) {
-			fault("request.set."+name, "", "Parallax or HTTP itself decides this header")
+	return append(faults, parallax.Under("request", o.Request.validate())...)
+}
+
+func (c RequestChanges) validate() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, hint, format string, args ...any) {
+		faults = append(faults, parallax.Fault{Path: path, Text: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
+		switch {
+		case !parallax.IsToken(name):
+			fault("set."+name, headerHint, "%q cannot be the name of a header", name)
+		case forbidden(name):
+			fault("set."+name, "", "Parallax or HTTP itself decides this header")
+		case !parallax.IsFieldValue(c.Set[name]):
+			fault("set."+name, "write it on one line", "the value holds a line break or another control character")
 		}
 	}
-	for i, name := range o.Request.Remove {
-		if forbidden(name) {
-			fault(fmt.Sprintf("request.remove[%d]", i), "", "%s is not removed: Parallax or HTTP itself decides it", name)
+	for i, name := range c.Remove {
+		path := fmt.Sprintf("remove[%d]", i)
+		switch {
+		case !parallax.IsToken(name):
+			fault(path, headerHint, "%q cannot be the name of a header", name)
+		case forbidden(name):
+			fault(path, "", "%s is not removed: Parallax or HTTP itself decides it", name)
 		}
 	}
 	return faults
 }
 
+const headerHint = "write a name such as X-Shadow"
+
 // forbidden reports whether a header is not the configuration's to change.
 func forbidden(name string) bool {
 	switch {
-	case name == "", hopByHop(name), ours(name):
+	case hopByHop(name), ours(name):
 		return true
 	case strings.EqualFold(name, "Host"), strings.EqualFold(name, "Content-Length"):
 		return true
@@ -190,24 +232,76 @@ func newChanges(c RequestChanges) changes {
 	return out
 }
 
+// parseURL reads the address of a leg. Its errors quote no more than the host:
+// anything else may hold credentials.
 func parseURL(text string) (*url.URL, error) {
 	for _, scheme := range []string{"srv+http", "srv+https", "consul+http", "consul+https"} {
 		if strings.HasPrefix(text, scheme+"://") {
-			return nil, fmt.Errorf("cannot use %q: %s is not supported yet", text, scheme)
+			return nil, fmt.Errorf("cannot use this address: %s is not supported yet", scheme)
 		}
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("cannot read address %q", text)
+		return nil, errors.New("cannot read this address")
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("cannot use address %q: it needs http:// or https:// and a host", text)
+		return nil, errors.New("cannot use this address: it needs http:// or https:// and a host")
 	case u.User != nil:
-		return nil, fmt.Errorf("cannot use address of host %q: it holds credentials", u.Host)
+		return nil, fmt.Errorf("cannot use the address of host %q: it holds credentials", u.Host)
 	case (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("cannot use address %q: a request keeps its own path, so the address has none", text)
+		return nil, fmt.Errorf("cannot use the address of host %q: a request keeps its own path and query, so the address has none", u.Host)
 	}
 	return u, nil
+}
+
+// leadsTo reports whether an address is plainly that of a listener: the same
+// port, and the same host or two spellings of this machine. An address that leads
+// there by another way is found out when a request comes back.
+func leadsTo(u *url.URL, listen string) bool {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" || port != portOf(u) {
+		return false
+	}
+	if strings.EqualFold(host, u.Hostname()) {
+		return true
+	}
+	for _, at := range local(host) {
+		for _, to := range local(u.Hostname()) {
+			if at == to || at.IsUnspecified() && (to.IsLoopback() || to.IsUnspecified()) && (at.Is6() || to.Is4()) {
+				return true
+			}
+			if to.IsUnspecified() && at.IsLoopback() { // whoever asks for it gets the loopback
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// local returns the addresses a host stands for as far as that is known without
+// asking: none for a name.
+func local(host string) []netip.Addr {
+	four, six := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+	if strings.EqualFold(host, "localhost") {
+		return []netip.Addr{four, six}
+	}
+	if host == "" {
+		return []netip.Addr{netip.IPv6Unspecified()} // of both families
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{ip.Unmap()}
+	}
+	return nil
 }
 
 // parseVersion returns the answer header that names a leg's version, "" when
@@ -217,7 +311,7 @@ func parseVersion(text string) (string, error) {
 		return "", nil
 	}
 	name, ok := strings.CutPrefix(text, "header:")
-	if !ok || name == "" {
+	if !ok || !parallax.IsToken(name) {
 		return "", fmt.Errorf("cannot read version source %q", text)
 	}
 	return name, nil

@@ -13,9 +13,9 @@
 //  2. The request streams to the live leg and the answer streams back (live.go).
 //     Copies of both bodies ride along, bounded per body and by one [Budget] for
 //     all (tap.go, capture.go).
-//  3. The other legs get the copy (shadow.go): a safe request at once, an unsafe
-//     one only after the live leg's status line, and only if that leg's declared
-//     [State] allows it and mirror.unsafe does.
+//  3. The other legs get the copy (shadow.go): a safe request once the copy is
+//     complete, an unsafe one only after the live leg's status line, and only if
+//     that leg's declared [State] allows it and mirror.unsafe does.
 //  4. The last leg to finish settles the exchange (flight.go): it is offered to
 //     the queue, or counted with the reason why not.
 //
@@ -25,17 +25,21 @@
 // caller: a copy that finds no room, a leg that hangs, a full queue each cost a
 // comparison and are counted, nothing else.
 //
-// Memory is bounded: copies by the budget and then by the queue, shadow requests
-// by mirror.in_flight, endpoints by [DefaultEndpoints].
+// Memory is bounded: copies by the budget and then by the queue, requests to each
+// shadow leg by mirror.in_flight, endpoints by [DefaultEndpoints]. A secondary
+// that is full costs the measure of noise; the exchange goes on without it.
 //
 // No leg is asked twice silently. A request of which no byte had been written,
 // because its connection was closed already, goes to another connection. A safe
-// request without a body goes to the live leg once more when its connection broke
-// before an answer; both tries are counted. Everything else is sent once.
+// request without a body goes to the live leg once more when a connection that
+// had served others broke before an answer, or when one of several instances
+// refused it; both tries are counted. Everything else is sent once.
 //
 // Nothing unsafe reaches a leg besides the live one that has not declared that
-// it may. What a shadow leg calls in turn carries a signed role mark, so that
-// another Parallax on the way keeps it from a primary's state.
+// it may, nor the primary behind a live candidate without a database of its own.
+// What a leg calls in turn carries a signed role mark, so that another Parallax
+// on the way keeps a shadow's calls from a primary's state, and a request that
+// goes in circles is answered 508 (mark.go).
 //
 // # How HTTP is spoken
 //
@@ -46,7 +50,7 @@
 // length waits for the first bytes of its body; a request target that begins
 // with two slashes and holds bytes that a URL may not is escaped anew. A caller
 // that sent Expect: 100-continue gets its 100 when the live leg has agreed, or
-// after a second in which the leg said nothing. A leg that closes an idle
-// connection at the moment a request is written to it costs the caller a 502:
-// the leg may have read the request, so it is not sent again.
+// after a second in which the leg said nothing. An answer to a request that the
+// leg has not read ends 50 ms late, unless the leg closes the connection and
+// says so.
 package mirror

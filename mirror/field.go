@@ -107,6 +107,40 @@ func endToEnd(fields []parallax.Field, extra int) []parallax.Field {
 	return out
 }
 
+// unframed reports whether a trailer may be passed on: it is neither about one
+// connection nor about where a message goes or ends (RFC 9110 section 6.5.1).
+func unframed(name string) bool {
+	return !hopByHop(name) && !strings.EqualFold(name, "Host") && !strings.EqualFold(name, "Content-Length")
+}
+
+// mayTrail reports whether a caller's trailer may be passed on: one that would
+// also be when it stood among the headers.
+func mayTrail(name string) bool {
+	return unframed(name) && !ours(name) && !strings.EqualFold(name, "Baggage") && !strings.EqualFold(name, "Traceparent")
+}
+
+// namesThat returns the names that pass. The input is not changed.
+func namesThat(pass func(string) bool, names []string) []string {
+	var out []string
+	for _, name := range names {
+		if pass(name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// fieldsThat returns the fields whose names pass. The input is not changed.
+func fieldsThat(pass func(string) bool, fields []parallax.Field) []parallax.Field {
+	var out []parallax.Field
+	for _, f := range fields {
+		if pass(f.Name) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // upgrade returns the protocol a request asks to change to, "" for none. h2c is
 // none: a leg that understood it would leave HTTP/1.1 under our feet, and
 // ignoring it is what the protocol asks of a server that does not want it.
@@ -123,7 +157,7 @@ func upgrade(fields []parallax.Field) string {
 
 // forward returns what every leg gets of a caller's headers: end to end, without
 // those reserved for Parallax, with the caller's address and scheme noted, a
-// trace to belong to, and no role mark that is not genuine. The result is shared
+// trace to belong to, and no role mark. The result is shared
 // by all legs and not changed afterwards.
 func (f *flight) forward() []parallax.Field {
 	in := f.in
@@ -174,17 +208,11 @@ func (f *flight) forward() []parallax.Field {
 func (f *flight) headersFor(l *leg, r role) []parallax.Field {
 	out := make([]parallax.Field, len(f.headers), len(f.headers)+5)
 	copy(out, f.headers)
-	baggage := f.baggage
-	if r == shadow {
-		if !f.marked {
-			out = f.service.changes.apply(out)
-		}
-		baggage = join(baggage, f.markFor())
-	}
-	if baggage != "" {
-		out = append(out, parallax.Field{Name: "Baggage", Value: baggage})
+	if r == shadow && !f.isShadowCall() {
+		out = f.service.changes.apply(out)
 	}
 	return append(out,
+		parallax.Field{Name: "Baggage", Value: join(f.baggage, f.markFor(r))},
 		parallax.Field{Name: headerExchange, Value: f.id},
 		parallax.Field{Name: headerLeg, Value: l.name.String()},
 		parallax.Field{Name: headerRole, Value: r.String()},

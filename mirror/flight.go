@@ -24,17 +24,18 @@ type flight struct {
 	live     *leg
 	headers  []parallax.Field // what every leg gets of the caller's
 	baggage  string           // the caller's, without role marks
-	from     mark             // whose shadow's call this is, if marked
-	marked   bool
-	upgrade  string // protocol the caller wants to change to
-	body     *tap   // nil: the request has no body
+	from     mark             // the mark it came with; zero for none
+	hops     int              // Parallaxes it came through in a row, this one counted
+	upgrade  string           // protocol the caller wants to change to
+	body     *tap             // nil: the request has no body
 
 	shadows    []*leg         // legs to be asked besides the live one
 	reason     parallax.Place // why the exchange will not be compared; "" while it will
-	dispatched bool           // shadow legs are being asked
+	sized      bool           // the live answer's length was known when it began
+	dispatched bool           // shadow legs are being asked, or will be once the copy is complete
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
-	asking     atomic.Int32   // of these, shadow legs
 	captures   [parallax.Legs]*capture
+	crowded    atomic.Bool // a leg that is compared had no room
 	abandoned  atomic.Bool // a shadow leg was given up by a shutdown
 	broken     atomic.Bool // a shadow leg's goroutine panicked
 }
@@ -94,7 +95,7 @@ func (f *flight) plan() {
 func (f *flight) refuses(l *leg) parallax.Place {
 	o := &f.service.options
 	switch {
-	case !f.endpoint.safe && !(o.Unsafe == UnsafeAllowed && l.state.TakesUnsafe()):
+	case !f.endpoint.safe && !f.mayTakeUnsafe(l):
 		return parallax.UnmirroredUnsafe
 	case !f.endpoint.safe && l.state == Own:
 		return "" // its database would miss a write
@@ -102,6 +103,14 @@ func (f *flight) refuses(l *leg) parallax.Place {
 		return parallax.UnmirroredSample
 	}
 	return ""
+}
+
+// mayTakeUnsafe reports whether a leg may get unsafe requests as a shadow. What
+// the candidate writes as the live leg is in the primary's database already,
+// unless it has its own; so the primary's declaration alone does not count.
+func (f *flight) mayTakeUnsafe(l *leg) bool {
+	return f.service.options.Unsafe == UnsafeAllowed && l.state.TakesUnsafe() &&
+		(l.name != parallax.Primary || f.live.state == Own)
 }
 
 // inSample reports whether an exchange is among the share that is mirrored. It
@@ -132,23 +141,30 @@ func (f *flight) outgoing(c *parallax.Call) *outgoing {
 	return &outgoing{
 		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host,
 		Headers: c.Request.Headers, Length: f.in.Length,
-		TrailerNames: f.in.TrailerNames,
+		TrailerNames: namesThat(mayTrail, f.in.TrailerNames),
 	}
 }
 
-// markFor is the role mark of a shadow request: a shadow's own call keeps the
-// mark it came with.
-func (f *flight) markFor() string {
-	service, exchange := f.service.name, f.id
-	if f.marked {
-		service, exchange = f.from.service, f.from.exchange.String()
+// markFor is the role mark of a request in a role. A shadow's own call keeps the
+// origin that it came with.
+func (f *flight) markFor(r role) string {
+	m := mark{role: r, service: f.service.name, exchange: f.x.ID, hops: f.hops}
+	if f.isShadowCall() {
+		m.service, m.exchange = f.from.service, f.from.exchange
 	}
-	return newMark(f.m.deps.Keys.Fleet, service, exchange)
+	return m.signed(f.m.deps.Keys.Fleet)
 }
 
-// loops reports whether the request is a call of this very service's shadow:
-// a leg's address leads back here.
-func (f *flight) loops() bool { return f.marked && f.from.service == f.service.name }
+// isShadowCall reports whether a shadow leg, of whatever service, made the
+// request.
+func (f *flight) isShadowCall() bool { return f.from.role == shadow }
+
+// loops reports whether an address of a leg leads back here. A shadow's call to
+// its own service shows it at once. Of live requests a service may well call
+// itself, so that only their hops tell.
+func (f *flight) loops() bool {
+	return f.hops > maxHops || f.isShadowCall() && f.from.service == f.service.name
+}
 
 // leaveLive ends the caller's part: it says where the exchange goes from here.
 // It also catches a defect in Parallax, so that it costs one answer and no more.
@@ -193,6 +209,9 @@ func (f *flight) settle() {
 	switch {
 	case f.broken.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostPanic)
+		return
+	case f.crowded.Load():
+		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredConcurrency)
 		return
 	case f.abandoned.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)

@@ -159,11 +159,14 @@ func (l late) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, er
 }
 
 // early answers before it has read the request, and reads it a while later.
-type early struct{ after time.Duration }
+type early struct {
+	after  time.Duration
+	length int64
+}
 
 func (e early) Send(_ context.Context, _ *url.URL, out *outgoing) (*answer, error) {
 	time.AfterFunc(e.after, func() { io.Copy(io.Discard, out.Body) })
-	return &answer{Status: 200, Body: io.NopCloser(strings.NewReader("")), Trailers: func() []parallax.Field { return nil }}, nil
+	return &answer{Status: 200, Length: e.length, Body: io.NopCloser(strings.NewReader("")), Trailers: func() []parallax.Field { return nil }}, nil
 }
 
 func (early) Close() {}
@@ -176,7 +179,7 @@ func TestTheRestOfARequestThatWasAnsweredEarlyIsWaitedForBriefly(t *testing.T) {
 			candidate := &held{release: make(chan struct{})}
 			close(candidate.release)
 			s := m.current.Load()
-			s.legs[parallax.Primary].senders[live] = early{after}
+			s.legs[parallax.Primary].senders[live] = early{after: after}
 			s.legs[parallax.Candidate].senders[shadow] = candidate
 			in := get()
 			in.Method, in.Body, in.Length = "POST", strings.NewReader("{}"), 2
@@ -194,4 +197,24 @@ func TestTheRestOfARequestThatWasAnsweredEarlyIsWaitedForBriefly(t *testing.T) {
 	}
 	f(lateBody/2, parallax.InQueue)
 	f(2*lateBody, parallax.UnmirroredUnfinished)
+}
+
+// The end of an answer of unknown length reaches the caller when the request has
+// been served, so there is no wait before it.
+func TestAnEarlyStreamIsNotHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, ledger := newTestMirror(t, "http://primary", "http://candidate")
+		m.current.Load().legs[parallax.Primary].senders[live] = early{after: lateBody / 2, length: -1}
+		in := get()
+		in.Method, in.Body, in.Length = "POST", strings.NewReader("{}"), 2
+		began := time.Now()
+		m.serve(t.Context(), in, &answered{})
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the end of the answer was held back for %s", took)
+		}
+		if places := ledger.Places(); places[parallax.UnmirroredUnfinished] != 1 {
+			t.Errorf("places %v", places)
+		}
+		time.Sleep(time.Hour) // of the bubble: the leg reads on, for nobody
+	})
 }

@@ -24,7 +24,8 @@ type leg struct {
 	turn    atomic.Uint32
 	senders [roles]sender
 
-	inFlight atomic.Int64
+	inFlight atomic.Int64 // requests under way, live and shadow
+	slots    atomic.Int64 // shadow requests under way
 	failure  atomic.Pointer[LegError]
 }
 
@@ -54,11 +55,23 @@ func (l *leg) url() *url.URL {
 	return l.urls[int(l.turn.Add(1)-1)%len(l.urls)]
 }
 
+// takeSlot reports whether one more shadow request may be under way, of at most
+// max. If so, the slot is to be given back with freeSlot.
+func (l *leg) takeSlot(max int) bool {
+	if l.slots.Add(1) <= int64(max) {
+		return true
+	}
+	l.slots.Add(-1)
+	return false
+}
+
+func (l *leg) freeSlot() { l.slots.Add(-1) }
+
 // finished notes how a call went, for the pages.
 func (l *leg) finished(c *parallax.Call, at time.Time) {
 	l.inFlight.Add(-1)
 	switch c.Err.Kind {
-	case parallax.NoError, parallax.CallerGone:
+	case parallax.NoError, parallax.CallerGone, parallax.NotAsked: // not the leg's doing
 	default:
 		l.failure.Store(&LegError{At: at, Kind: c.Err.Kind, Text: c.Err.Text})
 	}

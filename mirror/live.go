@@ -33,9 +33,23 @@ func (f *flight) askLive(ctx context.Context, out caller) {
 		f.lose(parallax.UnmirroredRejected)
 		return
 	}
-	if !f.dispatched && f.body.waitFor(lateBody) {
+	if !f.dispatched && f.restComes(err, out) {
 		f.dispatch()
 	}
+}
+
+// restComes waits a while for the rest of a request that was answered before the
+// live leg had read it, and reports whether there is a complete copy. The caller
+// has the whole answer by then. Where it would not, because only the end of the
+// exchange ends the answer, there is no wait.
+func (f *flight) restComes(err error, out caller) bool {
+	if f.body.sent() {
+		return f.body.why() == ""
+	}
+	if err != nil || !f.sized || out.Flush() != nil {
+		return false
+	}
+	return f.body.waitFor(lateBody)
 }
 
 // passThrough is one call that the caller waits for. Its end is recorded in c.
@@ -76,13 +90,14 @@ func (f *flight) passThrough(ctx context.Context, out caller, l *leg, r role, c 
 }
 
 // mayAskAgain reports whether the live leg is asked a second time: a safe request
-// without a body whose connection failed before an answer. Legs close idle
-// connections as they like, and a caller should not pay for that. Unsafe requests
-// and shadow legs are asked once, whatever happens.
+// without a body whose connection had served others and broke before an answer,
+// or that one of several instances refused. Legs close idle connections as they
+// like, and a caller should not pay for that. Unsafe requests and shadow legs are
+// asked once, whatever happens, and so is a leg that broke a fresh connection.
 func (f *flight) mayAskAgain(ctx context.Context, r role, err error) bool {
-	kind := callErr(err).Kind
-	return r == live && f.endpoint.safe && f.body == nil && f.upgrade == "" && ctx.Err() == nil &&
-		(kind == parallax.Reset || kind == parallax.Refused && len(f.live.urls) > 1)
+	e, ok := errors.AsType[*sendError](err)
+	return ok && r == live && f.endpoint.safe && f.body == nil && f.upgrade == "" && ctx.Err() == nil &&
+		(e.kind == parallax.Reset && e.reused || e.kind == parallax.Refused && len(f.live.urls) > 1)
 }
 
 // countTry counts a request that is sent once more, so that nothing is asked
@@ -94,12 +109,16 @@ func (f *flight) countTry(l *leg, r role, c *parallax.Call, err error) {
 
 // callContext is what a live call runs under. A caller that leaves ends it,
 // unless the request is unsafe and complete: then the leg may have acted on it,
-// and gets as long as it has for the head of an answer to finish.
+// and gets as long as it has for the head of an answer to finish. The end of a
+// shutdown ends every call.
 func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
 	if f.endpoint.safe {
-		return context.WithCancel(ctx)
+		legCtx, cancel := context.WithCancel(ctx)
+		cutOff := context.AfterFunc(f.m.lives, cancel)
+		return legCtx, func() { cutOff(); cancel() }
 	}
 	legCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cutOff := context.AfterFunc(f.m.lives, cancel)
 	stop := context.AfterFunc(ctx, func() {
 		if f.body.sent() {
 			late := time.NewTimer(l.timeout)
@@ -111,7 +130,7 @@ func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, cont
 		}
 		cancel()
 	})
-	return legCtx, func() { stop(); cancel() }
+	return legCtx, func() { stop(); cutOff(); cancel() }
 }
 
 // callerGone reports whether the caller left before a request was answered.
@@ -132,11 +151,12 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	if f.reason == "" {
 		f.captures[f.live.name] = f.newCapture(a.Length)
 	}
-	out.Head(a.Status, a.Headers, a.Length, a.TrailerNames, !f.body.sent())
+	f.sized = a.Length >= 0
+	out.Head(a.Status, a.Headers, a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
 		return err
 	}
-	if trailers := a.Trailers(); len(trailers) > 0 {
+	if trailers := fieldsThat(unframed, a.Trailers()); len(trailers) > 0 {
 		c.Response.Trailers = trailers
 		out.Trailers(trailers)
 	}
@@ -187,7 +207,7 @@ func (f *flight) copyAnswer(a *answer, out caller, keep *capture) error {
 			return nil
 		}
 		if err != nil {
-			return &sendError{kind: bodyKind(err), err: err}
+			return err
 		}
 	}
 }
@@ -200,24 +220,15 @@ func send(out caller, p []byte, flush bool) bool {
 	return !flush || out.Flush() == nil
 }
 
-// bodyKind sorts a failure while an answer's body was read: it had begun, so it
-// cannot be refused any more.
-func bodyKind(err error) parallax.ErrKind {
-	if kind := kindOf(err); kind != parallax.Refused {
-		return kind
-	}
-	return parallax.Reset
-}
-
 // serveShadowCall passes on a call that another service's shadow leg made. It
 // is not mirrored, and it stays a shadow: an unsafe one may reach the candidate
-// alone, and that only if its state allows it.
+// alone, and that only if mirror.unsafe and its state allow it.
 func (f *flight) serveShadowCall(ctx context.Context, out caller) {
 	f.lose(parallax.UnmirroredShadowCall)
 	l := f.live
 	if !f.endpoint.safe {
 		l = f.service.legs[parallax.Candidate]
-		if l == nil || !l.state.TakesUnsafe() {
+		if l == nil || !f.mayTakeUnsafe(l) {
 			f.refuse(out, shadowRefused)
 			return
 		}
@@ -263,7 +274,9 @@ func (f *flight) count(l *leg, r role, c *parallax.Call) {
 		c.Version = value(c.Response.Headers, l.version)
 	}
 	l.finished(c, f.m.deps.Now())
-	f.endpoint.counts.count(l.name, r, c)
+	if c.Err.Kind != parallax.NotAsked {
+		f.endpoint.counts.count(l.name, r, c)
+	}
 }
 
 // bufferPool holds the buffers that answers are copied through.

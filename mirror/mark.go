@@ -4,46 +4,71 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"parallax"
 )
 
-// A role mark travels in the baggage header (W3C Baggage) of a shadow request,
-// and on with every call the shadow leg makes. Another Parallax on the way
-// learns from it that the call is a shadow's. It is signed with the fleet key,
+// A role mark travels in the baggage header (W3C Baggage) of every request to a
+// leg, and on with every call that the leg makes. Another Parallax on the way
+// learns from it whether the call is a shadow's. It is signed with the fleet key,
 // so that a caller from outside cannot claim to be a shadow:
 //
-//	parallax-role=shadow:SERVICE:EXCHANGE:SIGNATURE
+//	parallax-role=ROLE:SERVICE:EXCHANGE:HOPS:SIGNATURE
 //
-// SIGNATURE is the first 16 bytes, in hex, of HMAC-SHA256 over what stands
-// before it.
+// ROLE is live or shadow; SERVICE and EXCHANGE say what the request to the leg
+// was made for. HOPS counts the Parallaxes that the request came through in a
+// row, with no service between them. SIGNATURE is the first 16 bytes, in hex, of
+// HMAC-SHA256 over what stands before it.
 const markName = "parallax-role"
 
-// mark is a verified role mark.
+// maxHops is how many Parallaxes in a row a request may come through. Nobody
+// builds such a chain: one that is longer leads in a circle.
+//
+// Only hops in a row count, because services may well call each other, and
+// themselves, as often as they like, and pass the baggage on from job to job for
+// days. What they do not pass on is X-Parallax-Leg: a request that has it was not
+// made by a service, but comes from a leg's address as Parallax sent it.
+const maxHops = 8
+
+// mark is a verified role mark. The zero value stands for none.
 type mark struct {
-	service  string // whose shadow leg made the call
+	role     role
+	service  string // whose leg made the call
 	exchange parallax.ID
+	hops     int
 }
 
-func newMark(key []byte, service string, exchange string) string {
-	text := "shadow:" + service + ":" + exchange
+// signed returns the mark as a member of baggage.
+func (m mark) signed(key []byte) string {
+	text := m.role.String() + ":" + m.service + ":" + m.exchange.String() + ":" + strconv.Itoa(m.hops)
 	return markName + "=" + text + ":" + sign(key, text)
 }
 
-// findMark looks for a genuine role mark in a request's headers.
-func findMark(key []byte, fields []parallax.Field) (mark, bool) {
+// inARow is how many Parallaxes a request with this mark has come through since
+// a service, or the caller, made it.
+func (m mark) inARow(fields []parallax.Field) int {
+	if value(fields, headerLeg) == "" {
+		return 0
+	}
+	return m.hops
+}
+
+// findMark returns the genuine role mark in a request's headers, if there is one.
+// Of several, a shadow's counts.
+func findMark(key []byte, fields []parallax.Field) (found mark, ok bool) {
 	for _, f := range fields {
 		if !strings.EqualFold(f.Name, "Baggage") {
 			continue
 		}
 		for member := range strings.SplitSeq(f.Value, ",") {
-			if m, ok := readMark(key, member); ok {
-				return m, true
+			if m, genuine := readMark(key, member); genuine && (!ok || m.role == shadow) {
+				found, ok = m, true
 			}
 		}
 	}
-	return mark{}, false
+	return found, ok
 }
 
 func readMark(key []byte, member string) (mark, bool) {
@@ -57,11 +82,17 @@ func readMark(key []byte, member string) (mark, bool) {
 		return mark{}, false
 	}
 	parts := strings.Split(text[:end], ":")
-	if len(parts) != 3 || parts[0] != "shadow" {
+	if len(parts) != 4 || (parts[0] != live.String() && parts[0] != shadow.String()) {
 		return mark{}, false
 	}
-	id, err := parallax.ParseID(parts[2])
-	return mark{service: parts[1], exchange: id}, err == nil
+	m := mark{service: parts[1]}
+	if parts[0] == shadow.String() {
+		m.role = shadow
+	}
+	var badID, badHops error
+	m.exchange, badID = parallax.ParseID(parts[2])
+	m.hops, badHops = strconv.Atoi(parts[3])
+	return m, badID == nil && badHops == nil
 }
 
 // markText returns the value of a baggage member that claims to be a role mark.

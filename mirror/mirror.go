@@ -55,11 +55,12 @@ type Mirror struct {
 	current atomic.Pointer[service] // what a reload swaps
 	pool    bufferPool
 
-	serving   tally // requests and upgraded connections of callers
-	shadowing tally // exchanges whose shadow legs are under way, or that are being settled
-	slots     atomic.Int64
+	serving   tally           // requests and upgraded connections of callers
+	shadowing tally           // exchanges whose shadow legs are under way, or that are being settled
 	stopping  context.Context // ends when a shutdown begins
 	stop      context.CancelFunc
+	lives     context.Context // ends when callers' requests are given up
+	cutOff    context.CancelFunc
 	shadows   context.Context // ends when shadow requests are given up
 	giveUp    context.CancelFunc
 }
@@ -98,6 +99,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool()}
 	m.deps.Log = deps.Log.With("service", cfg.Name)
 	m.stopping, m.stop = context.WithCancel(context.Background())
+	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
 	s, err := newService(cfg, deps.Metrics, m.pool)
 	if err != nil {
@@ -168,12 +170,12 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 
 	switch {
 	case f.loops():
-		f.lose(parallax.UnmirroredShadowCall)
+		f.lose(parallax.UnmirroredLoop)
 		f.refuse(out, loopDetected)
 	case in.Method == "CONNECT":
 		f.lose(parallax.UnmirroredUnsafe)
 		f.refuse(out, noTunnels)
-	case f.marked:
+	case f.isShadowCall():
 		f.serveShadowCall(ctx, out)
 	case f.upgrade != "":
 		f.serveUpgrade(ctx, out)
@@ -198,7 +200,8 @@ func (m *Mirror) receive(in *incoming) *flight {
 	f.id = f.x.ID.String()
 	f.endpoint = s.router.find(in.Method, in.Target)
 	f.x.Endpoint = f.endpoint.name
-	f.from, f.marked = findMark(m.deps.Keys.Fleet, in.Headers)
+	f.from, _ = findMark(m.deps.Keys.Fleet, in.Headers)
+	f.hops = f.from.inARow(in.Headers) + 1
 	f.upgrade = upgrade(in.Headers)
 	user := s.split.User(in.Headers, in.RemoteIP)
 	if user != "" {
@@ -219,9 +222,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 }
 
 // Serve accepts callers until the context ends, and then shuts down step by
-// step: it stops accepting and lets requests finish, then lets shadow requests
-// finish, then closes the connections to the legs. Each step is bounded. It
-// closes the listener. The error says why accepting failed, nil after the
+// step: it stops accepting and lets requests finish, cuts off those that do not,
+// then does the same with shadow requests, then closes the connections to the
+// legs. Each step is bounded. It closes the listener. The error says why accepting failed, nil after the
 // context ended.
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
 	server := newHTTPServer(m.serve, m.deps.Log)
@@ -242,7 +245,7 @@ func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
 const (
 	finishLiveWithin    = 20 * time.Second
 	finishShadowsWithin = 10 * time.Second // or mirror.timeout, if that is shorter
-	giveUpWithin        = time.Second      // for shadow requests that were cancelled
+	giveUpWithin        = time.Second      // for live and shadow requests that were cancelled, each
 )
 
 func (m *Mirror) drain(stop func(context.Context) error, abort func() error) {
@@ -256,6 +259,8 @@ func (m *Mirror) drain(stop func(context.Context) error, abort func() error) {
 	if err := abort(); err != nil {
 		m.deps.Log.Warn("cannot close the callers' connections", "error", err)
 	}
+	m.cutOff()
+	m.step("give up live requests", giveUpWithin, m.serving.wait)
 	m.step("finish shadow requests", min(m.current.Load().options.Timeout, finishShadowsWithin), m.shadowing.wait)
 	m.giveUp()
 	m.step("give up shadow requests", giveUpWithin, m.shadowing.wait)

@@ -15,7 +15,7 @@ type problem struct {
 }
 
 var (
-	loopDetected  = problem{508, "loop", "Loop detected", "A shadow request came back to the service it was made for. An address of one of its legs leads to Parallax itself."}
+	loopDetected  = problem{508, "loop", "Loop detected", "This request came back to the service it was made for. An address of one of its legs leads to Parallax itself."}
 	shadowRefused = problem{403, "shadow-refused", "Refused to a shadow", "This unsafe request was made on behalf of a shadow. No leg of this service may take it."}
 	noTunnels     = problem{501, "no-tunnels", "Not implemented", "Parallax stands in front of one service and opens no tunnels."}
 	legDown       = problem{502, "leg-down", "Bad gateway", "The service behind Parallax gave no answer."}

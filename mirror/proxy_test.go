@@ -177,10 +177,10 @@ func TestHeadersOfEachLeg(t *testing.T) {
 	f("X-Shadow", "", "1")
 	f("Te", "trailers", "trailers")
 	f("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	if got := p.Get("Baggage"); got != "tenant=7" {
+	if got := p.Get("Baggage"); !strings.HasPrefix(got, "tenant=7,parallax-role=live:shop:"+x.ID.String()+":1:") || strings.Count(got, "parallax-role") != 1 {
 		t.Errorf("primary got Baggage %q", got)
 	}
-	if got := c.Get("Baggage"); !strings.HasPrefix(got, "tenant=7,parallax-role=shadow:shop:"+x.ID.String()+":") {
+	if got := c.Get("Baggage"); !strings.HasPrefix(got, "tenant=7,parallax-role=shadow:shop:"+x.ID.String()+":1:") || strings.Count(got, "parallax-role") != 1 {
 		t.Errorf("candidate got Baggage %q", got)
 	}
 }

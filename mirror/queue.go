@@ -112,10 +112,10 @@ const (
 	fieldBytes    = 32
 )
 
-// footprint is about how many bytes an exchange keeps alive. Headers that legs
-// share are counted for each.
+// footprint is about how many bytes an exchange keeps alive. Headers and other
+// texts that legs share are counted for each.
 func footprint(x *parallax.Exchange) int64 {
-	n := exchangeBytes
+	n := exchangeBytes + len(x.Service) + len(x.Endpoint)
 	bodies := map[*byte]bool{}
 	body := func(b parallax.Body) {
 		if len(b.Bytes) > 0 && !bodies[&b.Bytes[0]] {
@@ -127,7 +127,8 @@ func footprint(x *parallax.Exchange) int64 {
 		if c == nil {
 			continue
 		}
-		n += callBytes
+		n += callBytes + len(c.Version) + len(c.Err.Text)
+		n += len(c.Request.Method) + len(c.Request.Target) + len(c.Request.Host) + len(c.Request.Proto)
 		for _, fields := range [][]parallax.Field{c.Request.Headers, c.Request.Trailers, c.Response.Headers, c.Response.Trailers} {
 			for _, f := range fields {
 				n += fieldBytes + len(f.Name) + len(f.Value)

@@ -6,9 +6,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"parallax"
 	"parallax/mirror/mirrortest"
@@ -60,7 +65,7 @@ func newTestMirror(t *testing.T, primary, candidate string) (*Mirror, *mirrortes
 		if n := m.deps.Budget.InUse(); n != 0 {
 			t.Errorf("%d bytes stay reserved", n)
 		}
-		if n := m.slots.Load(); n != 0 {
+		if n := slotsTaken(m); n != 0 {
 			t.Errorf("%d slots stay taken", n)
 		}
 	})
@@ -92,6 +97,74 @@ func TestShadowsGivenUpByAShutdownAreLost(t *testing.T) {
 		t.Errorf("places %v", places)
 	}
 }
+
+// An unsafe request goes on when its caller has left, but not beyond the end of a
+// shutdown.
+func TestNoRequestOutlivesTheMirror(t *testing.T) {
+	for _, method := range []string{"GET", "POST"} {
+		synctest.Test(t, func(t *testing.T) {
+			m, ledger := newTestMirror(t, "http://primary", "http://candidate")
+			m.current.Load().legs[parallax.Primary].senders[live] = &held{release: make(chan struct{})}
+			answered200 := &held{release: make(chan struct{})}
+			close(answered200.release)
+			m.current.Load().legs[parallax.Candidate].senders[shadow] = answered200
+			in := get()
+			if in.Method = method; method == "POST" {
+				in.Body, in.Length = strings.NewReader("{}"), 2
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			served := make(chan struct{})
+			go func() {
+				defer close(served)
+				m.serve(ctx, in, &answered{})
+			}()
+			synctest.Wait()
+			began := time.Now()
+			m.drain(func(ctx context.Context) error { return errors.New("callers stay") }, func() error { leave(); return nil })
+			if !isOver(served) {
+				t.Errorf("%s: the request goes on after the shutdown", method)
+			}
+			if took := time.Since(began); took > giveUpWithin {
+				t.Errorf("%s: the shutdown took %s", method, took)
+			}
+			if places := ledger.Places(); places[parallax.InLive] != 0 {
+				t.Errorf("%s: places %v", method, places)
+			}
+			<-served
+		})
+	}
+}
+
+// A request that Parallax could not send is no failure of the leg.
+func TestALegThatWasNotAskedIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	m, ledger := newTestMirror(t, mirrortest.NewBackend(t, mirrortest.JSON(`{}`)).URL, "http://candidate")
+	registry := prometheus.NewRegistry()
+	s := m.current.Load()
+	s.router.find("GET", "/").counts.metrics = NewMetrics(registry)
+	l := s.legs[parallax.Candidate]
+	l.senders[shadow] = broken{}
+	m.serve(t.Context(), get(), &answered{})
+	settle(t, ledger, 1)
+	xs, err := m.deps.Queue.(*MemQueue).Receive(t.Context(), 1)
+	if err != nil || xs[0].Legs[parallax.Candidate].Err.Kind != parallax.NotAsked {
+		t.Fatalf("exchange %+v, %v", xs, err)
+	}
+	if status := l.status(); status.LastError != nil || status.InFlight != 0 {
+		t.Errorf("the leg's status is %+v", status)
+	}
+	if n, err := testutil.GatherAndCount(registry, "parallax_requests_total"); n != 1 || err != nil {
+		t.Errorf("%d series of requests, %v: want the primary's alone", n, err)
+	}
+}
+
+// broken cannot write any request.
+type broken struct{}
+
+func (broken) Send(context.Context, *url.URL, *outgoing) (*answer, error) {
+	return nil, &sendError{kind: parallax.NotAsked, err: errors.New("no such request")}
+}
+func (broken) Close() {}
 
 func TestNothingIsMirroredDuringAShutdown(t *testing.T) {
 	t.Parallel()
@@ -143,10 +216,20 @@ func TestASlotIsFreeOnceTheShadowsAreDone(t *testing.T) {
 	}
 }
 
+// slotsTaken counts the slots of all legs.
+func slotsTaken(m *Mirror) (n int64) {
+	for _, l := range m.current.Load().legs {
+		if l != nil {
+			n += l.slots.Load()
+		}
+	}
+	return n
+}
+
 // freeSlots returns when no slot is taken.
 func freeSlots(t *testing.T, m *Mirror) {
 	t.Helper()
-	for m.slots.Load() > 0 {
+	for slotsTaken(m) > 0 {
 		select {
 		case <-t.Context().Done():
 			t.Fatal("the slot was never given back")

@@ -3,7 +3,6 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 
 	"parallax"
@@ -13,44 +12,85 @@ import (
 // answer is counted and hashed, and its connection used again.
 const maxDrain = 10 << 20
 
-// dispatch starts the calls to the shadow legs, in goroutines of their own. It
-// never waits; at the limit of exchanges in flight it gives up the copy.
+// dispatch starts the calls to the shadow legs, in goroutines of their own, once
+// the request's copy is complete. It never waits.
 func (f *flight) dispatch() {
 	f.lose(f.body.why())
 	if f.reason != "" {
 		return
 	}
-	if f.m.slots.Add(1) > int64(f.service.options.InFlight) {
-		f.m.slots.Add(-1)
-		f.lose(parallax.UnmirroredConcurrency)
-		return
-	}
 	f.m.shadowing.enter()
 	f.dispatched = true
-	f.pending.Store(int32(1 + len(f.shadows)))
-	f.asking.Store(int32(len(f.shadows)))
+	f.pending.Store(2) // the live leg, and what asks the others
+	if f.body.sent() {
+		f.askShadows()
+		if f.crowded.Load() {
+			f.lose(parallax.UnmirroredConcurrency)
+		}
+		return
+	}
+	go func() {
+		if f.body.wait() == "" {
+			f.askShadows()
+			return
+		}
+		f.leave() // leaveLive says why
+	}()
+}
+
+// askShadows starts a call to each shadow leg that has room for one. The copy is
+// complete, so that no caller holds a slot by sending slowly. Without room for
+// the secondary, noise is not measured this time; without room for a leg that is
+// compared, the exchange is given up.
+func (f *flight) askShadows() {
+	defer f.leave()
+	defer f.noteDefect()
+	room := make([]*leg, 0, len(f.shadows))
 	for _, l := range f.shadows {
+		switch {
+		case l.takeSlot(f.service.options.InFlight):
+			room = append(room, l)
+		case l.name == parallax.Secondary && len(room) > 0: // it is the last of the legs
+			f.x.Legs[l.name] = f.notAsked(l)
+		default:
+			f.crowded.Store(true)
+		}
+	}
+	if f.crowded.Load() {
+		for _, l := range room {
+			l.freeSlot()
+		}
+		return
+	}
+	f.pending.Add(int32(len(room)))
+	for _, l := range room {
 		go f.askShadow(l)
 	}
 }
 
-// askShadow sends the copy to one shadow leg, once it is complete.
+// noteDefect is deferred where shadow legs are asked: a defect in Parallax costs
+// a comparison and no more.
+func (f *flight) noteDefect() {
+	if v := recover(); v != nil {
+		f.m.deps.Log.Error("defect while asking a shadow leg", "panic", v, "endpoint", f.x.Endpoint)
+		f.broken.Store(true)
+	}
+}
+
+// notAsked is the call of a leg that had no room.
+func (f *flight) notAsked(l *leg) *parallax.Call {
+	c := f.newCall(l, shadow)
+	c.Err = parallax.CallErr{Kind: parallax.NotAsked, Text: "as many requests as mirror.in_flight allows wait for this leg already"}
+	c.Start = f.since()
+	c.Done = c.Start
+	return c
+}
+
+// askShadow sends the copy to one shadow leg.
 func (f *flight) askShadow(l *leg) {
 	defer f.leave()
-	defer func() {
-		if f.asking.Add(-1) == 0 {
-			f.m.slots.Add(-1) // a live answer that streams on holds no slot
-		}
-	}()
-	defer func() {
-		if v := recover(); v != nil {
-			f.m.deps.Log.Error("defect while asking a shadow leg", "panic", v, "endpoint", f.x.Endpoint)
-			f.broken.Store(true)
-		}
-	}()
-	if f.body.wait() != "" {
-		return
-	}
+	defer l.freeSlot() // a live answer that streams on holds none
+	defer f.noteDefect()
 	c := f.newCall(l, shadow)
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)
@@ -86,7 +126,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 		return err
 	}
 	if keep.ended {
-		c.Response.Trailers = a.Trailers()
+		c.Response.Trailers = fieldsThat(unframed, a.Trailers())
 	}
 	return nil
 }
@@ -98,12 +138,12 @@ func (f *flight) drain(a *answer, keep *capture) error {
 	for keep.size < maxDrain {
 		n, err := a.Body.Read(*buf)
 		keep.write((*buf)[:n])
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if err == io.EOF {
 			keep.ended = true
 			return nil
 		}
 		if err != nil {
-			return &sendError{kind: bodyKind(err), err: err}
+			return err
 		}
 	}
 	return nil

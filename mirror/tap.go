@@ -28,7 +28,11 @@ type tap struct {
 }
 
 func newTap(in *incoming) *tap {
-	return &tap{src: in.Body, trailers: in.Trailers, length: in.Length, over: make(chan struct{})}
+	t := &tap{src: in.Body, length: in.Length, over: make(chan struct{})}
+	if in.Trailers != nil {
+		t.trailers = func() []parallax.Field { return fieldsThat(mayTrail, in.Trailers()) }
+	}
+	return t
 }
 
 // Read passes the caller's bytes on and copies them aside.

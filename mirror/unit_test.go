@@ -101,14 +101,24 @@ func TestRoutesThatCannotBeRead(t *testing.T) {
 func TestRoleMark(t *testing.T) {
 	t.Parallel()
 	key, id := []byte("0123456789abcdef"), parallax.ID{1, 2, 3, 15: 9}
-	genuine := newMark(key, "shop", id.String())
+	of := mark{role: shadow, service: "shop", exchange: id, hops: 3}
+	alive := of
+	alive.role = live
+	genuine := of.signed(key)
 	f := func(baggage string, want bool) {
 		t.Helper()
 		m, ok := findMark(key, []parallax.Field{{Name: "baggage", Value: baggage}})
-		if ok != want || ok && (m.service != "shop" || m.exchange != id) {
+		if ok != want || ok && m != of {
 			t.Errorf("findMark(%q) = %+v, %t, want %t", baggage, m, ok, want)
 		}
 	}
+	if m, ok := findMark(key, []parallax.Field{{Name: "Baggage", Value: alive.signed(key)}}); !ok || m != alive {
+		t.Errorf("a live mark is read as %+v, %t", m, ok)
+	}
+	f(alive.signed(key)+","+genuine, true) // the shadow's counts
+	f(genuine+","+alive.signed(key), true)
+	f(strings.Replace(alive.signed(key), "live", "shadow", 1), false)
+	f(strings.Replace(genuine, ":3:", ":1:", 1), false)
 	f(genuine, true)
 	f("a=1 , "+genuine+";p=1,b=2", true)
 	f("a=1", false)
@@ -116,7 +126,7 @@ func TestRoleMark(t *testing.T) {
 	f(strings.Replace(genuine, "shop", "shap", 1), false)
 	f(genuine[:len(genuine)-1], false)
 	f(genuine+"0", false)
-	f(newMark([]byte("another key of it"), "shop", id.String()), false)
+	f(of.signed([]byte("another key of it")), false)
 	f("parallax-role=:", false)
 	if got := withoutMarks([]string{"a=1," + genuine, " , b=2 ,parallax-role=x"}); got != "a=1,b=2" {
 		t.Errorf("withoutMarks = %q", got)
@@ -192,11 +202,14 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	bad := Service{
 		Name: "Shop!", Listen: "127.0.0.1:8080",
-		Primary:   LegConfig{State: "owned", Timeout: -1},
+		Primary:   LegConfig{State: "owned", Timeout: -1, Version: "header:X Version"},
 		Candidate: LegConfig{URLs: []string{"http://ok:1", "ftp://x", "http://u:p@x", "http://x/path", "srv+http://name", "http://127.0.0.1:8080"}, Version: "body"},
 		Endpoints: []string{"GET /x", "nonsense"},
-		Mirror:    Options{Sample: 2, Unsafe: "maybe", Request: RequestChanges{Set: map[string]string{"X-Parallax-Role": "live"}, Remove: []string{"X-Ok", "Host"}}},
-		Split:     split.Config{Key: "body"},
+		Mirror: Options{Sample: 2, Unsafe: "maybe", Request: RequestChanges{
+			Set:    map[string]string{"X-Parallax-Role": "live", "X Shadow": "1", "X-Lines": "x\ny", "X-Ok": "x\ty"},
+			Remove: []string{"X-Ok", "Host", "X:Y"},
+		}},
+		Split: split.Config{Key: "body"},
 	}
 	_, faults := New(bad, Deps{})
 	var paths []string
@@ -204,10 +217,11 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		paths = append(paths, f.Path)
 	}
 	want := []string{
-		"name", "primary.urls", "primary.state", "primary.timeout",
+		"name", "primary.urls", "primary.state", "primary.version", "primary.timeout",
 		"candidate.urls[1]", "candidate.urls[2]", "candidate.urls[3]", "candidate.urls[4]", "candidate.urls[5]", "candidate.version",
 		"endpoints[1]", "mirror.sample", "mirror.unsafe", "mirror.max_body", "mirror.timeout", "mirror.in_flight",
-		"mirror.request.set.X-Parallax-Role", "mirror.request.remove[1]", "split.key", "",
+		"mirror.request.set.X Shadow", "mirror.request.set.X-Lines", "mirror.request.set.X-Parallax-Role",
+		"mirror.request.remove[1]", "mirror.request.remove[2]", "split.key", "",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
@@ -218,6 +232,76 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	for _, f := range faults {
 		if strings.Contains(f.Error(), "u:p") {
 			t.Errorf("a fault repeats credentials: %s", f.Error())
+		}
+	}
+}
+
+// An address that cannot be used may hold credentials anywhere.
+func TestNoFaultQuotesAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"http://user:s3cret@host:port", "http://user:s3cret@host/%zz", "ftp://user:s3cret@host", "user:s3cret@host:80", "srv+http://user:s3cret@name",
+		"http://user:s3cret@host", "http://host/?token=s3cret", "http://host/s3cret", "://s3cret",
+	} {
+		faults := LegConfig{URLs: []string{text}}.Validate()
+		if len(faults) != 1 || faults[0].Path != "urls[0]" || strings.Contains(faults[0].Error(), "s3cret") {
+			t.Errorf("%q: %v, want one fault without the secret", text, faults)
+		}
+	}
+}
+
+func TestOwnListenerIsNoLeg(t *testing.T) {
+	t.Parallel()
+	f := func(listen, address string, want bool) {
+		t.Helper()
+		faults := Service{Name: "shop", Listen: listen, Primary: LegConfig{URLs: []string{address}}, Mirror: DefaultOptions()}.Validate()
+		if got := len(faults) > 0; got != want {
+			t.Errorf("listen %q, primary %q: %v, want a fault: %t", listen, address, faults, want)
+		}
+	}
+	f("127.0.0.1:8080", "http://127.0.0.1:8080", true)
+	f("127.0.0.1:8080", "http://localhost:8080", true)
+	f("127.0.0.1:8080", "http://0.0.0.0:8080", true)
+	f("localhost:8080", "http://127.0.0.1:8080", true)
+	f(":8080", "http://127.0.0.1:8080", true)
+	f(":8080", "http://[::1]:8080", true)
+	f(":8080", "http://LOCALHOST:8080", true)
+	f("0.0.0.0:8080", "http://127.9.9.9:8080", true)
+	f("[::]:8080", "http://127.0.0.1:8080", true)
+	f(":80", "http://127.0.0.1", true)
+	f(":443", "https://localhost", true)
+	f("shop.example:80", "http://SHOP.example", true)
+
+	f(":8080", "http://127.0.0.1:8081", false)
+	f(":8080", "http://192.0.2.1:8080", false) // another machine's, as far as anybody can tell
+	f(":8080", "http://shop.example:8080", false)
+	f("127.0.0.1:8080", "http://127.0.0.2:8080", false)
+	f("127.0.0.1:8080", "http://[::1]:8080", false)
+	f("0.0.0.0:8080", "http://[::1]:8080", false)
+	f("192.0.2.1:8080", "http://127.0.0.1:8080", false)
+	f("127.0.0.1:0", "http://127.0.0.1:8080", false)
+	f("", "http://127.0.0.1:8080", false)
+}
+
+// What the states of the two legs say together. With mirror.unsafe allowed, the
+// candidate live and an unsafe request, the primary is the shadow.
+func TestThePrimarysStateIsNotBelievedAlone(t *testing.T) {
+	t.Parallel()
+	all := append([]State{""}, states...)
+	for _, ps := range all {
+		for _, cs := range all {
+			cfg := Service{Name: "shop", Mirror: DefaultOptions(), Primary: LegConfig{URLs: []string{"http://a"}, State: ps}, Candidate: LegConfig{URLs: []string{"http://b"}, State: cs}}
+			contradicts := cs != Own && ps != "" && ps != Shared
+			if faults := cfg.Validate(); (len(faults) > 0) != contradicts {
+				t.Errorf("primary %q, candidate %q: %v, want a fault: %t", ps, cs, faults, contradicts)
+			}
+			o := Options{Unsafe: UnsafeAllowed, Sample: 1}
+			primary, candidate := &leg{name: parallax.Primary, state: ps.orShared()}, &leg{name: parallax.Candidate, state: cs.orShared()}
+			f := &flight{service: &service{options: o}, x: &parallax.Exchange{}, endpoint: &endpoint{}, live: candidate}
+			takes := f.refuses(primary) == ""
+			if want := cs == Own && (ps == None || ps == Dry || ps == Own); takes != want {
+				t.Errorf("primary %q as the shadow of a candidate that is %q takes unsafe requests: %t, want %t", ps, cs, takes, want)
+			}
 		}
 	}
 }

@@ -3,8 +3,10 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
+	"strings"
 
 	"parallax"
 )
@@ -68,7 +70,7 @@ type answer struct {
 	Status       int
 	Headers      []parallax.Field // end to end
 	Length       int64            // -1 when only the end of the body will tell
-	Body         io.ReadCloser
+	Body         io.ReadCloser    // fails, before its end, with a *sendError
 	TrailerNames []string
 	Trailers     func() []parallax.Field // valid once Body is at its end
 	Conn         io.ReadWriteCloser      // the connection, after 101
@@ -84,10 +86,28 @@ type sender interface {
 	Close()
 }
 
-// sendError is the failure of a leg with its kind.
+// fault says why a request cannot be written as HTTP/1.1 at all; nil if it can.
+func (out *outgoing) fault() error {
+	if !parallax.IsToken(out.Method) {
+		return errors.New("the request's method is not a token")
+	}
+	if out.Target == "" || strings.ContainsFunc(out.Target, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		return errors.New("the request's target is empty or holds spaces")
+	}
+	for _, f := range out.Headers {
+		if !parallax.IsToken(f.Name) || !parallax.IsFieldValue(f.Value) {
+			return fmt.Errorf("the name or value of the request's header %.40q is not allowed in HTTP", f.Name)
+		}
+	}
+	return nil
+}
+
+// sendError is the failure of a leg with its kind. Its text goes to pages: it
+// repeats nothing of an answer that is not HTTP.
 type sendError struct {
-	kind parallax.ErrKind
-	err  error
+	kind   parallax.ErrKind
+	reused bool // on a connection that had served other requests
+	err    error
 }
 
 func (e *sendError) Error() string { return e.err.Error() }
@@ -103,7 +123,7 @@ func callErr(err error) parallax.CallErr {
 		out.Kind = e.kind
 	}
 	if len(out.Text) > maxErrorText {
-		out.Text = out.Text[:maxErrorText]
+		out.Text = strings.ToValidUTF8(out.Text[:maxErrorText], "")
 	}
 	return out
 }

@@ -21,6 +21,18 @@
 //     thresholds with probability at most beta;
 //   - everything else is hold, with a [Reason] for each thing that is missing.
 //
+// The rates are over what was compared. What was lost, or could not be compared
+// although the primary answered, is not missing at random, so more of it than the
+// policy's max_lost_share holds the verdict. Exchanges whose primary failed are
+// left out on both sides, since they say nothing about the candidate: an endpoint
+// that fails at times on the primary is judged by the others. A waiver is the way
+// out where a share cannot be brought down.
+//
+// Evidence is about one build of the candidate as long as the candidate tells its
+// version. One that does not ([Verdict.VersionKnown] is false) hands its evidence,
+// and a decision that was reached on it, to the next build until somebody starts
+// new evidence by hand: [State.RestartEvidence], [NewEvidenceFrom].
+//
 // Two types have effects and stand apart: [Judge] reads ticks on a clock that is
 // handed in and keeps the latest verdict, [StateFile] keeps the step on disk.
 package reports

@@ -25,9 +25,10 @@ type endpoint struct {
 
 // sums are the counts of all ticks of one piece of evidence.
 type sums struct {
-	received, lost, n, k, notComparable uint64
-	b, c                                uint64
-	timed, slowB, slowC                 uint64
+	received, lost, n, k      uint64
+	notComparable, unanswered uint64
+	b, c                      uint64
+	timed, slowB, slowC       uint64
 }
 
 func (p *endpoint) restart() {
@@ -41,6 +42,7 @@ func (s *sums) add(t sums) {
 	s.n += t.n
 	s.k += t.k
 	s.notComparable += t.notComparable
+	s.unanswered += t.unanswered
 	s.b += t.b
 	s.c += t.c
 	s.timed += t.timed
@@ -52,7 +54,8 @@ func (s *sums) add(t sums) {
 // whatever the store holds, so that the statistics stay defined.
 func sumsOf(t divergence.Tick) sums {
 	return sums{
-		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N), notComparable: t.NotComparable,
+		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
+		notComparable: t.NotComparable, unanswered: min(t.Unanswered, t.NotComparable),
 		b: min(t.B, t.N), c: t.C,
 		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,
 	}

@@ -19,6 +19,7 @@ import (
 type Evidence struct {
 	policy Promotion
 	hash   string
+	from   time.Time // ticks before it do not count
 
 	primary, candidate string
 	since              time.Time // first tick since anything started anew
@@ -37,14 +38,34 @@ type rollback struct {
 }
 
 // NewEvidence returns the evidence before the first tick.
-func NewEvidence(policy Promotion) *Evidence {
-	return &Evidence{policy: policy, hash: policy.Hash(), endpoints: map[string]*endpoint{}}
+func NewEvidence(policy Promotion) *Evidence { return NewEvidenceFrom(policy, time.Time{}) }
+
+// NewEvidenceFrom returns evidence that starts at a time, as a person asked. Of
+// the ticks before it, those of the time [Lately] tell which endpoints there are,
+// so that they stay required, and which versions; nothing in them counts.
+func NewEvidenceFrom(policy Promotion, from time.Time) *Evidence {
+	return &Evidence{policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}}
+}
+
+// cursor is where to read ticks from.
+func (e *Evidence) cursor() divergence.Cursor {
+	if e.from.IsZero() {
+		return divergence.Cursor{}
+	}
+	return divergence.Cursor{At: e.from.Add(-Lately)}
 }
 
 // Add folds in the next tick.
 func (e *Evidence) Add(t divergence.Tick) {
+	if t.At.Before(e.cursor().At) {
+		return
+	}
 	e.settleVersions(t)
 	p := e.endpoint(t)
+	if t.At.Before(e.from) {
+		p.paired = p.paired || sumsOf(t).mirrored() > 0
+		return
+	}
 	if said(t.PolicyHash) && t.PolicyHash != e.hash {
 		e.restart() // counted for another policy
 		return

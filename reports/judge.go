@@ -19,23 +19,26 @@ type Ticks interface {
 
 var _ Ticks = (*divergence.Store)(nil)
 
-// JudgeConfig is what a judge needs. All fields but Latch and Latched are
-// required.
+// JudgeConfig is what a judge needs. All fields but Latch, Latched and Unlatched
+// are required.
 type JudgeConfig struct {
 	Service string
 	Policy  Promotion
 	Ticks   Ticks
 
 	// Context returns what the verdict depends on besides evidence; the judge
-	// fills in Service, StoreAway and Latch. An error means that the store is
-	// away: the last context stands, and the verdict is on hold.
+	// fills in Service, StoreAway and Latch, and reads the evidence anew when From
+	// is another. An error means that the store is away: the last context stands,
+	// and the verdict is on hold.
 	Context func(context.Context) (Context, error)
 
 	// Latch is the rollback that was decided before a restart, nil for none.
-	// Latched is told of each new one, to keep it outside the store; its error is
-	// logged and it is told again.
-	Latch   *Latch
-	Latched func(Latch) error
+	// Latched is told of each new one, to keep it outside the store, and Unlatched
+	// when it is void, to forget it; their errors are logged and they are told
+	// again.
+	Latch     *Latch
+	Latched   func(Latch) error
+	Unlatched func() error
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -46,12 +49,14 @@ type JudgeConfig struct {
 type Judge struct {
 	cfg    JudgeConfig
 	latest atomic.Pointer[published]
+	began  time.Time
 
 	mu       sync.Mutex // guards what follows; held while looking
 	evidence *Evidence
 	cursor   divergence.Cursor
 	context  Context
-	away     bool
+	reached  bool // the store could be read once
+	away     bool // somebody was warned that it cannot
 }
 
 // published is a verdict and the signal that there is a newer one.
@@ -63,8 +68,8 @@ type published struct {
 // NewJudge returns a judge that has not looked yet: its verdict is hold, with the
 // reason store_away.
 func NewJudge(cfg JudgeConfig) *Judge {
-	j := &Judge{cfg: cfg, evidence: NewEvidence(cfg.Policy)}
-	first := j.evidence.Verdict(cfg.Now(), Context{Service: cfg.Service, StoreAway: true})
+	j := &Judge{cfg: cfg, began: cfg.Now(), evidence: NewEvidence(cfg.Policy)}
+	first := j.evidence.Verdict(j.began, Context{Service: cfg.Service, StoreAway: true})
 	j.latest.Store(&published{verdict: first, newer: make(chan struct{})})
 	return j
 }
@@ -117,7 +122,10 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 	in := j.context
 	in.Service, in.StoreAway, in.Latch = j.cfg.Service, err != nil, j.cfg.Latch
 	v := j.evidence.Verdict(j.cfg.Now(), in)
-	j.keep(v)
+	if err == nil {
+		j.release(v.AsOf, in)
+		j.keep(v)
+	}
 	j.publish(v)
 	return v
 }
@@ -125,8 +133,17 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 // page is how many ticks are read at once.
 const page = 10_000
 
-// read folds in the ticks that are new and refreshes the context.
+// read refreshes the context and folds in the ticks that are new.
 func (j *Judge) read(ctx context.Context) error {
+	in, err := j.cfg.Context(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot read the state of %s: %w", j.cfg.Service, err)
+	}
+	j.context = in
+	if !in.From.Equal(j.evidence.from) {
+		j.evidence = NewEvidenceFrom(j.cfg.Policy, in.From)
+		j.cursor = j.evidence.cursor()
+	}
 	for {
 		ticks, err := j.cfg.Ticks.Ticks(ctx, j.cfg.Service, j.cursor, page)
 		if err != nil {
@@ -137,35 +154,52 @@ func (j *Judge) read(ctx context.Context) error {
 			j.cursor = t.Cursor()
 		}
 		if len(ticks) < page {
-			break
+			return nil
 		}
 	}
-	in, err := j.cfg.Context(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot read the state of %s: %w", j.cfg.Service, err)
-	}
-	j.context = in
-	return nil
 }
+
+// startup is how long a store may take to start before anybody is warned: the
+// recorder has said that it is not ready yet.
+const startup = 30 * time.Second
 
 // noteStore logs when the store goes away and when it is back.
 func (j *Judge) noteStore(err error) {
 	switch {
-	case err != nil && !j.away:
+	case err != nil && !j.away && (j.reached || j.cfg.Now().Sub(j.began) >= startup):
 		j.cfg.Log.Warn("the verdict is on hold", "service", j.cfg.Service, "error", err)
+		j.away = true
 	case err == nil && j.away:
 		j.cfg.Log.Info("the evidence can be read again", "service", j.cfg.Service)
+		j.away = false
 	}
-	j.away = err != nil
+	j.reached = j.reached || err == nil
 }
 
-// keep tells of a rollback that is not the one kept already.
+// release forgets a latch that is void.
+func (j *Judge) release(now time.Time, in Context) {
+	if j.cfg.Latch == nil || len(j.evidence.standing(now, in)) > 0 {
+		return
+	}
+	if j.cfg.Unlatched != nil {
+		if err := j.cfg.Unlatched(); err != nil {
+			j.cfg.Log.Error("a rollback that is void stays on disk", "service", j.cfg.Service, "error", err)
+			return
+		}
+	}
+	j.cfg.Latch = nil
+	j.cfg.Log.Info("the rollback of before is void", "service", j.cfg.Service)
+}
+
+// keep tells of a rollback that is not the one kept already. One that only the
+// latch speaks for is no news.
 func (j *Judge) keep(v Verdict) {
-	if v.Decision != Rollback || j.cfg.Latched == nil {
+	decided := j.evidence.rollback
+	if v.Decision != Rollback || j.cfg.Latched == nil || decided == nil {
 		return
 	}
 	latch := Latch{
-		At: v.AsOf, RulesVersion: v.RulesVersion, PolicyVersion: v.PolicyVersion,
+		At: decided.at.UTC(), RulesVersion: v.RulesVersion, PolicyVersion: v.PolicyVersion,
 		CandidateVersion: v.CandidateVersion, Reasons: v.Reasons,
 	}
 	if j.cfg.Latch != nil && j.cfg.Latch.about(latch) {
@@ -178,10 +212,11 @@ func (j *Judge) keep(v Verdict) {
 	j.cfg.Latch = &latch
 }
 
-// about says that both latches are about the same rules, policy and candidate.
+// about says that both latches are about the same rules, policy and candidate. A
+// candidate that does not tell its version is the one that is known.
 func (l *Latch) about(other Latch) bool {
 	return l.RulesVersion == other.RulesVersion && l.PolicyVersion == other.PolicyVersion &&
-		l.CandidateVersion == other.CandidateVersion
+		(!said(other.CandidateVersion) || l.CandidateVersion == other.CandidateVersion)
 }
 
 func (j *Judge) publish(v Verdict) {

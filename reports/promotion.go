@@ -22,7 +22,7 @@ type Promotion struct {
 	Alpha             float64           `yaml:"alpha" doc:"chance of ever promoting a version that is worse than the limits above"`
 	Beta              float64           `yaml:"beta" doc:"chance of ever rolling back a version that keeps them"`
 	MinDuration       time.Duration     `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
-	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges that may be lost before they are compared"`
+	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges of an endpoint that may be lost before they are compared, and of compared ones that may be not comparable though the primary answered"`
 	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }

@@ -23,7 +23,7 @@ const (
 	TooSlow Code = "slower"
 	// Too many mirrored exchanges were lost before they could be compared.
 	LostShare Code = "lost_share"
-	// The endpoint has traffic and nothing of it can be compared.
+	// The endpoint has traffic, and nothing of it can be compared or too little.
 	NotComparable Code = "not_comparable"
 	// The endpoint has traffic and nothing of it was ever sent to the candidate. It
 	// does not hold the service's verdict, which lists it as not covered.
@@ -37,7 +37,7 @@ const (
 	NoTraffic Code = "no_traffic"
 	// Nothing was compared lately.
 	Stale Code = "stale"
-	// Somebody paused mirroring.
+	// A person rolled back, which paused the promotion.
 	Paused Code = "paused"
 	// The store cannot be read, so nothing can be said.
 	StoreAway Code = "store_away"
@@ -113,6 +113,10 @@ func (r Reason) clause() string {
 		return fmt.Sprintf("%s of %s mirrored exchanges were lost before they were compared; at most %s is allowed",
 			count(r.K), count(r.N), percent(r.Threshold))
 	case NotComparable:
+		if r.K > 0 {
+			return fmt.Sprintf("%s of %s exchanges could not be compared; at most %s may be unknown, unless the endpoint is waived",
+				count(r.K), count(r.N), percent(r.Threshold))
+		}
 		return fmt.Sprintf("none of %s exchanges could be compared, so nothing is known about the candidate here", count(r.N))
 	case NotCovered:
 		return fmt.Sprintf("none of %s requests was ever sent to the candidate, so no test judges it", count(r.N))
@@ -125,7 +129,7 @@ func (r Reason) clause() string {
 	case Stale:
 		return fmt.Sprintf("nothing was compared for %s", span(r.Seconds))
 	case Paused:
-		return "mirroring is paused"
+		return "a person rolled back, which paused the promotion; moving the step again ends the pause"
 	case StoreAway:
 		return "the store cannot be read, so nothing can be said about the candidate"
 	}

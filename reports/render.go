@@ -38,6 +38,9 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 	for _, reason := range v.Reasons {
 		fmt.Fprintf(&b, "  - %s\n", plain(reason.Sentence()))
 	}
+	if !v.VersionKnown {
+		fmt.Fprintf(&b, "\n%s\n", unknownVersion)
+	}
 	if len(v.NotCovered) > 0 {
 		b.WriteString("\nNot covered by any test:\n")
 	}
@@ -59,6 +62,9 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	for _, reason := range v.Reasons {
 		fmt.Fprintf(&b, "- %s\n", escaped(reason.Sentence()))
 	}
+	if !v.VersionKnown {
+		fmt.Fprintf(&b, "\n%s\n", escaped(unknownVersion))
+	}
 	if len(r.Endpoints) > 0 {
 		b.WriteString("\n### Endpoints\n\n")
 		writePipes(&b, columns(v.Alpha), rows(r))
@@ -73,6 +79,10 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// unknownVersion is what people should know of a verdict on a candidate without a
+// version.
+const unknownVersion = "The candidate does not tell its version, so this may be about an older build of it: set candidate.version, or restart the evidence with each build."
 
 // subject says what the verdict is about.
 func subject(v Verdict) string {

@@ -22,6 +22,17 @@ type State struct {
 	At     time.Time `json:"at"`
 	Paused bool      `json:"paused"` // a person's rollback paused the policy
 	Latch  *Latch    `json:"latch,omitempty"`
+
+	// EvidenceFrom is when a person started new evidence; zero for never. What was
+	// counted before it does not count.
+	EvidenceFrom time.Time `json:"evidence_from,omitzero"`
+}
+
+// RestartEvidence sets everything aside that is known at a time, and a rollback
+// that was decided on it. It is for a new build of a candidate that does not tell
+// its version.
+func (s *State) RestartEvidence(at time.Time) {
+	s.EvidenceFrom, s.Latch = at.UTC(), nil
 }
 
 // StateFile keeps the state of one service on disk. Its methods may be called

@@ -36,12 +36,18 @@ type Verdict struct {
 	PrimaryVersion   string    `json:"primary_version"`
 	CandidateVersion string    `json:"candidate_version"`
 	AsOf             time.Time `json:"as_of"`
-	NotCovered       []string  `json:"not_covered"` // endpoints with traffic that no test judges, and why
-	Alpha            float64   `json:"alpha"`
-	Beta             float64   `json:"beta"`
-	Since            time.Time `json:"since"` // when this evidence started; zero before any
-	Reasons          []Reason  `json:"reasons"`
-	Worst            *Worst    `json:"worst"` // null before anything was compared
+
+	// VersionKnown says that the candidate told its version. While it does not, a
+	// new build of it inherits the evidence and the decision on the one before,
+	// until somebody starts new evidence: [State.RestartEvidence].
+	VersionKnown bool `json:"version_known"`
+
+	NotCovered []string  `json:"not_covered"` // endpoints with traffic that no test judges, and why
+	Alpha      float64   `json:"alpha"`
+	Beta       float64   `json:"beta"`
+	Since      time.Time `json:"since"` // when this evidence started; zero before any
+	Reasons    []Reason  `json:"reasons"`
+	Worst      *Worst    `json:"worst"` // null before anything was compared
 
 	Accounting divergence.Accounting `json:"accounting"`
 
@@ -74,7 +80,7 @@ type Context struct {
 	Step         int    // basis points
 	RulesVersion string // of all rules of the service
 	Accounting   divergence.Accounting
-	Paused       bool // somebody paused mirroring
+	Paused       bool // a person rolled back; moving the step again ends it
 	StoreAway    bool // the store cannot be read
 
 	// RulesHash returns the hash of the rules now in force for an endpoint.
@@ -82,15 +88,20 @@ type Context struct {
 	// in force.
 	RulesHash func(endpoint string) string
 
+	// From is when a person started new evidence; zero for never. It voids a latch
+	// of before. That ticks of before do not count is up to [NewEvidenceFrom].
+	From time.Time
+
 	// Latch is a rollback that was decided before a restart; nil for none.
 	Latch *Latch
 }
 
 // Latch is a rollback as it is kept outside the store, so that it outlives the
 // loss of the evidence it was decided on. It holds for the rules, policy and
-// candidate it names.
+// candidate it names, until new evidence is started by hand, and as long as one
+// of its endpoints is not waived.
 type Latch struct {
-	At               time.Time `json:"at"`
+	At               time.Time `json:"at"` // of the tick it was decided on
 	RulesVersion     string    `json:"rules_version"`
 	PolicyVersion    string    `json:"policy_version"`
 	CandidateVersion string    `json:"candidate_version"`
@@ -118,7 +129,7 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 	v := Verdict{
 		Service: in.Service, Decision: Hold, Step: in.Step,
 		RulesVersion: in.RulesVersion, PolicyVersion: e.hash,
-		PrimaryVersion: e.primary, CandidateVersion: e.candidate,
+		PrimaryVersion: e.primary, CandidateVersion: e.candidate, VersionKnown: said(e.candidate),
 		AsOf: now.UTC(), Alpha: e.policy.Alpha, Beta: e.policy.Beta, Since: e.since,
 		NotCovered: []string{}, Reasons: []Reason{}, Accounting: whole(in.Accounting),
 		Endpoints: []EndpointVerdict{},
@@ -147,7 +158,7 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 
 // decide says the word, with what speaks for it first.
 func (e *Evidence) decide(v *Verdict, in Context) {
-	switch against := e.rolledBack(in); {
+	switch against := e.rolledBack(v.AsOf, in); {
 	case in.StoreAway:
 		v.Reasons = []Reason{{Code: StoreAway}}
 	case against != nil:
@@ -159,15 +170,28 @@ func (e *Evidence) decide(v *Verdict, in Context) {
 }
 
 // rolledBack returns the reasons of a rollback, nil when there is none.
-func (e *Evidence) rolledBack(in Context) []Reason {
+func (e *Evidence) rolledBack(now time.Time, in Context) []Reason {
 	if r := e.rollback; r != nil && e.inForce(e.endpoints[r.endpoint], in) {
 		return []Reason{r.reason}
 	}
-	if l := in.Latch; l != nil && l.RulesVersion == in.RulesVersion && l.PolicyVersion == e.hash &&
-		(!said(e.candidate) || l.CandidateVersion == e.candidate) {
-		return l.Reasons
+	return e.standing(now, in)
+}
+
+// standing returns what still speaks for the latch of the context; none when it
+// is void.
+func (e *Evidence) standing(now time.Time, in Context) []Reason {
+	l := in.Latch
+	if l == nil || l.RulesVersion != in.RulesVersion || l.PolicyVersion != e.hash || l.At.Before(in.From) ||
+		said(e.candidate) && l.CandidateVersion != e.candidate {
+		return nil
 	}
-	return nil
+	var out []Reason
+	for _, r := range l.Reasons {
+		if _, _, waived := e.policy.waiver(r.Endpoint, now); !waived {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // accusations are the latched reasons, then those of the other endpoints that are
@@ -241,6 +265,16 @@ func (e *Evidence) lostTooMany(endpoint string, s sums) (Reason, bool) {
 		float64(s.lost) > share*float64(s.mirrored())
 }
 
+// incomparableTooMany says that nothing is known about too large a part of what
+// was compared. Left out is where the primary gave nothing to compare with: that
+// says nothing about the candidate, and would hold an endpoint whose primary
+// fails at times forever.
+func (e *Evidence) incomparableTooMany(endpoint string, s sums) (Reason, bool) {
+	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered
+	return Reason{Code: NotComparable, Endpoint: endpoint, K: k, N: s.n + k, Threshold: share},
+		float64(k) > share*float64(s.n+k)
+}
+
 // judgeEndpoint returns the verdict on one endpoint.
 func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 	if p.neverPaired(now) {
@@ -299,6 +333,9 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 		out = append(out, p.reason(e.policy, DivergenceTest, LateRegression))
 	}
 	if r, over := e.lostTooMany(p.name, s); over {
+		out = append(out, r)
+	}
+	if r, over := e.incomparableTooMany(p.name, s); over {
 		out = append(out, r)
 	}
 	return out

@@ -88,7 +88,47 @@ func TestProblems(t *testing.T) {
 	f("PUT", shop+"/step", `{"step":5,"reason":"x"} {}`, 400, "bad_request", "more behind")
 	f("PUT", shop+"/step", `{"step":5,`, 400, "bad_request", "ends early")
 	f("PUT", shop+"/step", `{"step":5,"reason":"`+strings.Repeat("x", 20<<10)+`"}`, 413, "too_large", "longer than")
+	f("POST", shop+"/evidence:restart", "", 415, "media_type", "application/json")
+	f("POST", shop+"/evidence:restart", `{}`, 422, "invalid", "reason: is missing")
+	f("POST", shop+"/evidence:restart", `{"reason":" "}`, 422, "invalid", "reason: is missing")
+	f("POST", shop+"/evidence:restart", `{"reason":"x","since":1}`, 400, "bad_request", "since")
+	f("GET", shop+"/evidence:restart", "", 405, "method_not_allowed", "GET")
+	f("POST", shop+"/evidence", `{"reason":"x"}`, 404, "not_found", "openapi.json")
+	f("POST", "/api/v1/services/nosuch/evidence:restart", `{"reason":"x"}`, 404, "not_found", "no service")
 	f("POST", shop+"/rollback", `{"reason":3}`, 400, "bad_request", "reason cannot be a number")
+}
+
+func TestEvidenceIsRestarted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.stepper.state.Step = 500
+	answer := r.call("POST", "/api/v1/services/shop/evidence:restart", `{"reason":"the network was broken"}`)
+	var v reports.Verdict
+	if err := json.Unmarshal(answer.Body.Bytes(), &v); err != nil || answer.Code != 200 || v.Since != now || v.Step != 500 {
+		t.Errorf("%d %s, %v: want the verdict on the new evidence, at the step that stays", answer.Code, answer.Body, err)
+	}
+	if e := r.evidence; e.who != "admin API" || e.reason != "the network was broken" {
+		t.Errorf("restarted by %q because %q", e.who, e.reason)
+	}
+}
+
+func TestEvidenceThatCannotBeRestarted(t *testing.T) {
+	t.Parallel()
+	const target, body = "/api/v1/services/shop/evidence:restart", `{"reason":"x"}`
+	r := newRig(t, func(c *Config) { c.Services[0].Evidence = nil })
+	if p := readProblem(t, r.call("POST", target, body)); p.Status != 501 || p.Type != problemType+"not_supported" {
+		t.Errorf("nobody can restart it: %+v", p)
+	}
+	r = newRig(t)
+	r.evidence.err = errors.New("disk full")
+	if p := readProblem(t, r.call("POST", target, body)); p.Status != 500 || strings.Contains(p.Detail, "disk") || !strings.Contains(r.log.String(), "disk full") {
+		t.Errorf("it failed: %+v, log %s", p, r.log)
+	}
+	r = newRig(t)
+	r.evidence.err = fmt.Errorf("cannot write: %w", divergence.ErrAway)
+	if p := readProblem(t, r.call("POST", target, body)); p.Status != 503 {
+		t.Errorf("the store is away: %+v", p)
+	}
 }
 
 func TestUnknownServiceNamesTheKnown(t *testing.T) {

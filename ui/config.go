@@ -51,6 +51,9 @@ type Service struct {
 	Stepper Stepper
 	Legs    func() []LegStatus // may be nil; must not block
 
+	// Evidence may be nil; evidence:restart then answers 501.
+	Evidence Evidence
+
 	// MaxDivergenceRate is the policy's limit, drawn into charts; 0 for none.
 	MaxDivergenceRate float64
 }
@@ -75,6 +78,14 @@ type Stepper interface {
 	SetStep(ctx context.Context, step int, who, reason string) error
 	// Rollback moves the step to 0 and pauses the policy, in the same way.
 	Rollback(ctx context.Context, who, reason string) error
+}
+
+// Evidence is what the verdict on one service is built on.
+type Evidence interface {
+	// RestartEvidence sets aside all that was counted so far, and lifts a decision
+	// that was latched on it. It returns when that is on disk and the judge's
+	// verdict is one on the new evidence. Who and reason, a sentence, are kept with it.
+	RestartEvidence(ctx context.Context, who, reason string) error
 }
 
 // LegStatus is how one leg of a service is doing.

@@ -1,10 +1,11 @@
 // Package ui is the admin HTTP server: pages for people, a JSON API for
 // programs, health and metrics for operations.
 //
-// Everything it shows is asked for through small interfaces ([Judge], [Stepper],
-// [Results], [Triage], [Exchanges]), so a page can be tested with plain values and the
-// server needs no store of its own. Nothing it does can hold up traffic: every
-// request is bounded in time and size, and so is their number.
+// Everything it shows or changes is asked for through small interfaces ([Judge],
+// [Stepper], [Evidence], [Summaries], [Triage], [Exchanges], [Rates]), so a page can
+// be tested with plain values and the server needs no store of its own. Nothing it
+// does can hold up traffic: every request is bounded in time and size, and so is
+// their number.
 //
 // Pages are HTML made on the server. They need no script and get none: the
 // content security policy forbids it. What a leg answered is shown as escaped

@@ -91,6 +91,25 @@ func (s *fakeStepper) Rollback(_ context.Context, who, reason string) error {
 	return s.err
 }
 
+// fakeEvidence gives the judge a verdict on nothing when it is restarted.
+type fakeEvidence struct {
+	judge       *fakeJudge
+	who, reason string // of the last restart
+	err         error
+}
+
+func (e *fakeEvidence) RestartEvidence(_ context.Context, who, reason string) error {
+	if e.err != nil {
+		return e.err
+	}
+	e.who, e.reason = who, reason
+	e.judge.mu.Lock()
+	defer e.judge.mu.Unlock()
+	v := &e.judge.verdict
+	v.Since, v.Reasons, v.Endpoints = now, []reports.Reason{{Code: reports.NoTraffic}}, nil
+	return nil
+}
+
 // fakeStore answers from lists; err, if set, is what every call answers.
 type fakeStore struct {
 	summary   divergence.Summary
@@ -295,7 +314,7 @@ func fakeVerdict() reports.Verdict {
 	diverges := reports.Reason{Code: reports.DivergenceRate, Endpoint: "GET /orders/{id}", Test: reports.DivergenceTest, N: 30508, K: 308, Need: 412000, Threshold: 0.001, Lower: 0.0085, Upper: 0.0119}
 	short := reports.Reason{Code: reports.InsufficientSamples, Endpoint: "GET /health", Test: reports.DivergenceTest, N: 180, Need: 3787, EtaSeconds: 9620, Threshold: 0.001, Upper: 0.021}
 	return reports.Verdict{
-		Service: "shop", Decision: reports.Hold, Step: 0, RulesVersion: "b3c1", PolicyVersion: "91aa", CandidateVersion: "2.26.0",
+		Service: "shop", Decision: reports.Hold, Step: 0, RulesVersion: "b3c1", PolicyVersion: "91aa", CandidateVersion: "2.26.0", VersionKnown: true,
 		AsOf: now, Alpha: 0.05, Beta: 0.001, Since: now.Add(-3 * time.Hour), NotCovered: []string{"POST /orders: never sent to the candidate"},
 		Reasons:    []reports.Reason{{Code: reports.TooShort, Seconds: 10800, NeedSeconds: 86400}, diverges, short},
 		Accounting: newFakeStore().summary.Accounting,
@@ -315,6 +334,8 @@ type rig struct {
 	judge   *fakeJudge
 	stepper *fakeStepper
 	log     *logBuffer
+
+	evidence *fakeEvidence
 }
 
 // newRig returns a server with the service shop; change may alter its
@@ -322,10 +343,11 @@ type rig struct {
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
+	r.evidence = &fakeEvidence{judge: r.judge}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Services: []Service{{
-			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, MaxDivergenceRate: 0.001,
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, MaxDivergenceRate: 0.001,
 			Legs: func() []LegStatus {
 				return []LegStatus{
 					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},

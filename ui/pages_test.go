@@ -307,3 +307,18 @@ func TestNothingFromOutsideIsRendered(t *testing.T) {
 	says(t, "query", parsePage(t, r, `/services/shop?window=%22%3E%3Cscript%3E`, 400), "<script>")
 	parsePage(t, r, `/services/shop/endpoint?endpoint=javascript:alert(1)`, 200)
 }
+
+func TestPageSaysThatTheVersionIsNotKnown(t *testing.T) {
+	t.Parallel()
+	f := func(known bool) {
+		t.Helper()
+		r := newRig(t)
+		r.judge.verdict.VersionKnown = known
+		body := r.call("GET", "/services/shop", "").Body.String()
+		if says := strings.Contains(body, "does not tell its version"); says == known {
+			t.Errorf("version known %v: the page says that it is not: %v", known, says)
+		}
+	}
+	f(true)
+	f(false)
+}

@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		{"GET", service + "/step", health, s.apiStep},
 		{"PUT", service + "/step", apiWrite, s.apiSetStep},
 		{"POST", service + "/rollback", apiWrite, s.apiRollback},
+		{"POST", service + `/evidence\:restart`, apiWrite, s.apiRestartEvidence}, // echo's way to write a colon
 
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},

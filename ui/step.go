@@ -15,10 +15,10 @@ import (
 	"parallax/reports"
 )
 
-// maxReason bounds what a person writes about a step, in bytes.
+// maxReason bounds what a person writes about a step or about evidence, in bytes.
 const maxReason = 500
 
-// caller is who moved a step, as far as the server knows: it has no users yet.
+// caller is who made a change, as far as the server knows: it has no users yet.
 const caller = "admin API"
 
 // stepDocument is the answer about a step.
@@ -97,7 +97,7 @@ func (s *Server) apiRollback(c echo.Context) error {
 func checkReason(reason string, required bool) []string {
 	switch {
 	case required && strings.TrimSpace(reason) == "":
-		return []string{"reason: is missing; say in a sentence why the step moves"}
+		return []string{"reason: is missing; say why, in a sentence"}
 	case len(reason) > maxReason:
 		return []string{fmt.Sprintf("reason: is longer than %d bytes", maxReason)}
 	}

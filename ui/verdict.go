@@ -29,9 +29,39 @@ func (s *Server) apiVerdict(c echo.Context) error {
 	if wait > 0 {
 		v = s.await(c.Request().Context(), service, v.Decision, wait)
 	}
+	return respondVerdict(c, service, v)
+}
+
+func respondVerdict(c echo.Context, service *Service, v reports.Verdict) error {
 	v.Step = service.Stepper.State().Step // the judge's own is up to a second old
 	v.Reasons, v.NotCovered = list(v.Reasons), list(v.NotCovered)
 	return c.JSON(http.StatusOK, v)
+}
+
+// apiRestartEvidence lets a candidate start over, for instance after a fault of
+// its surroundings that its figures should not carry. It answers the verdict that
+// follows.
+func (s *Server) apiRestartEvidence(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	if service.Evidence == nil {
+		return newProblem(http.StatusNotImplemented, "not_supported", fmt.Sprintf("the evidence on %s cannot be restarted here", service.Name))
+	}
+	var in struct {
+		Reason string `json:"reason"`
+	}
+	if err := s.readBody(c, &in, false); err != nil {
+		return err
+	}
+	if faults := checkReason(in.Reason, true); len(faults) > 0 {
+		return invalid(faults...)
+	}
+	if err := service.Evidence.RestartEvidence(c.Request().Context(), caller, in.Reason); err != nil {
+		return fmt.Errorf("cannot restart the evidence on %s: %w", service.Name, err)
+	}
+	return respondVerdict(c, service, service.Judge.Verdict())
 }
 
 // await waits for another decision, the end of the wait, or the end of the

@@ -26,7 +26,7 @@ type service struct {
 	compares *divergence.Judge // what its exchanges are compared by
 	judge    *reports.Judge    // what its evidence comes to
 	steps    *stepper
-	summary  *cachedSummary
+	recorder *divergence.Recorder
 }
 
 // newService builds a service and opens its listener. The step is read before a
@@ -49,12 +49,12 @@ func (s *server) newService(c ServiceConfig, deps mirror.Deps, redaction []byte)
 			Rules: rules, Noise: new(compare.NoiseModel), Redactor: redactor, Policy: c.Promotion.Hash(),
 			Slower: divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 		},
-		steps:   &stepper{service: c.Name, file: file, split: m.Split(), store: s.store, now: s.now, log: s.log},
-		summary: &cachedSummary{service: c.Name, recorder: s.recorder, now: s.now},
+		steps:    &stepper{service: c.Name, file: file, split: m.Split(), store: s.store, now: s.now, log: s.log},
+		recorder: s.recorder,
 	}
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
 		Service: c.Name, Policy: c.Promotion, Ticks: s.store, Context: svc.context,
-		Latch: file.State().Latch, Latched: svc.steps.latch, Now: s.now, Log: s.log,
+		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,
 	})
 	if svc.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("cannot open the listener of service %q: %w", c.Name, err)
@@ -64,20 +64,34 @@ func (s *server) newService(c ServiceConfig, deps mirror.Deps, redaction []byte)
 
 // context is what the verdict depends on besides the evidence.
 func (svc *service) context(ctx context.Context) (reports.Context, error) {
-	held, err := svc.summary.get(ctx)
+	// Without the store it is what this process counted; that the store is away
+	// is for the evidence to say.
+	held, _ := svc.recorder.Totals(ctx, svc.cfg.Name)
+	state, at := svc.steps.State(), svc.steps.now()
 	return reports.Context{
 		Step:         svc.mirror.Split().Step(),
 		RulesVersion: svc.compares.Rules.Version(),
-		RulesHash:    svc.compares.Rules.Hash,
-		Accounting:   held.Accounting,
-		Paused:       svc.steps.State().Paused,
-	}, err
+		RulesHash:    func(endpoint string) string { return svc.compares.Rules.HashAt(endpoint, at) },
+		Accounting:   held,
+		Paused:       state.Paused,
+		From:         state.EvidenceFrom,
+	}, nil
+}
+
+// RestartEvidence sets aside what was counted so far, on a person's word, and
+// returns when the verdict is one on new evidence.
+func (svc *service) RestartEvidence(ctx context.Context, who, reason string) error {
+	if err := svc.steps.restartEvidence(ctx, who, reason); err != nil {
+		return err
+	}
+	svc.judge.Look(ctx)
+	return nil
 }
 
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Name: svc.cfg.Name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
-		Legs: svc.legs, MaxDivergenceRate: svc.cfg.Promotion.MaxDivergenceRate,
+		Evidence: svc, Legs: svc.legs, MaxDivergenceRate: svc.cfg.Promotion.MaxDivergenceRate,
 	}
 }
 
@@ -114,7 +128,7 @@ func (s *server) hashes(name, endpoint string) (rules, policy string) {
 	if svc == nil {
 		return "", ""
 	}
-	return svc.compares.Rules.Hash(endpoint), svc.compares.Policy
+	return svc.compares.Rules.HashAt(endpoint, s.now()), svc.compares.Policy
 }
 
 // maxDecoded bounds what a stored body may become when it is shown, in bytes.
@@ -122,35 +136,6 @@ const maxDecoded = 8 << 20
 
 func decodeBody(encoding string, b []byte) ([]byte, error) {
 	return body.Decode(encoding, b, maxDecoded)
-}
-
-// cachedSummary keeps the accounting for the verdict, which is read every
-// second, from asking the store as often: it is read anew after five seconds, or
-// twenty times as long as the last reading took.
-type cachedSummary struct {
-	service  string
-	recorder *divergence.Recorder
-	now      func() time.Time
-
-	mu    sync.Mutex
-	last  divergence.Summary
-	until time.Time
-}
-
-func (c *cachedSummary) get(ctx context.Context) (divergence.Summary, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	began := c.now()
-	if began.Before(c.until) {
-		return c.last, nil
-	}
-	held, err := c.recorder.Summary(ctx, c.service, divergence.Window{})
-	if err != nil {
-		return c.last, err
-	}
-	took := c.now().Sub(began)
-	c.last, c.until = held, c.now().Add(max(5*time.Second, 20*took))
-	return held, nil
 }
 
 // stepper moves the step of one service. What is in force and what is on disk
@@ -178,7 +163,7 @@ func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) err
 	if err := s.set(step, false, who, reason); err != nil {
 		return err
 	}
-	s.record(ctx, "step", step, who, reason)
+	s.moved(ctx, "step", step, who, reason)
 	return nil
 }
 
@@ -187,7 +172,7 @@ func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) err
 func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 	s.split.SetStep(0)
 	err := s.set(0, true, who, reason)
-	s.record(ctx, "rollback", 0, who, reason)
+	s.moved(ctx, "rollback", 0, who, reason)
 	return err
 }
 
@@ -214,19 +199,38 @@ func (s *stepper) latch(l reports.Latch) error {
 	return s.file.Update(func(state *reports.State) { state.Latch = &l })
 }
 
-// recordWithin bounds how long a change of the step waits for the store.
+// unlatch forgets a rollback that no longer holds.
+func (s *stepper) unlatch() error {
+	return s.file.Update(func(state *reports.State) { state.Latch = nil })
+}
+
+// restartEvidence writes down from when on evidence counts.
+func (s *stepper) restartEvidence(ctx context.Context, who, reason string) error {
+	at := s.now().UTC()
+	if err := s.file.Update(func(state *reports.State) { state.RestartEvidence(at) }); err != nil {
+		return err
+	}
+	s.log.Info("evidence starts anew", "service", s.service, "who", who, "reason", reason)
+	s.record(ctx, divergence.Decision{At: at, Kind: "evidence", Key: "restart", Who: who, Note: reason})
+	return nil
+}
+
+// recordWithin bounds how long a change waits for the store's history.
 const recordWithin = 2 * time.Second
 
-// record notes the change in the store's history. The file is what counts, so a
+// record notes a change in the store's history. The file is what counts, so a
 // store that is away is only logged.
-func (s *stepper) record(ctx context.Context, kind string, step int, who, reason string) {
-	s.log.Info("the step changed", "service", s.service, "step", step, "who", who, "reason", reason)
+func (s *stepper) record(ctx context.Context, d divergence.Decision) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	err := s.store.AppendDecision(ctx, divergence.Decision{
-		At: s.now().UTC(), Service: s.service, Kind: kind, Key: "step", Value: fmt.Sprint(step), Who: who, Note: reason,
-	})
-	if err != nil {
-		s.log.Warn("the change of the step is not in the store's history", "service", s.service, "error", err)
+	d.Service = s.service
+	if err := s.store.AppendDecision(ctx, d); err != nil {
+		s.log.Warn("a change is not in the store's history", "service", s.service, "kind", d.Kind, "error", err)
 	}
+}
+
+// moved logs and records a change of the step.
+func (s *stepper) moved(ctx context.Context, kind string, step int, who, reason string) {
+	s.log.Info("the step changed", "service", s.service, "step", step, "who", who, "reason", reason)
+	s.record(ctx, divergence.Decision{At: s.now().UTC(), Kind: kind, Key: "step", Value: fmt.Sprint(step), Who: who, Note: reason})
 }

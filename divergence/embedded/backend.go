@@ -32,6 +32,7 @@ type backend struct {
 	args   []string
 	anchor *conn // keeps the engine up between requests
 	lanes  [2]*queue
+	pulse  *queue // of alive, which waits for no lane
 	ids    atomic.Uint64
 
 	dialing sync.Mutex // connections are opened and closed one at a time
@@ -39,7 +40,7 @@ type backend struct {
 
 // newBackend starts the engine.
 func newBackend(lib *library, args []string) (*backend, error) {
-	b := &backend{lib: lib, args: args}
+	b := &backend{lib: lib, args: args, pulse: newQueue(1, maxWaiting)}
 	b.lanes[reading] = newQueue(readersMax, maxWaiting)
 	b.lanes[writing] = newQueue(writers, maxWaiting)
 	var err error
@@ -100,6 +101,32 @@ func (b *backend) run(ctx context.Context, req *request) (answer, error) {
 		return nil, &Exception{Code: 396, Text: fmt.Sprintf("Code: 396. DB::Exception: The answer is more than %d bytes: ask for less. (TOO_MANY_ROWS_OR_BYTES)", maxAnswer)}
 	}
 	return got, nil
+}
+
+// alive returns as soon as the engine has opened a session and answered the
+// smallest of statements in it: all that every request needs. It waits for no
+// lane, so long statements are no reason for it to take long. A refusal by
+// ClickHouse, for want of memory perhaps, is an answer too.
+func (b *backend) alive(ctx context.Context) error {
+	// While the engine hangs, this takes one thread and not one for every call.
+	if err := b.pulse.enter(ctx); err != nil {
+		return err
+	}
+	defer b.pulse.leave()
+	c, err := b.open()
+	if err != nil {
+		return err
+	}
+	defer b.shut(c)
+	got, err := c.query("SELECT 1", "Null", nil)
+	if ex := (*Exception)(nil); errors.As(err, &ex) && ex.Code != 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	got.Close()
+	return nil
 }
 
 // prepare applies what the request says about its session.

@@ -232,7 +232,7 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 	}
 	alive, kill := context.WithCancel(context.Background())
 	defer kill()
-	requests := &gate{next: &handler{version: version, run: b.run}}
+	requests := &gate{next: &handler{version: version, run: b.run, alive: b.alive}}
 	server := &http.Server{
 		Handler:           requests,
 		BaseContext:       func(net.Listener) context.Context { return alive },

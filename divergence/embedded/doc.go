@@ -21,6 +21,11 @@
 // child that crashes again and again. A child is started 100 ms after the one
 // before it ended, and later each time, up to 5 s. [Engine.Options] stay valid
 // all along; while the engine is not ready, a query fails at once and says why.
+//
+// A child that lives and gives no answer is killed and replaced. Every 5 s it is
+// asked to open a session and to run SELECT 1 there, past all lanes, so that long
+// statements are not taken for a hang; 30 s of silence are.
+//
 // [Engine.Close] closes a pipe, on which the child ends in an orderly way; the
 // same happens when the parent dies of whatever.
 //

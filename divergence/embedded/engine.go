@@ -28,6 +28,7 @@ const (
 	Starting    Phase = "starting"
 	WaitingLock Phase = "waiting_lock" // another process uses the directory; its end is waited for
 	Ready       Phase = "ready"
+	Hung        Phase = "hung"       // the child gives no answer any more; it is being killed
 	Restarting  Phase = "restarting" // the child ended; a new one is started shortly
 	Missing     Phase = "missing"    // there is no libchdb; it is looked for again every few seconds
 	Stopped     Phase = "stopped"
@@ -37,7 +38,7 @@ const (
 type State struct {
 	Phase     Phase
 	Attempt   int    // which start of the child this is, from 1
-	LastError string // why the child before this one ended, or what is missing; empty when all went well
+	LastError string // why the child before this one ended or this one hangs, or what is missing; empty when all went well
 	PID       int    // of the child, 0 when there is none
 }
 
@@ -47,6 +48,7 @@ func (s State) String() string {
 		Starting:    "the engine is starting",
 		WaitingLock: "the engine waits for another process to release its directory",
 		Ready:       "the engine is ready",
+		Hung:        "the engine hangs and is being killed",
 		Restarting:  "the engine is being restarted",
 		Missing:     "the engine is missing",
 		Stopped:     "the engine is stopped",
@@ -59,12 +61,13 @@ func (s State) String() string {
 
 // Config says where and how the engine runs.
 type Config struct {
-	Dir     string       // holds its data; made if need be
-	Library string       // path of libchdb; empty: what Find finds
-	Threads int          // for one statement; 0: 1
-	Nice    int          // 1..19, how much the child gives way to other processes; 0: 10
-	Memory  int64        // bytes the engine may use, half of them for one statement; 0: 2 GiB
-	Log     *slog.Logger // changes of state; nil: none
+	Dir       string        // holds its data; made if need be
+	Library   string        // path of libchdb; empty: what Find finds
+	Threads   int           // for one statement; 0: 1
+	Nice      int           // 1..19, how much the child gives way to other processes; 0: 10
+	Memory    int64         // bytes the engine may use, half of them for one statement; 0: 2 GiB
+	HungAfter time.Duration // a ready engine without an answer for so long is killed, at least 1 s; 0: 30 s
+	Log       *slog.Logger  // changes of state; nil: none
 }
 
 // Engine is the embedded ClickHouse: a child process of this binary that is
@@ -104,8 +107,10 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Threads = orDefault(cfg.Threads, 1)
 	cfg.Nice = orDefault(cfg.Nice, 10)
 	cfg.Memory = orDefault(cfg.Memory, 2<<30)
-	if cfg.Threads < 1 || cfg.Nice < 1 || cfg.Nice > 19 || cfg.Memory < 512<<20 {
-		return nil, fmt.Errorf("cannot start the engine: want at least 1 thread (%d), nice of 1 to 19 (%d) and 512 MiB of memory (%d bytes)", cfg.Threads, cfg.Nice, cfg.Memory)
+	cfg.HungAfter = orDefault(cfg.HungAfter, 30*time.Second)
+	if cfg.Threads < 1 || cfg.Nice < 1 || cfg.Nice > 19 || cfg.Memory < 512<<20 || cfg.HungAfter < time.Second {
+		return nil, fmt.Errorf("cannot start the engine: want at least 1 thread (%d), nice of 1 to 19 (%d), 512 MiB of memory (%d bytes) and 1 s to be hung after (%v)",
+			cfg.Threads, cfg.Nice, cfg.Memory, cfg.HungAfter)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -166,7 +171,7 @@ func (e *Engine) setState(change func(*State)) {
 	e.changed = make(chan struct{})
 	if e.state.Phase != before.Phase {
 		level := slog.LevelInfo
-		if e.state.Phase == Restarting || e.state.Phase == Missing {
+		if e.state.Phase == Hung || e.state.Phase == Restarting || e.state.Phase == Missing {
 			level = slog.LevelWarn
 		}
 		e.cfg.Log.Log(context.Background(), level, e.state.String(), "attempt", e.state.Attempt, "pid", e.state.PID)

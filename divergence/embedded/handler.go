@@ -18,7 +18,12 @@ import (
 type handler struct {
 	version string
 	run     func(ctx context.Context, req *request) (answer, error)
+	alive   func(ctx context.Context) error
 }
+
+// alivePath is where the parent asks whether the engine lives. ClickHouse's
+// /ping only says that the process does.
+const alivePath = "/alive"
 
 // answer is what a statement gave. Bytes is valid until Close.
 type answer interface {
@@ -32,8 +37,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/ping", r.URL.Path == "/" && r.Method == http.MethodGet && !asked:
 		_, _ = io.WriteString(w, "Ok.\n")
+	case r.URL.Path == alivePath && r.Method == http.MethodGet:
+		if err := h.alive(r.Context()); err != nil {
+			fail(w, err)
+		}
 	case r.URL.Path != "/":
-		http.Error(w, "there is only / and /ping here", http.StatusNotFound)
+		http.Error(w, "there is only /, /ping and "+alivePath+" here", http.StatusNotFound)
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
 		http.Error(w, "use GET for reading, POST for everything", http.StatusMethodNotAllowed)
 	default:

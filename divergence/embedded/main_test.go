@@ -69,10 +69,15 @@ func closeShared() error {
 // start starts an engine of the test's own.
 func start(t *testing.T, dir string) *Engine {
 	t.Helper()
+	return startWith(t, Config{Dir: dir})
+}
+
+func startWith(t *testing.T, cfg Config) *Engine {
+	t.Helper()
 	if _, err := Find(os.Getenv); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Start(t.Context(), Config{Dir: dir})
+	e, err := Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

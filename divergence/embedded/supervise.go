@@ -103,7 +103,14 @@ func (e *Engine) runChild(ctx context.Context, library string) (ready time.Durat
 	_, _ = fromParent.Close(), toParent.Close()
 	e.setState(func(s *State) { s.Phase, s.PID, s.Attempt = Starting, cmd.Process.Pid, s.Attempt+1 })
 
+	watching, stop := context.WithCancel(ctx)
+	hung := make(chan error, 1)
+	go func() { hung <- e.watch(watching, cmd.Process) }()
 	since, said := e.follow(fromChild)
+	stop()
+	if why := <-hung; why != nil {
+		said = why.Error()
+	}
 	ended := cmd.Wait()
 	if !since.IsZero() {
 		ready = time.Since(since)

@@ -234,6 +234,7 @@ func TestStartRefusesNonsense(t *testing.T) {
 	}
 	for _, cfg := range []Config{
 		{}, {Dir: file}, {Dir: t.TempDir(), Threads: -1}, {Dir: t.TempDir(), Nice: -5}, {Dir: t.TempDir(), Nice: 20}, {Dir: t.TempDir(), Memory: 1},
+		{Dir: t.TempDir(), HungAfter: time.Millisecond},
 	} {
 		if e, err := Start(t.Context(), cfg); err == nil {
 			_ = e.Close()

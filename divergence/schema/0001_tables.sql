@@ -53,8 +53,9 @@ ORDER BY (service, endpoint, received, id)
 TTL toDateTime(received) + INTERVAL 30 DAY
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
--- One row for each difference of an exchange, suppressed ones included.
--- suppressed_by is empty when it counts.
+-- One row for each difference of an exchange, suppressed ones included, up to a
+-- bound for each issue and hour; the table repeats counts the rest. suppressed_by
+-- is empty when it counts.
 CREATE TABLE IF NOT EXISTS divergences
 (
     id            UUID,

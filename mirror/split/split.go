@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"net/http"
 	"net/textproto"
 	"strings"
 	"sync/atomic"
@@ -171,9 +170,9 @@ func parseKey(text string) (key, error) {
 		return key{}, nil
 	case text == "ip":
 		return key{from: fromAddress}, nil
-	case kind == "header" && name != "":
+	case kind == "header" && parallax.IsToken(name):
 		return key{fromHeader, textproto.CanonicalMIMEHeaderKey(name)}, nil
-	case kind == "cookie" && name != "":
+	case kind == "cookie" && parallax.IsToken(name):
 		return key{fromCookie, name}, nil
 	}
 	return key{}, fmt.Errorf("cannot read split key %q", text)
@@ -188,22 +187,31 @@ func first(headers []parallax.Field, name string) string {
 	return ""
 }
 
+// cookie finds a cookie by its name alone. A browser sends all that were ever set
+// for the host, whoever set them; one with an odd value, or none, does not hide
+// the others.
 func cookie(headers []parallax.Field, name string) string {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Cookie") {
 			continue
 		}
-		cookies, err := http.ParseCookie(h.Value)
-		if err != nil {
-			continue
-		}
-		for _, c := range cookies {
-			if c.Name == name {
-				return c.Value
+		for pair := range strings.SplitSeq(h.Value, ";") {
+			found, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+			if ok && strings.TrimSpace(found) == name {
+				return unquoted(strings.TrimSpace(value))
 			}
 		}
 	}
 	return ""
+}
+
+// unquoted takes off the quotes that may enclose a cookie's value (RFC 6265
+// section 4.1.1).
+func unquoted(value string) string {
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
 }
 
 // pattern is one line of split.endpoints.

@@ -96,6 +96,35 @@ func TestUser(t *testing.T) {
 	f("cookie:sid", "s1")
 	f("cookie:other", "1")
 	f("cookie:none", "")
+	c := func(line, want string) {
+		t.Helper()
+		headers := []parallax.Field{{Name: "Cookie", Value: line}}
+		if got := must(t, Config{Key: "cookie:sid"}).User(headers, ""); got != want {
+			t.Errorf("cookies %q: user %q, want %q", line, got, want)
+		}
+	}
+	c("sid=alice", "alice")
+	c(`sid=alice; prefs={"a":1}`, "alice")
+	c(`prefs={"a":1,"b":2}; sid=alice`, "alice")
+	c("sid=alice;", "alice")
+	c("flag; sid=alice", "alice")
+	c(";;sid = alice ;", "alice")
+	c("sid=a=b", "a=b")
+	c(`sid="alice"`, "alice")
+	c("sid=caf\xe9", "caf\xe9")
+	c("sid=alice; sid=bob", "alice")
+	c("xsid=bob; sid=alice", "alice")
+	c("SID=bob", "")
+	c("sid", "")
+	c("", "")
+}
+
+func TestKeysThatNameNothing(t *testing.T) {
+	for _, key := range []string{"header:", "header:X User", "header:X:User", "header:X\nY", "cookie:", "cookie:a b", "cookie:a;b", "IP"} {
+		if faults := (Config{Key: key}).Validate(); len(faults) != 1 || faults[0].Path != "key" {
+			t.Errorf("key %q: %v, want one fault", key, faults)
+		}
+	}
 }
 
 func TestAllows(t *testing.T) {
