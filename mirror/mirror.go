@@ -101,7 +101,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	m.stopping, m.stop = context.WithCancel(context.Background())
 	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
-	s, err := newService(cfg, deps.Metrics, m.pool)
+	s, err := newService(cfg, deps.Metrics)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
@@ -109,7 +109,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	return m, nil
 }
 
-func newService(cfg Service, metrics *Metrics, pool bufferPool) (*service, error) {
+func newService(cfg Service, metrics *Metrics) (*service, error) {
 	s := &service{name: cfg.Name, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
 	splitter, faults := split.New(cfg.Split)
 	if len(faults) > 0 {
@@ -120,7 +120,7 @@ func newService(cfg Service, metrics *Metrics, pool bufferPool) (*service, error
 		if len(c.URLs) == 0 {
 			continue
 		}
-		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror, pool)
+		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror)
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +160,8 @@ func (m *Mirror) Legs() []LegStatus {
 func (m *Mirror) Budget() *Budget { return m.deps.Budget }
 
 // serve is what happens to a request, in order. The caller's way is: head,
-// live leg, answer. Whatever else happens here neither waits nor fails.
+// live leg, answer. Whatever else happens here neither waits nor fails. The
+// context ends when the caller leaves, or when requests are given up.
 func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	m.serving.enter()
 	defer m.serving.leave()
@@ -202,7 +203,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 	f.x.Endpoint = f.endpoint.name
 	f.from, _ = findMark(m.deps.Keys.Fleet, in.Headers)
 	f.hops = f.from.inARow(in.Headers) + 1
-	f.upgrade = upgrade(in.Headers)
+	if in.Body == nil && in.Proto != "HTTP/1.0" { // else it is ignored (RFC 9110 section 7.8)
+		f.upgrade = upgrade(in.Headers)
+	}
 	user := s.split.User(in.Headers, in.RemoteIP)
 	if user != "" {
 		mac := hmac.New(sha256.New, m.deps.Keys.User)
@@ -227,9 +230,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 // legs. Each step is bounded. It closes the listener. The error says why accepting failed, nil after the
 // context ended.
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
-	server := newHTTPServer(m.serve, m.deps.Log)
+	server := m.newServer()
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(context.Background(), listener) }()
 	select {
 	case err := <-failed:
 		m.drain(func(context.Context) error { return nil }, server.Close)

@@ -67,6 +67,18 @@ func (b *body) next(p []byte) (int, error) {
 	return n, err
 }
 
+// ready reports whether next has something to return without waiting.
+func (b *body) ready() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil && b.how == byChunks && b.left < 0 {
+		if _, err := b.nextChunk(false); err != nil {
+			_ = b.finish(err) // who reads on gets it
+		}
+	}
+	return b.err != nil || len(b.link.buffered()) > 0 && (b.how != byChunks || b.left > 0)
+}
+
 func (b *body) finish(err error) error {
 	b.err = err
 	if b.answer != nil {

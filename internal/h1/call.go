@@ -68,6 +68,9 @@ func (r *Response) Trailers() []parallax.Field { return r.trailers() }
 // connection goes back to the pool at the end of the body.
 func (r *Response) Read(p []byte) (int, error) { return r.body.Read(p) }
 
+// Ready reports whether the next Read returns without waiting for the leg.
+func (r *Response) Ready() bool { return r.ready() }
+
 // maxClosing is how much of an unread body Close takes in, if it is there
 // already, to be able to use the connection again.
 const maxClosing = 64 << 10
@@ -92,7 +95,7 @@ func (r *Response) Close() error {
 // release gives the connection back at the end of the body. r.mu is held.
 func (r *Response) release(err error) error {
 	if err != io.EOF && err != ErrClosed {
-		err = failure(r.conn.host.addr, true, r.conn.why(err))
+		err = failure(r.conn.host.addr, true, r.conn.reused, r.conn.why(err))
 	}
 	r.conn.answered(err == io.EOF && r.keep)
 	return err
@@ -110,13 +113,13 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 	}
 	if err != nil {
 		m.closeBody()
-		return nil, failure(to.Host, false, err)
+		return nil, failure(to.Host, false, false, err)
 	}
 	for fresh := false; ; fresh = true {
 		c, err := h.get(ctx, m.Deadline, fresh)
 		if err != nil {
 			m.closeBody()
-			return nil, failure(h.addr, false, err)
+			return nil, failure(h.addr, false, false, err)
 		}
 		call := call{conn: c, message: m}
 		res, err := call.run(ctx)
@@ -127,7 +130,7 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 			continue
 		}
 		call.closeBody()
-		return nil, failure(h.addr, call.sent, err)
+		return nil, failure(h.addr, call.sent, c.reused, err)
 	}
 }
 

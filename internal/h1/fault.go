@@ -65,7 +65,9 @@ type Error struct {
 	Kind parallax.ErrKind // CallerGone: the request's own body failed; NotAsked: the message cannot be written
 	Addr string           // host and port of the leg
 	Sent bool             // at least one byte of the request may have left
-	Err  error
+	// Reused says that the connection had served other requests before.
+	Reused bool
+	Err    error
 }
 
 // Error implements error.

@@ -317,8 +317,8 @@ func (h *host) closeIdle() {
 }
 
 // failure sorts an error into the kinds that an exchange knows.
-func failure(addr string, sent bool, err error) *Error {
-	e := &Error{Kind: parallax.Reset, Addr: addr, Sent: sent, Err: err}
+func failure(addr string, sent, reused bool, err error) *Error {
+	e := &Error{Kind: parallax.Reset, Addr: addr, Sent: sent, Reused: reused, Err: err}
 	var refusal *Refusal
 	var dial *dialError
 	var own *ownError
