@@ -401,3 +401,48 @@ func TestInform(t *testing.T) {
 	}
 	equal(t, "statuses", got, []int{103, 102})
 }
+
+// Ready is what tells a proxy whether to send on what it has: it is never true
+// when Read would wait.
+func TestReadyNeverPromisesBytesThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	f := func(first string, ready bool, then string) {
+		t.Helper()
+		goOn := make(chan struct{})
+		addr := scripted(t, func(conn net.Conn, in *bufio.Reader) {
+			if _, _, err := request(in); err != nil {
+				return
+			}
+			io.WriteString(conn, first)
+			<-goOn
+			io.WriteString(conn, then)
+		})
+		res, err := pool(t).Do(t.Context(), at(addr), &Message{Method: "GET", Target: "/", Host: "a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Close()
+		equal(t, "ready after "+first, res.Ready(), ready)
+		if ready {
+			if n, err := res.Read(make([]byte, 1)); n != 1 && err != io.EOF {
+				t.Errorf("ready after %q, but Read returned %d, %v", first, n, err)
+			}
+		}
+		close(goOn)
+		if _, err := io.ReadAll(res); err != nil {
+			t.Errorf("after %q: %v", first, err)
+		}
+		equal(t, "ready at the end of "+first, res.Ready(), true)
+	}
+	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	f("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false, "ok")
+	f("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", true, "k")
+	f("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true, "")
+	f("HTTP/1.1 200 OK\r\n\r\n", false, "ok")
+	f("HTTP/1.1 200 OK\r\n\r\no", true, "k")
+	f(chunked, false, "2\r\nok\r\n0\r\n\r\n")
+	f(chunked+"2\r", false, "\nok\r\n0\r\n\r\n")
+	f(chunked+"2\r\n", false, "ok\r\n0\r\n\r\n")
+	f(chunked+"2\r\no", true, "k\r\n0\r\n\r\n")
+	f(chunked+"0\r\n\r\n", true, "")
+}
