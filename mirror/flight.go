@@ -151,7 +151,7 @@ func (f *flight) markFor(r role) string {
 	if f.isShadowCall() {
 		m.service, m.exchange = f.from.service, f.from.exchange
 	}
-	return m.signed(f.m.deps.Keys.Fleet)
+	return m.signed(f.m.fleet)
 }
 
 // isShadowCall reports whether a shadow leg, of whatever service, made the

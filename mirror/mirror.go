@@ -2,8 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net"
@@ -54,6 +52,8 @@ type Mirror struct {
 	name    string
 	current atomic.Pointer[service] // what a reload swaps
 	pool    bufferPool
+	fleet   *macs // with Keys.Fleet
+	users   *macs // with Keys.User
 
 	serving   tally           // requests and upgraded connections of callers
 	shadowing tally           // exchanges whose shadow legs are under way, or that are being settled
@@ -96,7 +96,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	if deps.Budget == nil {
 		deps.Budget = NewBudget(DefaultBudget)
 	}
-	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool()}
+	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool(), fleet: newMACs(deps.Keys.Fleet), users: newMACs(deps.Keys.User)}
 	m.deps.Log = deps.Log.With("service", cfg.Name)
 	m.stopping, m.stop = context.WithCancel(context.Background())
 	m.lives, m.cutOff = context.WithCancel(context.Background())
@@ -201,16 +201,14 @@ func (m *Mirror) receive(in *incoming) *flight {
 	f.id = f.x.ID.String()
 	f.endpoint = s.router.find(in.Method, in.Target)
 	f.x.Endpoint = f.endpoint.name
-	f.from, _ = findMark(m.deps.Keys.Fleet, in.Headers)
+	f.from, _ = findMark(m.fleet, in.Headers)
 	f.hops = f.from.inARow(in.Headers) + 1
 	if in.Body == nil && in.Proto != "HTTP/1.0" { // else it is ignored (RFC 9110 section 7.8)
 		f.upgrade = upgrade(in.Headers)
 	}
 	user := s.split.User(in.Headers, in.RemoteIP)
 	if user != "" {
-		mac := hmac.New(sha256.New, m.deps.Keys.User)
-		mac.Write([]byte(user))
-		copy(f.x.User[:], mac.Sum(nil))
+		f.x.User = m.users.sum("", user)
 	}
 	if f.endpoint.mayLive {
 		f.x.Live = s.split.Pick(user)

@@ -100,7 +100,7 @@ func TestRoutesThatCannotBeRead(t *testing.T) {
 
 func TestRoleMark(t *testing.T) {
 	t.Parallel()
-	key, id := []byte("0123456789abcdef"), parallax.ID{1, 2, 3, 15: 9}
+	key, id := newMACs([]byte("0123456789abcdef")), parallax.ID{1, 2, 3, 15: 9}
 	of := mark{role: shadow, service: "shop", exchange: id, hops: 3}
 	alive := of
 	alive.role = live
@@ -126,7 +126,7 @@ func TestRoleMark(t *testing.T) {
 	f(strings.Replace(genuine, "shop", "shap", 1), false)
 	f(genuine[:len(genuine)-1], false)
 	f(genuine+"0", false)
-	f(of.signed([]byte("another key of it")), false)
+	f(of.signed(newMACs([]byte("another key of it"))), false)
 	f("parallax-role=:", false)
 	if got := withoutMarks([]string{"a=1," + genuine, " , b=2 ,parallax-role=x"}); got != "a=1,b=2" {
 		t.Errorf("withoutMarks = %q", got)
@@ -387,5 +387,14 @@ func BenchmarkFindEndpoint(b *testing.B) {
 				r.find("GET", target)
 			}
 		})
+	}
+}
+
+func BenchmarkRoleMark(b *testing.B) {
+	key := newMACs([]byte("0123456789abcdef"))
+	m := mark{service: "shop", exchange: parallax.ID{1, 2, 3, 15: 9}, hops: 1}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.signed(key)
 	}
 }
