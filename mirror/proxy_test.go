@@ -429,10 +429,11 @@ func TestNoLegIsAskedTwiceSilently(t *testing.T) {
 			r.next()
 			primary.Become(dies)
 			candidate.Become(dies)
-			in, _ := r.raw(request)
+			in, conn := r.raw(request)
 			if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 502 {
 				t.Errorf("%q: %v, %v", request, res, err)
 			}
+			conn.Close() // a shutdown leaves idle connections a while
 			r.Stop()
 			again := 0
 			if !strings.HasPrefix(request, "POST") {
