@@ -3,10 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what building, testing and the demo need (idempotent)
 	@bash scripts/setup.sh
@@ -27,6 +27,10 @@ check: setup ## formatting, vet, staticcheck, tidy modules, and the import rule
 
 bench: setup ## run the benchmarks (SIZE=1x: once each, as CI does)
 	go test -run '^$$' -bench . -benchtime $(or $(SIZE),1s) ./...
+
+bench-mirror: setup ## measure Parallax beside nginx and haproxy, 15 minutes; ARGS="-part throughput -duration 2s" is shorter
+	@bash scripts/setup-bench.sh
+	go run ./internal/bench $(ARGS)
 
 fuzz: setup ## run each fuzz target for FUZZTIME (default 30s)
 	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s)

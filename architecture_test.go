@@ -19,13 +19,14 @@ var rooms = []struct {
 	{"parallax", nil},
 	{"parallax/internal/yamlstrict", nil},
 	{"parallax/internal/body", []string{"parallax"}},
+	{"parallax/internal/h1", []string{"parallax"}},
 	{"parallax/internal/ids", []string{"parallax", "parallax/internal/body"}},
 	{"parallax/compare", []string{"parallax", "parallax/internal/body", "parallax/internal/ids"}},
 	{"parallax/divergence/embedded", []string{"parallax"}},
 	{"parallax/divergence", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/compare"}},
 	{"parallax/reports", []string{"parallax", "parallax/compare", "parallax/divergence"}},
 	{"parallax/ui", []string{"parallax", "parallax/compare", "parallax/divergence", "parallax/reports"}},
-	{"parallax/mirror", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/mirror/split"}},
+	{"parallax/mirror", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split"}},
 }
 
 // only names outside packages that one room alone may use.

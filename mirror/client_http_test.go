@@ -22,12 +22,12 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	backend := mirrortest.NewBackend(t, mirrortest.Status(200))
 	to, _ := url.Parse(backend.URL)
-	s := newHTTPSender(0, 0, newBufferPool())
+	s := newHTTPSender(0, 0)
 	defer s.Close()
 	var last net.Conn
-	dial := s.transport.DialContext
-	s.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
+	var dialer net.Dialer
+	s.pool.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
 		last = conn
 		return conn, err
 	}
@@ -61,7 +61,7 @@ func TestKindOfFailure(t *testing.T) {
 			ctx, cancel = context.WithTimeout(t.Context(), 20e6)
 		}
 		defer cancel()
-		s := newHTTPSender(0, 0, newBufferPool())
+		s := newHTTPSender(0, 0)
 		defer s.Close()
 		_, err := s.Send(ctx, mustURL(t, url), &outgoing{Method: "GET", Target: "/", Host: "a"})
 		if got := callErr(err); got.Kind != want || got.Text == "" {
@@ -101,7 +101,7 @@ func TestErrorTextRepeatsNothingOfAnAnswer(t *testing.T) {
 	f := func(answer string) {
 		t.Helper()
 		backend := mirrortest.NewBackend(t, mirrortest.Closing([]byte(answer)))
-		s := newHTTPSender(0, 0, newBufferPool())
+		s := newHTTPSender(0, 0)
 		defer s.Close()
 		a, err := s.Send(t.Context(), mustURL(t, backend.URL), &outgoing{Method: "GET", Target: "/", Host: "a"})
 		if err == nil {
@@ -132,7 +132,7 @@ func TestErrorTextRepeatsNothingOfAnAnswer(t *testing.T) {
 func TestRequestsThatReachNoLeg(t *testing.T) {
 	t.Parallel()
 	backend := mirrortest.NewBackend(t, mirrortest.Status(200))
-	s := newHTTPSender(0, 0, newBufferPool())
+	s := newHTTPSender(0, 0)
 	defer s.Close()
 	f := func(url string, out outgoing, want parallax.ErrKind) {
 		t.Helper()
@@ -150,5 +150,66 @@ func TestRequestsThatReachNoLeg(t *testing.T) {
 	f(secured.URL, outgoing{Method: "GET", Target: "/", Host: "a"}, parallax.Refused)
 	if backend.Count() != 0 {
 		t.Errorf("the leg was asked %d times", backend.Count())
+	}
+}
+
+func TestLegsOverTLS(t *testing.T) {
+	t.Parallel()
+	connections := map[string]bool{}
+	secured := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connections[r.RemoteAddr] = true
+		io.Copy(w, r.Body)
+	}))
+	defer secured.Close()
+	s := newHTTPSender(0, 0)
+	defer s.Close()
+	s.pool.TLS = secured.Client().Transport.(*http.Transport).TLSClientConfig
+	for range 5 {
+		a, err := s.Send(t.Context(), mustURL(t, secured.URL), &outgoing{Method: "POST", Target: "/", Host: "example.com", Length: 5, Body: io.NopCloser(strings.NewReader("hello"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(a.Body); string(body) != "hello" || err != nil || a.Status != 200 {
+			t.Errorf("answered %d %q, %v", a.Status, body, err)
+		}
+		a.Body.Close()
+	}
+	if len(connections) != 1 {
+		t.Errorf("5 requests in a row took %d connections", len(connections))
+	}
+}
+
+// A failure says truly whether its connection had served others: that decides
+// whether a caller's request is tried again.
+func TestFailuresTellWhetherTheConnectionWasUsed(t *testing.T) {
+	t.Parallel()
+	f := func(breaks mirrortest.Answer, used bool) {
+		t.Helper()
+		backend := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
+		s := newHTTPSender(0, 0)
+		defer s.Close()
+		out := &outgoing{Method: "GET", Target: "/", Host: "a"}
+		if used {
+			a, err := s.Send(t.Context(), mustURL(t, backend.URL), out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, a.Body)
+			a.Body.Close()
+		}
+		backend.Become(breaks)
+		a, err := s.Send(t.Context(), mustURL(t, backend.URL), out)
+		if err == nil {
+			_, err = io.ReadAll(a.Body)
+			a.Body.Close()
+		}
+		if e, ok := errors.AsType[*sendError](err); !ok || e.kind != parallax.Reset || e.reused != used {
+			t.Errorf("failed with %+v, want a reset with reused %t", err, used)
+		}
+	}
+	for _, used := range []bool{false, true} {
+		f(mirrortest.Closing(nil), used)
+		f(mirrortest.Reset, used)
+		f(mirrortest.Lie, used)
 	}
 }

@@ -43,14 +43,23 @@
 //
 // # How HTTP is spoken
 //
-// What parses and writes HTTP is in two files, server_http.go and
-// client_http.go, behind the seam in wire.go. Both use net/http for now, which
-// costs some fidelity: the order and case of headers is lost; informational
-// answers other than 100 are not passed on; the head of an answer with a known
-// length waits for the first bytes of its body; a request target that begins
-// with two slashes and holds bytes that a URL may not is escaped anew. A caller
-// that sent Expect: 100-continue gets its 100 when the live leg has agreed, or
-// after a second in which the leg said nothing. An answer to a request that the
-// leg has not read ends 50 ms late, unless the leg closes the connection and
-// says so.
+// Package h1 parses and writes HTTP/1.1; server_http.go and client_http.go put it
+// behind the seam in wire.go, and no other file knows of it. Heads pass as they
+// came: order, case and repeats of fields, the raw target, informational answers
+// at once, trailers. What cannot be read in one way only is answered 400 or the
+// like, counted in parallax_refused_total, and reaches neither this package's
+// core nor a leg; it does not count as received.
+//
+// Of a request's fields every leg gets those that are end to end, where they
+// stood. What Parallax adds comes after them: Te: trailers, X-Forwarded-For with
+// what the caller sent of it, X-Forwarded-Proto, X-Forwarded-Host and Traceparent
+// where the caller sent none, Baggage, and X-Parallax-*. An answer passes without
+// additions, a Date neither.
+//
+// A caller that sent Expect: 100-continue gets its 100 when the live leg has
+// agreed, or after a second in which the leg said nothing. A caller that is
+// silent for a minute in the middle of a body, or takes nothing of its answer
+// for as long, is cut off. That a caller left is noticed within a quarter of a
+// second at first and within a second later on; where the kernel is not Linux,
+// only once something is written to it. HTTP/2 is answered 505.
 package mirror

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"slices"
 	"strings"
 
 	"parallax"
@@ -94,9 +95,13 @@ func contains(tokens []string, token string) bool {
 }
 
 // endToEnd returns the fields that are not about one connection: neither
-// hop-by-hop by name nor named in Connection. The input is not changed.
+// hop-by-hop by name nor named in Connection. The input is not changed; without
+// room asked for, it is returned itself if all of it passes.
 func endToEnd(fields []parallax.Field, extra int) []parallax.Field {
 	named := tokens(fields, "Connection")
+	if extra == 0 && !slices.ContainsFunc(fields, func(f parallax.Field) bool { return hopByHop(f.Name) || contains(named, f.Name) }) {
+		return fields
+	}
 	out := make([]parallax.Field, 0, len(fields)+extra)
 	for _, f := range fields {
 		if hopByHop(f.Name) || contains(named, f.Name) {

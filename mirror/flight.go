@@ -31,7 +31,6 @@ type flight struct {
 
 	shadows    []*leg         // legs to be asked besides the live one
 	reason     parallax.Place // why the exchange will not be compared; "" while it will
-	sized      bool           // the live answer's length was known when it began
 	dispatched bool           // shadow legs are being asked, or will be once the copy is complete
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
 	captures   [parallax.Legs]*capture
@@ -140,7 +139,7 @@ func (f *flight) newCall(l *leg, r role) *parallax.Call {
 func (f *flight) outgoing(c *parallax.Call) *outgoing {
 	return &outgoing{
 		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host,
-		Headers: c.Request.Headers, Length: f.in.Length,
+		Headers: c.Request.Headers, Length: f.in.Length, Continue: f.in.Continue,
 		TrailerNames: namesThat(mayTrail, f.in.TrailerNames),
 	}
 }
@@ -152,7 +151,7 @@ func (f *flight) markFor(r role) string {
 	if f.isShadowCall() {
 		m.service, m.exchange = f.from.service, f.from.exchange
 	}
-	return m.signed(f.m.deps.Keys.Fleet)
+	return m.signed(f.m.fleet)
 }
 
 // isShadowCall reports whether a shadow leg, of whatever service, made the
@@ -184,17 +183,19 @@ func (f *flight) leaveLive(out caller) {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
 	}
 	if f.dispatched {
-		f.leave()
+		if f.pending.Add(-1) == 0 {
+			go f.settle() // the next request on the connection does not wait for it
+		}
 		return
 	}
 	f.releaseCopies()
 }
 
-// leave is called once by each leg of a dispatched exchange; the last one
-// settles it. That is done apart, so that no caller waits for it.
+// leave is called once by each leg of a dispatched exchange, and by what asks
+// the shadows; the last one settles it.
 func (f *flight) leave() {
 	if f.pending.Add(-1) == 0 {
-		go f.settle()
+		f.settle()
 	}
 }
 

@@ -29,7 +29,7 @@ type leg struct {
 	failure  atomic.Pointer[LegError]
 }
 
-func newLeg(name parallax.Leg, c LegConfig, o Options, pool bufferPool) (*leg, error) {
+func newLeg(name parallax.Leg, c LegConfig, o Options) (*leg, error) {
 	l := &leg{name: name, state: c.State.orShared(), timeout: c.Timeout}
 	for _, text := range c.URLs {
 		u, err := parseURL(text)
@@ -42,8 +42,8 @@ func newLeg(name parallax.Leg, c LegConfig, o Options, pool bufferPool) (*leg, e
 		l.timeout = defaultLiveTimeout
 	}
 	l.version, _ = parseVersion(c.Version)
-	l.senders[live] = newHTTPSender(l.timeout, 0, pool)
-	l.senders[shadow] = newHTTPSender(0, o.InFlight, pool)
+	l.senders[live] = newHTTPSender(l.timeout, 0)
+	l.senders[shadow] = newHTTPSender(0, o.InFlight)
 	return l, nil
 }
 

@@ -20,9 +20,11 @@ var errCallerGone = errors.New("the caller left")
 // askLive sends the request to the live leg as it comes, and its answer to the
 // caller as it comes.
 func (f *flight) askLive(ctx context.Context, out caller) {
+	legCtx, end := f.callContext(ctx, f.live)
+	defer end() // the rest of an early answer's request may be on its way until then
 	c := f.newCall(f.live, live)
 	f.x.Legs[f.live.name] = c
-	err := f.passThrough(ctx, out, f.live, live, c)
+	err := f.passThrough(ctx, legCtx, out, f.live, live, c)
 	if f.endpoint.safe || f.reason != "" {
 		return
 	}
@@ -33,33 +35,31 @@ func (f *flight) askLive(ctx context.Context, out caller) {
 		f.lose(parallax.UnmirroredRejected)
 		return
 	}
-	if !f.dispatched && f.restComes(err, out) {
+	if !f.dispatched && f.restComes(err) {
 		f.dispatch()
 	}
 }
 
 // restComes waits a while for the rest of a request that was answered before the
 // live leg had read it, and reports whether there is a complete copy. The caller
-// has the whole answer by then. Where it would not, because only the end of the
-// exchange ends the answer, there is no wait.
-func (f *flight) restComes(err error, out caller) bool {
+// has the whole answer by then.
+func (f *flight) restComes(err error) bool {
 	if f.body.sent() {
 		return f.body.why() == ""
 	}
-	if err != nil || !f.sized || out.Flush() != nil {
-		return false
-	}
-	return f.body.waitFor(lateBody)
+	return err == nil && f.body.waitFor(lateBody)
 }
 
-// passThrough is one call that the caller waits for. Its end is recorded in c.
-func (f *flight) passThrough(ctx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
-	legCtx, cancel := f.callContext(ctx, l)
-	defer cancel()
+// passThrough is one call that the caller waits for; ctx is the caller's, legCtx
+// the call's. Its end is recorded in c.
+func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
 	request := f.outgoing(c)
 	request.Upgrade = f.upgrade
+	request.Inform = func(status int, headers []parallax.Field) {
+		_ = out.Inform(status, endToEnd(headers, 0)) // a caller that left is noticed when the answer is there
+	}
 	if f.body != nil {
-		request.Body, request.Trailers = f.body, f.body.trailers
+		request.Body, request.Trailers, request.Ready = f.body, f.body.trailers, f.body.ready()
 	}
 	l.inFlight.Add(1)
 	c.Start = f.since()
@@ -84,6 +84,9 @@ func (f *flight) passThrough(ctx context.Context, out caller, l *leg, r role, c 
 		out.Abort()
 	} else if err != nil && c.Response.Status != 0 {
 		out.Abort() // the caller must see that the answer is not complete
+	}
+	if err == nil {
+		_ = out.End() // the leg has answered, whether the caller is still there or not
 	}
 	f.count(l, r, c)
 	return err
@@ -113,12 +116,9 @@ func (f *flight) countTry(l *leg, r role, c *parallax.Call, err error) {
 // shutdown ends every call.
 func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
 	if f.endpoint.safe {
-		legCtx, cancel := context.WithCancel(ctx)
-		cutOff := context.AfterFunc(f.m.lives, cancel)
-		return legCtx, func() { cutOff(); cancel() }
+		return ctx, func() {}
 	}
-	legCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	cutOff := context.AfterFunc(f.m.lives, cancel)
+	legCtx, cancel := context.WithCancel(f.m.lives)
 	stop := context.AfterFunc(ctx, func() {
 		if f.body.sent() {
 			late := time.NewTimer(l.timeout)
@@ -130,7 +130,7 @@ func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, cont
 		}
 		cancel()
 	})
-	return legCtx, func() { stop(); cutOff(); cancel() }
+	return legCtx, func() { stop(); cancel() }
 }
 
 // callerGone reports whether the caller left before a request was answered.
@@ -151,7 +151,6 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	if f.reason == "" {
 		f.captures[f.live.name] = f.newCapture(a.Length)
 	}
-	f.sized = a.Length >= 0
 	out.Head(a.Status, a.Headers, a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
 		return err
@@ -179,21 +178,19 @@ func (f *flight) answered(status int) {
 // keep. What has come is sent on at once when more is to come. When the caller
 // leaves, it reads on only for an unsafe request.
 func (f *flight) copyAnswer(a *answer, out caller, keep *capture) error {
-	if a.Length < 0 {
-		_ = out.Flush() // the head of a stream does not wait; if it fails, so will Write
+	if !a.ready() {
+		_ = out.Flush() // the head does not wait for the body; if it fails, so will Write
 	}
 	buf := f.m.pool.get()
 	defer f.m.pool.put(buf)
-	var passed int64
 	var gone bool
 	for {
 		n, err := a.Body.Read(*buf)
 		if n > 0 {
-			passed += int64(n)
 			if keep != nil {
 				keep.write((*buf)[:n])
 			}
-			if !gone && !send(out, (*buf)[:n], passed != a.Length) {
+			if !gone && !send(out, (*buf)[:n], err == nil && !a.ready()) {
 				gone = true
 			}
 			if gone && f.endpoint.safe {
@@ -233,13 +230,20 @@ func (f *flight) serveShadowCall(ctx context.Context, out caller) {
 			return
 		}
 	}
-	_ = f.passThrough(ctx, out, l, shadow, f.newCall(l, shadow)) // the caller has been told
+	f.passUnmirrored(ctx, out, l, shadow)
 }
 
 // serveUpgrade passes a request to change protocols through to the live leg.
 func (f *flight) serveUpgrade(ctx context.Context, out caller) {
 	f.lose(parallax.UnmirroredUpgrade)
-	_ = f.passThrough(ctx, out, f.live, live, f.newCall(f.live, live)) // the caller has been told
+	f.passUnmirrored(ctx, out, f.live, live)
+}
+
+// passUnmirrored is a call that nothing is compared of.
+func (f *flight) passUnmirrored(ctx context.Context, out caller, l *leg, r role) {
+	legCtx, end := f.callContext(ctx, l)
+	defer end()
+	_ = f.passThrough(ctx, legCtx, out, l, r, f.newCall(l, r)) // the caller has been told
 }
 
 // pipe connects a caller and a leg that have changed protocols, until either

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -41,9 +40,10 @@ type mark struct {
 }
 
 // signed returns the mark as a member of baggage.
-func (m mark) signed(key []byte) string {
+func (m mark) signed(key *macs) string {
 	text := m.role.String() + ":" + m.service + ":" + m.exchange.String() + ":" + strconv.Itoa(m.hops)
-	return markName + "=" + text + ":" + sign(key, text)
+	signature := sign(key, text)
+	return markName + "=" + text + ":" + string(signature[:])
 }
 
 // inARow is how many Parallaxes a request with this mark has come through since
@@ -57,7 +57,7 @@ func (m mark) inARow(fields []parallax.Field) int {
 
 // findMark returns the genuine role mark in a request's headers, if there is one.
 // Of several, a shadow's counts.
-func findMark(key []byte, fields []parallax.Field) (found mark, ok bool) {
+func findMark(key *macs, fields []parallax.Field) (found mark, ok bool) {
 	for _, f := range fields {
 		if !strings.EqualFold(f.Name, "Baggage") {
 			continue
@@ -71,14 +71,17 @@ func findMark(key []byte, fields []parallax.Field) (found mark, ok bool) {
 	return found, ok
 }
 
-func readMark(key []byte, member string) (mark, bool) {
+func readMark(key *macs, member string) (mark, bool) {
 	text, ok := markText(member)
 	if !ok {
 		return mark{}, false
 	}
 	text, _, _ = strings.Cut(text, ";") // properties are not ours
 	end := strings.LastIndexByte(text, ':')
-	if end < 0 || !hmac.Equal([]byte(text[end+1:]), []byte(sign(key, text[:end]))) {
+	if end < 0 {
+		return mark{}, false
+	}
+	if signature := sign(key, text[:end]); !hmac.Equal([]byte(text[end+1:]), signature[:]) {
 		return mark{}, false
 	}
 	parts := strings.Split(text[:end], ":")
@@ -104,11 +107,10 @@ func markText(member string) (string, bool) {
 	return strings.TrimSpace(text), true
 }
 
-func sign(key []byte, text string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("parallax role mark 1\n"))
-	mac.Write([]byte(text))
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+func sign(key *macs, text string) (signature [32]byte) {
+	sum := key.sum("parallax role mark 1\n", text)
+	hex.Encode(signature[:], sum[:])
+	return signature
 }
 
 // withoutMarks joins the lines of a baggage header and leaves out every role

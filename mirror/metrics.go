@@ -16,6 +16,7 @@ import (
 type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -31,11 +32,20 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time from request sent to the end of the leg's answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"service", "endpoint", "leg"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_refused_total",
+			Help: "Requests that could not be understood as HTTP/1.1 and were answered with status; none of them counts as received.",
+		}, []string{"service", "status"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration)
+		reg.MustRegister(m.requests, m.duration, m.refused)
 	}
 	return m
+}
+
+// refuse counts a request that was answered with a status before it was one.
+func (m *Metrics) refuse(service string, status int) {
+	m.refused.WithLabelValues(service, strconv.Itoa(status)).Inc()
 }
 
 // endpointMetrics are the metrics of one endpoint with their labels resolved,

@@ -2,8 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net"
@@ -55,6 +53,8 @@ type Mirror struct {
 	current  atomic.Pointer[service] // what a reload swaps
 	pool     bufferPool
 	oversize allowance // for what is read of shadow answers past max_body
+	fleet    *macs     // with Keys.Fleet
+	users    *macs     // with Keys.User
 
 	serving   tally           // requests and upgraded connections of callers
 	shadowing tally           // exchanges whose shadow legs are under way, or that are being settled
@@ -97,12 +97,12 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	if deps.Budget == nil {
 		deps.Budget = NewBudget(DefaultBudget)
 	}
-	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool()}
+	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool(), fleet: newMACs(deps.Keys.Fleet), users: newMACs(deps.Keys.User)}
 	m.deps.Log = deps.Log.With("service", cfg.Name)
 	m.stopping, m.stop = context.WithCancel(context.Background())
 	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
-	s, err := newService(cfg, deps.Metrics, m.pool)
+	s, err := newService(cfg, deps.Metrics)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
@@ -110,7 +110,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	return m, nil
 }
 
-func newService(cfg Service, metrics *Metrics, pool bufferPool) (*service, error) {
+func newService(cfg Service, metrics *Metrics) (*service, error) {
 	s := &service{name: cfg.Name, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
 	splitter, faults := split.New(cfg.Split)
 	if len(faults) > 0 {
@@ -121,7 +121,7 @@ func newService(cfg Service, metrics *Metrics, pool bufferPool) (*service, error
 		if len(c.URLs) == 0 {
 			continue
 		}
-		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror, pool)
+		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +161,8 @@ func (m *Mirror) Legs() []LegStatus {
 func (m *Mirror) Budget() *Budget { return m.deps.Budget }
 
 // serve is what happens to a request, in order. The caller's way is: head,
-// live leg, answer. Whatever else happens here neither waits nor fails.
+// live leg, answer. Whatever else happens here neither waits nor fails. The
+// context ends when the caller leaves, or when requests are given up.
 func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	m.serving.enter()
 	defer m.serving.leave()
@@ -201,14 +202,14 @@ func (m *Mirror) receive(in *incoming) *flight {
 	f.id = f.x.ID.String()
 	f.endpoint = s.router.find(in.Method, in.Target)
 	f.x.Endpoint = f.endpoint.name
-	f.from, _ = findMark(m.deps.Keys.Fleet, in.Headers)
+	f.from, _ = findMark(m.fleet, in.Headers)
 	f.hops = f.from.inARow(in.Headers) + 1
-	f.upgrade = upgrade(in.Headers)
+	if in.Body == nil && in.Proto != "HTTP/1.0" { // else it is ignored (RFC 9110 section 7.8)
+		f.upgrade = upgrade(in.Headers)
+	}
 	user := s.split.User(in.Headers, in.RemoteIP)
 	if user != "" {
-		mac := hmac.New(sha256.New, m.deps.Keys.User)
-		mac.Write([]byte(user))
-		copy(f.x.User[:], mac.Sum(nil))
+		f.x.User = m.users.sum("", user)
 	}
 	if f.endpoint.mayLive {
 		f.x.Live = s.split.Pick(user)
@@ -228,9 +229,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 // legs. Each step is bounded. It closes the listener. The error says why accepting failed, nil after the
 // context ended.
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
-	server := newHTTPServer(m.serve, m.deps.Log)
+	server := m.newServer()
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(context.Background(), listener) }()
 	select {
 	case err := <-failed:
 		m.drain(func(context.Context) error { return nil }, server.Close)

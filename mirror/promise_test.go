@@ -56,7 +56,7 @@ func TestLiveAnswerNeverWaitsForShadow(t *testing.T) {
 		if primary.Count() != requests {
 			t.Errorf("the primary was asked %d times, want %d", primary.Count(), requests)
 		}
-		if places := r.Ledger.Places(); holds && places[parallax.InShadow] != 8 {
+		if places := r.answered(); holds && places[parallax.InShadow] != 8 {
 			t.Errorf("%v: want the 8 exchanges of mirror.in_flight to wait still", places)
 		}
 		return r

@@ -151,6 +151,17 @@ func (r *rig) next() *parallax.Exchange {
 	return xs[0]
 }
 
+// answered waits until no exchange is with the live leg, which callers do not
+// wait for, and returns the places.
+func (r *rig) answered() map[parallax.Place]int {
+	r.t.Helper()
+	err := r.Ledger.Wait(r.t.Context(), func(places map[parallax.Place]int) bool { return places[parallax.InLive] == 0 })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.Ledger.Places()
+}
+
 // settled waits until no exchange is with a leg and returns the places.
 func (r *rig) settled(n int) map[parallax.Place]int {
 	r.t.Helper()

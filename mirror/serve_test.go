@@ -25,6 +25,8 @@ type answered struct {
 	status  int
 	body    strings.Builder
 	flushed int
+	ended   bool
+	informs []int
 	aborted bool
 	fail    func() // called by Head; may panic
 }
@@ -38,7 +40,12 @@ func (a *answered) Head(status int, _ []parallax.Field, _ int64, _ []string, _ b
 func (a *answered) Write(p []byte) (int, error) { return a.body.Write(p) }
 func (a *answered) Flush() error                { a.flushed++; return nil }
 func (a *answered) Trailers([]parallax.Field)   {}
-func (a *answered) Abort()                      { a.aborted = true }
+func (a *answered) End() error                  { a.ended = true; return nil }
+func (a *answered) Inform(status int, _ []parallax.Field) error {
+	a.informs = append(a.informs, status)
+	return nil
+}
+func (a *answered) Abort() { a.aborted = true }
 func (a *answered) Switch([]parallax.Field) (io.ReadWriteCloser, error) {
 	return nil, errors.New("no connection here")
 }
@@ -255,7 +262,7 @@ func TestLegsTakeTurns(t *testing.T) {
 	t.Parallel()
 	a, b := mirrortest.NewBackend(t, mirrortest.Status(200)), mirrortest.NewBackend(t, mirrortest.Status(200))
 	cfg := LegConfig{URLs: []string{a.URL, b.URL}}
-	l, err := newLeg(parallax.Primary, cfg, DefaultOptions(), newBufferPool())
+	l, err := newLeg(parallax.Primary, cfg, DefaultOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

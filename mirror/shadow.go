@@ -2,8 +2,8 @@ package mirror
 
 import (
 	"bytes"
-	"context"
 	"io"
+	"time"
 
 	"parallax"
 )
@@ -102,14 +102,14 @@ func (f *flight) askShadow(l *leg) {
 }
 
 func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
-	ctx, cancel := context.WithTimeout(f.m.shadows, f.service.options.Timeout)
-	defer cancel()
 	r := f.outgoing(c)
+	r.Deadline = time.Now().Add(f.service.options.Timeout)
 	if f.body != nil {
+		r.Ready = true
 		r.Body = io.NopCloser(bytes.NewReader(f.body.copy.bytes))
 		r.Trailers = func() []parallax.Field { return f.body.tail }
 	}
-	a, err := l.senders[shadow].Send(ctx, l.url(), r)
+	a, err := l.senders[shadow].Send(f.m.shadows, l.url(), r)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type tap struct {
 	src      io.Reader
 	trailers func() []parallax.Field // valid once src is at its end; may be nil
 	length   int64                   // declared; -1 when unknown
+	arrived  func() bool             // whether all of src is there already; may be nil
 
 	mu    sync.Mutex
 	copy  *capture // nil: nothing is kept, only the end is waited for
@@ -28,12 +29,16 @@ type tap struct {
 }
 
 func newTap(in *incoming) *tap {
-	t := &tap{src: in.Body, length: in.Length, over: make(chan struct{})}
+	t := &tap{src: in.Body, length: in.Length, arrived: in.Ready, over: make(chan struct{})}
 	if in.Trailers != nil {
 		t.trailers = func() []parallax.Field { return fieldsThat(mayTrail, in.Trailers()) }
 	}
 	return t
 }
+
+// ready reports whether the whole body has arrived, so that reading it never
+// waits. It is asked before the first Read.
+func (t *tap) ready() bool { return t.arrived != nil && t.arrived() }
 
 // Read passes the caller's bytes on and copies them aside.
 func (t *tap) Read(p []byte) (int, error) {

@@ -7,14 +7,15 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"time"
 
 	"parallax"
 )
 
 // This file is the seam between what the mirror does and how HTTP is spoken.
 // Everything else in this package sees requests, fields and bodies; what parses
-// and writes HTTP is in server_http.go for callers and client_http.go for legs,
-// and can be replaced there.
+// and writes HTTP is package h1, which server_http.go uses for callers and
+// client_http.go for legs.
 
 // incoming is a request as it came from a caller. Its head is complete and not
 // changed afterwards; its body is still coming.
@@ -23,8 +24,10 @@ type incoming struct {
 	Headers                     []parallax.Field
 	Length                      int64                   // of the body: 0 for none, -1 when only its end will tell
 	Body                        io.Reader               // nil when Length is 0
+	Ready                       func() bool             // whether reading Body never waits; asked before the first Read; nil for no
+	Continue                    bool                    // the caller waits for 100 before it sends Body
 	TrailerNames                []string                // as announced
-	Trailers                    func() []parallax.Field // valid once Body is at its end; nil when none were announced
+	Trailers                    func() []parallax.Field // valid once Body is at its end; nil when there are none
 	RemoteIP                    string
 	TLS                         bool
 }
@@ -39,6 +42,8 @@ func (in *incoming) scheme() string {
 // caller is where the answer to an incoming request goes. All of it is called
 // from the goroutine that serves the request.
 type caller interface {
+	// Inform passes on an informational answer at once.
+	Inform(status int, headers []parallax.Field) error
 	// Head begins the answer. A length of -1 means that only the end of the body
 	// will tell. last says that the connection cannot serve another request.
 	Head(status int, headers []parallax.Field, length int64, trailers []string, last bool)
@@ -48,6 +53,9 @@ type caller interface {
 	Flush() error
 	// Trailers ends the answer with trailer fields.
 	Trailers(fields []parallax.Field)
+	// End ends the answer and sends it out, so that whatever is done afterwards
+	// does not hold it back.
+	End() error
 	// Abort ends the answer so that the caller sees that it is not complete.
 	Abort()
 	// Switch answers 101 and hands over the connection.
@@ -61,8 +69,12 @@ type outgoing struct {
 	Length               int64
 	Body                 io.ReadCloser // nil when Length is 0
 	TrailerNames         []string
-	Trailers             func() []parallax.Field // asked for once Body is at its end
-	Upgrade              string                  // protocol to change to; "" for none
+	Ready                bool                                       // reading Body never waits
+	Continue             bool                                       // Body is kept back until the leg asks for it, or for a while
+	Trailers             func() []parallax.Field                    // asked for once Body is at its end
+	Upgrade              string                                     // protocol to change to; "" for none
+	Deadline             time.Time                                  // when the answer must be complete; zero for no bound
+	Inform               func(status int, headers []parallax.Field) // hears of informational answers before Send returns; may be nil
 }
 
 // answer is a leg's answer. Its head is complete, its body is still coming.
@@ -71,6 +83,7 @@ type answer struct {
 	Headers      []parallax.Field // end to end
 	Length       int64            // -1 when only the end of the body will tell
 	Body         io.ReadCloser    // fails, before its end, with a *sendError
+	Ready        func() bool      // whether the next Read of Body does not wait; nil for no
 	TrailerNames []string
 	Trailers     func() []parallax.Field // valid once Body is at its end
 	Conn         io.ReadWriteCloser      // the connection, after 101
@@ -82,9 +95,13 @@ type sender interface {
 	// Send returns when the head of the answer is there. It closes the body,
 	// perhaps later. A failure is one of *sendError.
 	Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error)
-	// Close closes the connections that are not in use.
+	// Close closes the connections, those in use at the end of their answers.
+	// Nothing can be sent afterwards.
 	Close()
 }
+
+// ready reports whether the next Read of the body does not wait.
+func (a *answer) ready() bool { return a.Ready != nil && a.Ready() }
 
 // fault says why a request cannot be written as HTTP/1.1 at all; nil if it can.
 func (out *outgoing) fault() error {

@@ -1,0 +1,497 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"parallax"
+)
+
+// Message is a request to send. It belongs to Do until the answer is at its end;
+// its strings and Headers are only read.
+type Message struct {
+	Method, Target, Host string
+	// Headers are written in order, after Host. Those that frame the message or
+	// are about the connection (Connection, Content-Length, Expect, Host,
+	// Keep-Alive, Proxy-Connection, Trailer, Transfer-Encoding, Upgrade) are
+	// written from the other fields here, Content-Length at its place.
+	Headers []parallax.Field
+	// Length is that of the body: 0 for none, -1 when only its end will tell.
+	Length int64
+	// Body is read once, perhaps in another goroutine and after Do has returned,
+	// and then closed. It is closed in any case. Nil when Length is 0.
+	Body io.ReadCloser
+	// Ready says that reading Body never waits, so that a small one is sent
+	// together with the head, without a goroutine.
+	Ready        bool
+	TrailerNames []string                // announced, where Length is -1
+	Trailers     func() []parallax.Field // asked for at the end of Body; may be nil
+	Upgrade      string                  // protocol to change to; "" for none
+	// Continue sends Expect: 100-continue and keeps Body back until the leg sends
+	// 100, or nothing for Pool.ContinueTimeout.
+	Continue bool
+	// Deadline is when the answer must be complete. Zero means no bound. It costs
+	// less than a context with a deadline.
+	Deadline time.Time
+	// Inform hears of informational answers, in order, before Do returns, in the
+	// goroutine that called it. It may be nil.
+	Inform func(status int, headers []parallax.Field)
+}
+
+// Response is an answer whose head has been read. It is its own body: it is read
+// to its end or closed, by one goroutine.
+type Response struct {
+	Status  int
+	Proto   string           // HTTP/1.1 or HTTP/1.0
+	Headers []parallax.Field // in order
+	// Length is that of the body, -1 when only its end will tell. For an answer
+	// to HEAD and for 304 it is the declared one, -1 if there is none.
+	Length       int64
+	TrailerNames []string // as announced, without those that cannot be trailers
+	Tunnel       *Tunnel  // the connection, after 101; the caller closes it
+
+	body
+	conn *clientConn
+	keep bool
+}
+
+// Trailers returns the trailer fields, once Read has returned io.EOF. Those that
+// must not stand in a trailer are left out.
+func (r *Response) Trailers() []parallax.Field { return r.trailers() }
+
+// Read implements io.Reader. An error other than io.EOF is an *Error. The
+// connection goes back to the pool at the end of the body.
+func (r *Response) Read(p []byte) (int, error) { return r.body.Read(p) }
+
+// Ready reports whether the next Read returns without waiting for the leg.
+func (r *Response) Ready() bool { return r.ready() }
+
+// maxClosing is how much of an unread body Close takes in, if it is there
+// already, to be able to use the connection again.
+const maxClosing = 64 << 10
+
+// Close ends the reading of the answer. What has arrived of the rest is
+// discarded; if more is to come, the connection is closed. It never waits.
+func (r *Response) Close() error {
+	r.mu.Lock()
+	over := r.err != nil
+	r.mu.Unlock()
+	if over || r.discard(maxClosing, true) {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.finish(ErrClosed)
+	}
+	return nil
+}
+
+// release gives the connection back at the end of the body. r.mu is held.
+func (r *Response) release(err error) error {
+	if err != io.EOF && err != ErrClosed {
+		err = failure(r.conn.host.addr, true, r.conn.reused, r.conn.why(err))
+	}
+	r.conn.answered(err == io.EOF && r.keep)
+	return err
+}
+
+// Do sends a request and returns when the head of its answer is there. An error
+// is an *Error. A request of which a byte has left is never sent again; one that
+// met a connection which the leg had closed meanwhile is sent on another. When
+// ctx ends before the answer is at its end, the request is cut off; a context
+// that cannot end costs nothing.
+func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, error) {
+	h, err := p.host(to)
+	if err == nil {
+		err = m.check()
+	}
+	if err != nil {
+		m.closeBody()
+		return nil, failure(to.Host, false, false, err)
+	}
+	for fresh := false; ; fresh = true {
+		c, err := h.get(ctx, m.Deadline, fresh)
+		if err != nil {
+			m.closeBody()
+			return nil, failure(h.addr, false, false, err)
+		}
+		call := call{conn: c, message: m}
+		res, err := call.run(ctx)
+		if err == nil {
+			return res, nil
+		}
+		if c.reused && !fresh && !call.sent && !call.read && ctx.Err() == nil {
+			continue
+		}
+		call.closeBody()
+		return nil, failure(h.addr, call.sent, c.reused, err)
+	}
+}
+
+// check refuses what cannot be written without being taken for something else.
+func (m *Message) check() error {
+	good := all(m.Method, inToken) && m.Method != "CONNECT" && all(m.Target, inTarget) && goodHost(m.Host)
+	for i := range m.Headers {
+		good = good && goodField(m.Headers[i])
+	}
+	if !good || m.Upgrade != "" && !all(m.Upgrade, inValue) {
+		return &ownError{parallax.NotAsked, errUnwritable}
+	}
+	return nil
+}
+
+var errUnwritable = errors.New("request cannot be written: method, target, host or a header holds what must not stand there")
+
+func (m *Message) closeBody() {
+	if m.Body != nil {
+		m.Body.Close()
+	}
+}
+
+// appendHead writes the head of a request.
+func (m *Message) appendHead(b []byte) []byte {
+	b = append(b, m.Method...)
+	b = append(b, ' ')
+	b = append(b, m.Target...)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = appendField(b, "Host", m.Host)
+	announced := m.Length < 0
+	for _, f := range m.Headers {
+		switch kindOf(f.Name) {
+		case ofLength:
+			if !announced && (m.Length > 0 || needsLength(m.Method) || trim(f.Value) == "0") { // a caller's 0 stays
+				b, announced = appendLength(b, f.Name, m.Length), true
+			}
+			continue
+		case ofHop, ofHost, ofUpgrade, ofExpect:
+			continue
+		}
+		b = appendField(b, f.Name, f.Value)
+	}
+	if !announced && (m.Length > 0 || needsLength(m.Method)) {
+		b = appendLength(b, "Content-Length", m.Length)
+	}
+	if m.Length < 0 {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		b = appendTrailerNames(b, m.TrailerNames)
+	}
+	if m.Continue && m.Length != 0 {
+		b = append(b, "Expect: 100-continue\r\n"...)
+	}
+	if m.Upgrade != "" {
+		b = append(b, "Connection: Upgrade\r\n"...)
+		b = appendField(b, "Upgrade", m.Upgrade)
+	}
+	return append(b, "\r\n"...)
+}
+
+// needsLength reports whether a request without a body says so, because its
+// method usually comes with one (RFC 9110 section 8.6).
+func needsLength(method string) bool {
+	return method == "POST" || method == "PUT" || method == "PATCH"
+}
+
+// call is one request on one connection.
+type call struct {
+	conn    *clientConn
+	message *Message
+	sent    bool // a byte has left
+	read    bool // of the body
+	owned   bool // somebody else closes the body, or has done so
+	upload  *upload
+	turn    uint64
+}
+
+func (k *call) closeBody() {
+	if !k.owned {
+		k.message.closeBody()
+	}
+}
+
+// inline is the longest body that is sent with the head: what the kernel takes
+// at once, so that sending it cannot keep us from seeing an early answer.
+const inline = 32 << 10
+
+// run sends the request and reads the head of the answer.
+func (k *call) run(ctx context.Context) (*Response, error) {
+	c, m := k.conn, k.message
+	together := m.Length == 0 || m.Ready && !m.Continue && m.Length > 0 && m.Length <= inline
+	parts := int32(2)
+	if together {
+		parts = 1
+	}
+	k.turn = c.start(parts)
+	c.readDue.set(c.deadline(m.Deadline, 0))
+	if ctx.Done() != nil {
+		turn := k.turn
+		c.stop = context.AfterFunc(ctx, func() { c.cut(turn, context.Cause(ctx)) })
+	}
+	if err := k.send(together); err != nil {
+		if parts == 2 {
+			c.parts.Add(-1) // the upload that was not started
+		}
+		err = c.why(err)
+		c.answered(false)
+		return nil, err
+	}
+	if together {
+		c.expect(m.Deadline)
+	} else {
+		k.owned = true
+		k.upload = &upload{conn: c, message: m, turn: k.turn, proceed: make(chan struct{})}
+		if !m.Continue {
+			k.upload.goOn()
+		}
+		go k.upload.run()
+	}
+	res, err := k.receive()
+	if err != nil {
+		k.upload.forgo()
+		err = c.why(err)
+		c.answered(false)
+		return nil, err
+	}
+	return res, nil
+}
+
+// send writes the head, and the body if it goes together with it.
+func (k *call) send(together bool) error {
+	c, m := k.conn, k.message
+	c.out.open()
+	defer c.out.free()
+	c.out.buf = m.appendHead(c.out.buf)
+	if together && m.Length > 0 {
+		k.read = true
+		at := len(c.out.buf)
+		c.out.buf = append(c.out.buf, make([]byte, m.Length)...)
+		if n, err := io.ReadFull(m.Body, c.out.buf[at:]); int64(n) < m.Length {
+			return &ownError{parallax.CallerGone, broken(err)}
+		}
+	}
+	c.writeDue.set(c.deadline(m.Deadline, c.host.pool.WriteTimeout))
+	n, err := c.conn.Write(c.out.buf)
+	c.writeDue.set(0)
+	k.sent = n > 0 || err == nil
+	if together && err == nil {
+		m.closeBody()
+		k.owned = true
+	}
+	return err
+}
+
+// maxInforms bounds the informational answers before one answer.
+const maxInforms = 32
+
+// receive reads heads up to that of the answer.
+func (k *call) receive() (*Response, error) {
+	c, m := k.conn, k.message
+	for range maxInforms {
+		text, err := c.readHead(c.host.pool.MaxHead, "HTTP/1.")
+		if err != nil {
+			return nil, err
+		}
+		h, err := parseResponse(text, c.host.pool.MaxFields)
+		if err != nil {
+			return nil, err
+		}
+		if h.status >= 200 || h.status == 101 {
+			return k.answer(&h)
+		}
+		if h.status == 100 && k.upload != nil {
+			k.upload.goOn()
+		}
+		if m.Inform != nil {
+			m.Inform(h.status, h.fields)
+		}
+	}
+	return nil, errManyInforms
+}
+
+// answer sets up what the caller gets.
+func (k *call) answer(h *statusHead) (*Response, error) {
+	c, m := k.conn, k.message
+	r := &Response{Status: h.status, Proto: "HTTP/1.1", Headers: h.fields, Length: h.length, conn: c}
+	if h.old {
+		r.Proto = "HTTP/1.0"
+	}
+	if h.status == 101 {
+		return k.change(r, h)
+	}
+	k.upload.forgo()
+	if !c.hear(m.Deadline) {
+		return nil, os.ErrDeadlineExceeded
+	}
+	r.keep = !h.close && (!h.old || h.keepAlive)
+	r.body.link, r.body.fields, r.body.left = &c.link, c.host.pool.MaxFields, h.length
+	switch {
+	case bodyless(m.Method, h.status):
+		if h.status == 204 {
+			r.Length = 0
+		}
+		r.body.left = 0
+	case h.chunked:
+		r.how, r.left, r.TrailerNames = byChunks, -1, h.trailers
+	case h.length < 0:
+		r.how, r.keep = byClose, false
+	}
+	if r.how == byLength && r.left == 0 {
+		r.err = io.EOF
+		c.answered(r.keep)
+		return r, nil
+	}
+	r.body.answer = r
+	return r, nil
+}
+
+// change hands over the connection after 101.
+func (k *call) change(r *Response, h *statusHead) (*Response, error) {
+	c := k.conn
+	if k.message.Upgrade == "" || !h.upgrade || h.protocol == "" || k.upload != nil {
+		return nil, errSwitched
+	}
+	c.mu.Lock()
+	c.turn++
+	c.mu.Unlock()
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
+	}
+	if !c.until(0) || c.spoiled.Load() {
+		return nil, ErrClosed
+	}
+	r.Length, r.err = 0, io.EOF
+	r.Tunnel = newTunnel(&c.link)
+	r.Tunnel.after = c.close
+	return r, nil
+}
+
+// upload sends a request's body while the answer may come already.
+type upload struct {
+	conn    *clientConn
+	message *Message
+	turn    uint64
+	once    sync.Once
+	proceed chan struct{} // closed when the body may be sent, or never will
+	refused bool          // set before proceed is closed: it never will
+}
+
+// goOn lets the body be sent.
+func (u *upload) goOn() { u.once.Do(func() { close(u.proceed) }) }
+
+// forgo keeps a body back that the leg has answered without asking for it. A
+// body that is being sent goes on.
+func (u *upload) forgo() {
+	if u != nil {
+		u.once.Do(func() {
+			u.refused = true
+			close(u.proceed)
+		})
+	}
+}
+
+var uploads = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+func (u *upload) run() {
+	c := u.conn
+	defer c.done()
+	defer u.message.Body.Close()
+	if u.message.Continue && !u.asked() {
+		c.spoiled.Store(true) // the leg may still wait for it
+		return
+	}
+	err := u.send()
+	var own *ownError
+	switch {
+	case err == nil:
+		c.expect(u.message.Deadline)
+	case errors.As(err, &own):
+		c.cut(u.turn, own)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.cut(u.turn, err)
+	default:
+		c.spoiled.Store(true) // the answer may be there all the same
+		c.expect(u.message.Deadline)
+	}
+}
+
+// asked waits for the leg to ask for the body, or to keep silent for long.
+func (u *upload) asked() bool {
+	timer := time.NewTimer(u.conn.host.pool.ContinueTimeout)
+	defer timer.Stop()
+	select {
+	case <-u.proceed:
+		return !u.refused
+	case <-timer.C:
+		u.goOn()
+		<-u.proceed
+		return !u.refused
+	}
+}
+
+// room before the data of a chunk for its size.
+const sizeRoom = 10
+
+func (u *upload) send() error {
+	home := uploads.Get().(*[32 << 10]byte)
+	defer uploads.Put(home)
+	chunked, left := u.message.Length < 0, u.message.Length
+	for {
+		n, err := u.message.Body.Read(home[sizeRoom : len(home)-2])
+		if !chunked {
+			if left -= int64(n); left < 0 || left > 0 && err == io.EOF {
+				return &ownError{parallax.CallerGone, ErrLength}
+			}
+		}
+		if err != nil && err != io.EOF {
+			return &ownError{parallax.CallerGone, err}
+		}
+		if n > 0 {
+			if err := u.write(u.piece(home[:], n, chunked)); err != nil {
+				return err
+			}
+		}
+		switch {
+		case chunked && err == io.EOF:
+			return u.last()
+		case !chunked && left == 0:
+			return nil
+		}
+	}
+}
+
+// piece frames n bytes that stand after the room for the size.
+func (u *upload) piece(b []byte, n int, chunked bool) []byte {
+	if !chunked {
+		return b[sizeRoom : sizeRoom+n]
+	}
+	var size [sizeRoom]byte
+	line := appendChunkSize(size[:0], n)
+	begin := sizeRoom - len(line)
+	copy(b[begin:], line)
+	copy(b[sizeRoom+n:], lineEnd)
+	return b[begin : sizeRoom+n+2]
+}
+
+func (u *upload) last() error {
+	var trailers []parallax.Field
+	if u.message.Trailers != nil {
+		trailers = u.message.Trailers()
+	}
+	return u.write(appendLastChunk(nil, trailers))
+}
+
+func (u *upload) write(p []byte) error {
+	c := u.conn
+	c.writeDue.set(c.deadline(u.message.Deadline, c.host.pool.WriteTimeout))
+	_, err := c.conn.Write(p)
+	if !c.writeDue.set(0) && err == nil {
+		err = os.ErrDeadlineExceeded
+	}
+	return err
+}
