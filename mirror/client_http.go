@@ -40,8 +40,12 @@ func (s *httpSender) Close() { s.pool.Close() }
 
 // Send implements sender.
 func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error) {
+	host := out.Host
+	if host == "" {
+		host = to.Host // a caller that speaks HTTP/1.0 need not name one
+	}
 	res, err := s.pool.Do(ctx, to, &h1.Message{
-		Method: out.Method, Target: out.Target, Host: out.Host, Headers: out.Headers,
+		Method: out.Method, Target: out.Target, Host: host, Headers: out.Headers,
 		Length: out.Length, Body: out.Body, Ready: out.Ready, Continue: out.Continue,
 		TrailerNames: out.TrailerNames, Trailers: out.Trailers,
 		Upgrade: out.Upgrade, Deadline: out.Deadline, Inform: out.Inform,

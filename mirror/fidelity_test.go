@@ -181,3 +181,22 @@ func TestAmbiguousRequestsReachNoLeg(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Health checks often speak HTTP/1.0 and name no host; a leg gets its own.
+func TestACallerNeedNotNameAHost(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	in, _ := r.raw("GET / HTTP/1.0\r\n\r\n")
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 200 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	r.next()
+	for _, b := range []*mirrortest.Backend{primary, candidate} {
+		got := b.Wait(t, 1)[0].Header
+		if "http://"+got.Get("Host") != b.URL || len(got["X-Forwarded-Host"]) != 0 {
+			t.Errorf("the leg at %s got Host %q, X-Forwarded-Host %q", b.URL, got.Get("Host"), got["X-Forwarded-Host"])
+		}
+	}
+}

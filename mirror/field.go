@@ -199,7 +199,7 @@ func (f *flight) forward() []parallax.Field {
 	if !proto {
 		keep = append(keep, parallax.Field{Name: "X-Forwarded-Proto", Value: in.scheme()})
 	}
-	if !host {
+	if !host && in.Host != "" {
 		keep = append(keep, parallax.Field{Name: "X-Forwarded-Host", Value: in.Host})
 	}
 	if !traced {
