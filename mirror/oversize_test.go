@@ -35,3 +35,19 @@ func TestOversizeAnswersAreGivenUp(t *testing.T) {
 		t.Errorf("%d answers were read to their end and %d given up, want some of each", whole, givenUp)
 	}
 }
+
+// TestHeadHasNoBodyToGiveUp is about a declared length that is not the answer's.
+func TestHeadHasNoBodyToGiveUp(t *testing.T) {
+	t.Parallel()
+	head := mirrortest.Raw([]byte("HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n"))
+	primary := mirrortest.NewBackend(t, head)
+	candidate := mirrortest.NewBackend(t, head)
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	r.do("HEAD", "/", "")
+	x := r.next()
+	for _, l := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+		if b := x.Legs[l].Response.Body; b.Cut || b.Size != 0 || b.SHA256 == [32]byte{} {
+			t.Errorf("%v: body of a HEAD: %+v", l, b)
+		}
+	}
+}

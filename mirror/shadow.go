@@ -132,7 +132,8 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 // connection, and its hash stays unknown.
 func (f *flight) drain(a *answer, keep *capture) error {
 	over := &f.m.oversize
-	if a.Length > keep.max && !over.take(a.Length, f.m.deps.Now()) {
+	bodyless := f.in.Method == "HEAD" || a.Status == 304 // the length is that of another answer
+	if !bodyless && a.Length > keep.max && !over.take(a.Length, f.m.deps.Now()) {
 		keep.giveUp(a.Length)
 		return nil
 	}

@@ -81,6 +81,7 @@ func (b *body) ready() bool {
 
 func (b *body) finish(err error) error {
 	b.err = err
+	b.link.noWait = false // the connection may be another request's from here on
 	if b.answer != nil {
 		b.err = b.answer.release(err)
 	}
@@ -181,18 +182,19 @@ func (b *body) discard(most int64, noWait bool) bool {
 	}
 	home := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(home)
-	if noWait {
-		b.link.noWait = true
-		defer func() { b.link.noWait = false }()
+	if b.err == nil {
+		b.link.noWait = noWait
 	}
-	for most > 0 {
-		n, err := b.next(home[:])
+	var err error
+	for most > 0 && err == nil {
+		var n int
+		n, err = b.next(home[:])
 		most -= int64(n)
-		if err != nil {
-			return err == io.EOF
-		}
 	}
-	return false
+	if b.err == nil {
+		b.link.noWait = false
+	}
+	return err == io.EOF
 }
 
 // Limits of chunked bodies, in bytes.

@@ -1,8 +1,10 @@
 package h1
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -75,6 +77,9 @@ func (c *clientConn) rest() bool {
 func (c *clientConn) alive() bool {
 	c.idleDue.set(0)
 	c.reused = true
+	if c.socket != c.conn && !c.nothingDecrypted() {
+		return false
+	}
 	if c.probeRaw == nil {
 		return true
 	}
@@ -204,4 +209,15 @@ func (c *clientConn) deadline(at time.Time, within time.Duration) int64 {
 		}
 	}
 	return due
+}
+
+// nothingDecrypted reports whether a TLS connection holds no byte that was
+// decrypted and not read. One that does was sent more than an answer, and the rest
+// would be taken for the beginning of the next.
+func (c *clientConn) nothingDecrypted() bool {
+	var one [1]byte
+	c.conn.SetReadDeadline(longAgo)
+	n, err := c.conn.Read(one[:])
+	c.conn.SetReadDeadline(time.Time{})
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -51,6 +51,7 @@ type Server struct {
 	guard   *guard
 	slots   chan struct{}
 	closing atomic.Bool
+	woken   atomic.Bool    // idle connections were told to close
 	conns   sync.WaitGroup // and calls of Serve
 	date    date
 }
@@ -233,6 +234,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	s.woken.Store(true)
 	s.guard.each(func(w watched) {
 		if c, ok := w.(*serverConn); ok {
 			c.wakeIdle()

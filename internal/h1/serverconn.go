@@ -197,6 +197,9 @@ func (c *serverConn) rest(first bool) bool {
 			return false
 		}
 	}
+	if c.server.woken.Load() { // went idle after the others were told
+		c.conn.SetReadDeadline(longAgo)
+	}
 	err := c.fill()
 	c.setIdle(false)
 	if c.server.closing.Load() {
