@@ -33,6 +33,11 @@ const (
 // to end.
 const childShutdown = 5 * time.Second
 
+// killedShutdown is how long statements that were killed then have to end: the
+// engine looks at it between blocks of rows. With childShutdown it stays below
+// killAfter.
+const killedShutdown = 3 * time.Second
+
 // childConfig goes from the parent to the child.
 type childConfig struct {
 	Library string
@@ -257,7 +262,7 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 		return nil
 	}
 	kill()
-	if !ended(drained, time.Second) {
+	if !ended(drained, killedShutdown) {
 		return errors.New("a statement cannot be ended")
 	}
 	return nil
