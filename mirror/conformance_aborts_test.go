@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -193,5 +194,27 @@ func TestUnfinishedRequestIsNotMirrored(t *testing.T) {
 	places := r.settled(3)
 	if places[parallax.UnmirroredUnfinished] != 3 || candidate.Count() != 0 {
 		t.Errorf("places %v, candidate asked %d times", places, candidate.Count())
+	}
+}
+
+// curl says in its own words that an answer is not complete, and that it left.
+func TestAbortsOfCurl(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Lie)
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	const partialFile, timedOut = 18, 28
+	if got := curl(t, partialFile, r.URL+"/orders/1"); got != "only this" {
+		t.Errorf("curl got %q", got)
+	}
+	r.next()
+	primary.Become(mirrortest.Hang)
+	curl(t, timedOut, "--max-time", "0.2", r.URL+"/orders/1")
+	if kind := r.next().Legs[parallax.Primary].Err.Kind; kind != parallax.CallerGone {
+		t.Errorf("the live call ended with %q, want caller_gone", kind)
+	}
+	primary.Stop()
+	if got := curl(t, 0, "--output", os.DevNull, "--write-out", "%{http_code}", r.URL+"/orders/1"); got != "502" {
+		t.Errorf("with the primary down curl got %s", got)
 	}
 }

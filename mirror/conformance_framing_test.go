@@ -3,10 +3,13 @@ package mirror_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -230,4 +233,43 @@ func endToEndLines(s *mirrortest.Seen) []string {
 		}
 	}
 	return out
+}
+
+// What curl sends in each of its ways arrives at both legs as it was sent.
+func TestFramingOfCurl(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	file := filepath.Join(t.TempDir(), "upload")
+	upload := bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
+	if err := os.WriteFile(file, upload, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	f := func(line, length, encoding string, body []byte, args ...string) {
+		t.Helper()
+		if out := curl(t, 0, append(args, "--write-out", "%{http_code}", "--output", os.DevNull)...); out != "200" {
+			t.Errorf("curl %q: answered %s", args, out)
+		}
+		for name, b := range map[string]*mirrortest.Backend{"primary": primary, "candidate": candidate} {
+			got := b.Wait(t, n+1)[n]
+			if got.Line != line+" HTTP/1.1" || got.SHA256 != sha256.Sum256(body) || got.Size != int64(len(body)) {
+				t.Errorf("curl %q: the %s got %q and %d bytes", args, name, got.Line, got.Size)
+			}
+			if l, e := got.Header.Get("Content-Length"), got.Header.Get("Transfer-Encoding"); l != length || e != encoding {
+				t.Errorf("curl %q: the %s got Content-Length %q, Transfer-Encoding %q", args, name, l, e)
+			}
+		}
+		n++
+	}
+	f("GET /a/../%2e/b?x;y=%zz", "", "", nil, "--path-as-is", r.URL+"/a/../%2e/b?x;y=%zz")
+	f("HEAD /orders/1", "", "", nil, "--head", r.URL+"/orders/1")
+	f("OPTIONS *", "", "", nil, "--request", "OPTIONS", "--request-target", "*", r.URL)
+	f("DELETE /orders/1", "", "", nil, "--request", "DELETE", r.URL+"/orders/1")
+	f("POST /orders", "0", "", nil, "--data", "", r.URL+"/orders")
+	f("POST /orders", "2", "", []byte("{}"), "--data", "{}", r.URL+"/orders")
+	f("PUT /files/1", "65536", "", upload, "--upload-file", file, r.URL+"/files/1")
+	f("PUT /files/1", "", "chunked", upload, "--upload-file", file, "--header", "Transfer-Encoding: chunked", r.URL+"/files/1")
+	f("POST /files", "65536", "", upload, "--header", "Expect: 100-continue", "--data-binary", "@"+file, r.URL+"/files")
 }

@@ -80,3 +80,25 @@ func TestHeadersKeepOrderAndCase(t *testing.T) {
 	}
 	r.next()
 }
+
+// Fields about one connection stay on it, whichever way they are named, and the
+// rest of what curl sent arrives in its order.
+func TestHopByHopFieldsOfCurl(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Raw(mirrortest.Message(200, "hi", "Connection: x-answer-hop", "X-Answer-Hop: 1", "Keep-Alive: timeout=5",
+		"Proxy-Authenticate: Basic", "X-Stays: 1")))
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own))
+	out := curl(t, 0, "--include", "--user-agent", "", "--header", "Connection: X-Hop, keep-alive", "--header", "X-Hop: 1", "--header", "Proxy-Connection: keep-alive",
+		"--header", "Keep-Alive: 5", "--header", "TE: trailers, deflate", "--header", "Proxy-Authorization: Basic c2VjcmV0", "--header", "X-Stays: 1", r.URL+"/orders/1")
+	if want := "HTTP/1.1 200 OK\r\nX-Stays: 1\r\nContent-Length: 2\r\n\r\nhi"; out != want {
+		t.Errorf("curl got %q, want %q", out, want)
+	}
+	want := []string{"Host: " + r.Addr, "Accept: */*", "X-Stays: 1", "Te: trailers", "X-Forwarded-For: 127.0.0.1"}
+	for name, b := range map[string]*mirrortest.Backend{"primary": primary, "candidate": candidate} {
+		got := b.Wait(t, 1)[0].Head
+		if diff := cmp.Diff(want, got[:min(len(got), len(want))]); diff != "" {
+			t.Errorf("the %s got another head (-want +got):\n%s", name, diff)
+		}
+	}
+}

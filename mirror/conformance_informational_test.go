@@ -2,11 +2,18 @@ package mirror_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
@@ -111,5 +118,56 @@ func TestContinueComesFromTheLiveLeg(t *testing.T) {
 		if body, err := io.ReadAll(res.Body); string(body) != "no" || err != nil || !res.Close {
 			t.Fatalf("a leg that refuses: body %q, %v, closed %t", body, err, res.Close)
 		}
+	}
+}
+
+// Go's client hears of hints before the answer, and sends its body only once the
+// live leg has asked for it.
+func TestInformationalAnswersOfGo(t *testing.T) {
+	t.Parallel()
+	leg := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Del("Link")
+		io.Copy(w, req.Body) // which asks for it
+	}))
+	t.Cleanup(leg.Close)
+	r := start(t, pair(leg.URL, leg.URL, mirror.Own))
+	var got []string
+	trace := &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			got = append(got, fmt.Sprintf("%d %s", code, header.Get("Link")))
+			return nil
+		},
+		Got100Continue: func() { got = append(got, "continue") },
+	}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST", r.URL+"/orders", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Expect", "100-continue")
+	r.Client.Transport.(*http.Transport).ExpectContinueTimeout = time.Hour
+	res, err := r.Client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); string(body) != "hello" || err != nil {
+		t.Errorf("answered %q, %v", body, err)
+	}
+	if diff := cmp.Diff([]string{"103 </a.css>; rel=preload", "continue", "100 "}, got); diff != "" {
+		t.Errorf("the caller heard of others (-want +got):\n%s", diff)
+	}
+	r.next()
+}
+
+// curl prints every head it gets, in order.
+func TestInformationalAnswersOfCurl(t *testing.T) {
+	t.Parallel()
+	const answer = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+	primary := mirrortest.NewBackend(t, mirrortest.Raw([]byte(answer)))
+	r := start(t, pair(primary.URL, primary.URL, mirror.Own))
+	if got := curl(t, 0, "--include", r.URL+"/orders/1"); got != answer {
+		t.Errorf("curl got %q, want %q", got, answer)
 	}
 }

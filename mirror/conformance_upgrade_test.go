@@ -4,7 +4,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"golang.org/x/net/websocket"
 
 	"parallax"
 	"parallax/mirror"
@@ -30,6 +34,37 @@ func TestUpgradePassesThrough(t *testing.T) {
 	got := make([]byte, len("early late"))
 	if _, err := io.ReadFull(in, got); err != nil || string(got) != "early late" {
 		t.Errorf("echo %q, %v", got, err)
+	}
+	conn.Close()
+	if places := r.settled(1); places[parallax.UnmirroredUpgrade] != 1 || candidate.Count() != 0 {
+		t.Errorf("places %v, candidate asked %d times", places, candidate.Count())
+	}
+}
+
+// A WebSocket client and a WebSocket server talk to each other through Parallax.
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	leg := httptest.NewServer(websocket.Handler(func(conn *websocket.Conn) {
+		for message := ""; websocket.Message.Receive(conn, &message) == nil; {
+			websocket.Message.Send(conn, message)
+		}
+	}))
+	t.Cleanup(leg.Close)
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(leg.URL, candidate.URL, mirror.Own))
+	conn, err := websocket.Dial("ws://"+r.Addr+"/socket", "chat", "http://shop.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, message := range []string{"one", strings.Repeat("two", 100_000)} {
+		if err := websocket.Message.Send(conn, message); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := websocket.Message.Receive(conn, &got); got != message || err != nil {
+			t.Fatalf("%d bytes came back as %d, %v", len(message), len(got), err)
+		}
 	}
 	conn.Close()
 	if places := r.settled(1); places[parallax.UnmirroredUpgrade] != 1 || candidate.Count() != 0 {

@@ -1,18 +1,33 @@
 #!/usr/bin/env bash
-# Installs what only the tests need: a C compiler for the race detector.
+# Installs what only the tests need: a C compiler for the race detector, and the
+# clients and servers that Parallax is tried with.
 set -euo pipefail
 
-if command -v cc >/dev/null 2>&1 && printf '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; then
+# command and the Debian package that has it
+needs=(
+	"cc gcc libc6-dev"
+	"curl curl"
+)
+
+packages=()
+for need in "${needs[@]}"; do
+	read -r command list <<<"$need"
+	command -v "$command" >/dev/null 2>&1 || packages+=($list)
+done
+if command -v cc >/dev/null 2>&1 && ! printf '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; then
+	packages+=(libc6-dev)
+fi
+if [ ${#packages[@]} = 0 ]; then
 	exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
-	echo 'setup: a C compiler is missing (the race detector needs it); install gcc or clang with your packages' >&2
+	echo "setup: the tests need what Debian has in the packages ${packages[*]}; install it with your packages" >&2
 	exit 1
 fi
 if [ "$(id -u)" != 0 ]; then
-	echo 'setup: a C compiler is missing (the race detector needs it); run: sudo apt-get install gcc libc6-dev' >&2
+	echo "setup: the tests need more packages; run: sudo apt-get install ${packages[*]}" >&2
 	exit 1
 fi
-echo 'setup: installing gcc and libc6-dev with apt-get'
+echo "setup: installing ${packages[*]} with apt-get"
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
