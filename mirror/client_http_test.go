@@ -165,7 +165,7 @@ func TestLegsOverTLS(t *testing.T) {
 	defer s.Close()
 	s.pool.TLS = secured.Client().Transport.(*http.Transport).TLSClientConfig
 	for range 5 {
-		a, err := s.Send(t.Context(), mustURL(t, secured.URL), &outgoing{Method: "POST", Target: "/", Host: "example.com", Length: 5, Body: io.NopCloser(strings.NewReader("hello"))})
+		a, err := s.Send(t.Context(), mustURL(t, secured.URL), &outgoing{Method: "POST", Target: "/", Host: "example.com", Length: 5, Body: io.NopCloser(strings.NewReader("hello")), Ready: true})
 		if err != nil {
 			t.Fatal(err)
 		}
