@@ -1,10 +1,10 @@
 package mirror
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 )
 
 // endpoint is method and route template: the unit everything is counted by.
@@ -15,24 +15,15 @@ type endpoint struct {
 	counts  *endpointMetrics
 }
 
-// DefaultEndpoints is how many endpoints of unlisted paths a service may have.
-// Paths that would make more are counted as "METHOD other".
-const DefaultEndpoints = 300
-
 // router finds the endpoint of a request. Its set of endpoints is closed: the
-// configured ones, at most max learned ones, and one "other" per method.
+// declared ones, and what the learner makes of other paths.
 type router struct {
-	make   func(name string, safe bool) *endpoint
-	listed map[string]*node // by method
-	max    int
-
-	mu      sync.Mutex // held while learning
-	learned atomic.Pointer[map[string]*endpoint]
+	listed  map[string]*node // by method
+	learned *learner
 }
 
 func newRouter(routes []string, max int, make func(name string, safe bool) *endpoint) (*router, error) {
-	r := &router{make: make, listed: map[string]*node{}, max: max}
-	r.learned.Store(&map[string]*endpoint{})
+	r := &router{listed: map[string]*node{}, learned: newLearner(max, make)}
 	for _, text := range routes {
 		route, err := parseRoute(text)
 		if err != nil {
@@ -43,7 +34,9 @@ func newRouter(routes []string, max int, make func(name string, safe bool) *endp
 			root = &node{}
 			r.listed[route.method] = root
 		}
-		root.add(route.segments, make(text, safe(route.method)))
+		if end := root.grow(route.segments); *end == nil { // of two that match the same paths the first stays
+			*end = make(text, safe(route.method))
+		}
 	}
 	return r, nil
 }
@@ -56,36 +49,7 @@ func (r *router) find(method, target string) *endpoint {
 			return e
 		}
 	}
-	var buf [maxTemplate + 64]byte
-	name := appendTemplate(append(append(buf[:0], knownMethod(method)...), ' '), path)
-	// Fast path: a template that is known costs no allocation (BenchmarkFindEndpoint).
-	if e := (*r.learned.Load())[string(name)]; e != nil {
-		return e
-	}
-	return r.learn(knownMethod(method), string(name))
-}
-
-func (r *router) learn(method, name string) *endpoint {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := *r.learned.Load()
-	if e := known[name]; e != nil {
-		return e
-	}
-	if other := method + " other"; len(known) >= r.max && name != other {
-		name = other
-		if e := known[name]; e != nil {
-			return e
-		}
-	}
-	e := r.make(name, safe(method))
-	grown := make(map[string]*endpoint, len(known)+1)
-	for k, v := range known {
-		grown[k] = v
-	}
-	grown[name] = e
-	r.learned.Store(&grown)
-	return e
+	return r.learned.find(method, path)
 }
 
 // pathOf returns the path of a request target, as written.
@@ -96,23 +60,14 @@ func pathOf(target string) string {
 	return target
 }
 
-// knownMethod keeps methods a closed set.
-func knownMethod(method string) string {
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT":
-		return method
-	}
-	return "OTHER"
-}
-
 // route is a configured endpoint.
 type route struct {
 	method   string
 	segments []string
 }
 
-// parseRoute reads a method and a template such as GET /orders/{id} or
-// GET /files/{rest...}.
+// parseRoute reads a method and a template such as GET /orders/{id},
+// GET /reports/{id}.{format} or GET /files/{rest...}.
 func parseRoute(text string) (route, error) {
 	method, path, _ := strings.Cut(text, " ")
 	if method == "" || method != strings.ToUpper(method) || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " ?#") {
@@ -120,9 +75,11 @@ func parseRoute(text string) (route, error) {
 	}
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
-		opens, closes := strings.HasPrefix(s, "{"), strings.HasSuffix(s, "}")
+		prefix, suffix, ok := variable(s)
+		name := s[len(prefix) : len(s)-len(suffix)]
 		switch {
-		case opens != closes, !opens && strings.ContainsAny(s, "{}"), s == "{}", s == "{...}":
+		case !ok && strings.ContainsAny(s, "{}"), ok && strings.ContainsAny(name[1:len(name)-1], "{}"),
+			ok && (name == "{}" || name == "{...}"), rest(name) && name != s:
 			return route{}, fmt.Errorf("cannot read segment %q of endpoint %q", s, text)
 		case rest(s) && i != len(segments)-1:
 			return route{}, fmt.Errorf("%s is not the last segment of endpoint %q", s, text)
@@ -131,40 +88,82 @@ func parseRoute(text string) (route, error) {
 	return route{method, segments}, nil
 }
 
-func rest(segment string) bool     { return strings.HasSuffix(segment, "...}") }
-func variable(segment string) bool { return strings.HasPrefix(segment, "{") }
+func rest(segment string) bool { return strings.HasSuffix(segment, "...}") }
 
-// node is one segment of the configured routes of a method. A literal segment
-// goes before a variable one, and that before a tail.
+// variable splits a segment such as {id}, {id}:cancel or report.{format} into
+// what stands around its variable.
+func variable(segment string) (prefix, suffix string, ok bool) {
+	opens, closes := strings.IndexByte(segment, '{'), strings.LastIndexByte(segment, '}')
+	if opens < 0 || closes < opens {
+		return "", "", false
+	}
+	return segment[:opens], segment[closes+1:], true
+}
+
+// node is one segment of the declared routes of a method. A literal segment goes
+// before one with a variable and text around it, those before a whole variable,
+// and that before a tail.
 type node struct {
 	literal  map[string]*node
+	partial  []partial
 	variable *node
 	tail     *endpoint // of a {rest...} below this node
 	endpoint *endpoint // of the route that ends here
 }
 
-func (n *node) add(segments []string, e *endpoint) {
+// partial is a segment with text before or after its variable.
+type partial struct {
+	prefix, suffix string
+	next           *node
+}
+
+// match reports whether a segment is one of this kind, with at least one byte
+// for the variable.
+func (p partial) match(segment string) bool {
+	return len(segment) > len(p.prefix)+len(p.suffix) &&
+		strings.HasPrefix(segment, p.prefix) && strings.HasSuffix(segment, p.suffix)
+}
+
+// grow makes the way of a route and returns where its endpoint belongs.
+func (n *node) grow(segments []string) **endpoint {
 	for _, s := range segments {
-		switch {
-		case rest(s):
-			n.tail = e
-			return
-		case variable(s):
-			if n.variable == nil {
-				n.variable = &node{}
-			}
-			n = n.variable
-		default:
-			if n.literal == nil {
-				n.literal = map[string]*node{}
-			}
-			if n.literal[s] == nil {
-				n.literal[s] = &node{}
-			}
-			n = n.literal[s]
+		if rest(s) {
+			return &n.tail
+		}
+		n = n.child(s)
+	}
+	return &n.endpoint
+}
+
+// child returns the node of a template's segment, which it makes if need be.
+func (n *node) child(segment string) *node {
+	prefix, suffix, ok := variable(segment)
+	switch {
+	case !ok:
+		if n.literal == nil {
+			n.literal = map[string]*node{}
+		}
+		if n.literal[segment] == nil {
+			n.literal[segment] = &node{}
+		}
+		return n.literal[segment]
+	case prefix == "" && suffix == "":
+		if n.variable == nil {
+			n.variable = &node{}
+		}
+		return n.variable
+	}
+	for _, p := range n.partial {
+		if p.prefix == prefix && p.suffix == suffix {
+			return p.next
 		}
 	}
-	n.endpoint = e
+	p := partial{prefix, suffix, &node{}}
+	n.partial = append(n.partial, p)
+	slices.SortStableFunc(n.partial, func(a, b partial) int { // the most text first
+		return cmp.Compare(len(b.prefix)+len(b.suffix), len(a.prefix)+len(a.suffix))
+	})
+	return p.next
 }
 
 // find matches the path from its slash on.
@@ -172,13 +171,17 @@ func (n *node) find(path string) *endpoint {
 	if path == "" {
 		return n.endpoint
 	}
-	segment, remains := path[1:], ""
-	if i := strings.IndexByte(segment, '/'); i >= 0 {
-		segment, remains = segment[:i], segment[i:]
-	}
+	segment, remains := cutSegment(path)
 	if child := n.literal[segment]; child != nil {
 		if e := child.find(remains); e != nil {
 			return e
+		}
+	}
+	for _, p := range n.partial {
+		if p.match(segment) {
+			if e := p.next.find(remains); e != nil {
+				return e
+			}
 		}
 	}
 	if n.variable != nil && segment != "" {
@@ -189,61 +192,10 @@ func (n *node) find(path string) *endpoint {
 	return n.tail
 }
 
-// maxTemplate bounds a learned template, in bytes; a longer one is "other".
-const maxTemplate = 160
-
-// appendTemplate turns a path that is not configured into a template: what
-// looks like a value becomes its class.
-func appendTemplate(dst []byte, path string) []byte {
-	start := len(dst)
-	if !strings.HasPrefix(path, "/") {
-		return append(dst, "other"...) // OPTIONS *
+// cutSegment takes the first segment off a path that begins with a slash.
+func cutSegment(path string) (segment, remains string) {
+	if i := strings.IndexByte(path[1:], '/'); i >= 0 {
+		return path[1 : 1+i], path[1+i:]
 	}
-	for path != "" {
-		segment := path[1:]
-		if i := strings.IndexByte(segment, '/'); i >= 0 {
-			segment, path = segment[:i], segment[i:]
-		} else {
-			path = ""
-		}
-		dst = append(dst, '/')
-		dst = append(dst, class(segment)...)
-		if len(dst)-start > maxTemplate {
-			return append(dst[:start], "other"...)
-		}
-	}
-	return dst
-}
-
-// class returns what a segment is called in a template: itself, or the class of
-// the value that it looks like.
-func class(s string) string {
-	var digits, hexes, others int
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= '0' && c <= '9':
-			digits++
-		case (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'):
-			hexes++
-		case c <= ' ' || c >= 0x7f || c == '%' || c == '{' || c == '}':
-			return "{text}"
-		default:
-			others++
-		}
-	}
-	switch {
-	case digits > 0 && digits == len(s):
-		return "{id}"
-	case len(s) == 36 && others == 4 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-':
-		return "{uuid}"
-	case len(s) == 10 && digits == 8 && s[4] == '-' && s[7] == '-':
-		return "{date}"
-	case others == 0 && len(s) >= 8 && digits > 0:
-		return "{hash}"
-	case len(s) >= 20 && digits >= 4:
-		return "{token}"
-	case len(s) > 48:
-		return "{text}"
-	}
-	return s
+	return path[1:], ""
 }

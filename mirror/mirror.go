@@ -44,6 +44,7 @@ type Deps struct {
 	Metrics *Metrics     // nil: counted, but not registered
 	Log     *slog.Logger // nil: no log
 	Budget  *Budget      // shared by all mirrors of a process; nil: DefaultBudget for this one
+	Learned []string     // endpoints that were learned before, as [Mirror.Learned] names them; may be nil
 }
 
 // Mirror stands in front of one service.
@@ -106,6 +107,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
+	s.router.learned.remember(deps.Learned)
 	m.current.Store(s)
 	return m, nil
 }
@@ -156,6 +158,10 @@ func (m *Mirror) Legs() []LegStatus {
 	}
 	return out
 }
+
+// Learned returns the endpoints that were made of paths nobody declared, in the
+// order in which they were. A mirror that is given them goes on with the same.
+func (m *Mirror) Learned() []string { return m.current.Load().router.learned.born() }
 
 // Budget returns the byte budget the mirror's copies live on.
 func (m *Mirror) Budget() *Budget { return m.deps.Budget }

@@ -3,10 +3,8 @@ package mirror
 import (
 	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,87 +14,6 @@ import (
 	"parallax"
 	"parallax/mirror/split"
 )
-
-func TestEndpointOf(t *testing.T) {
-	t.Parallel()
-	r, err := newRouter([]string{
-		"GET /orders/{id}", "GET /orders/recent", "POST /orders", "GET /files/{rest...}", "GET /", "GET /orders/{id}/items/{n}",
-	}, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := func(method, target, want string) {
-		t.Helper()
-		if got := r.find(method, target); got.name != want || got.safe != safe(method) {
-			t.Errorf("%s %s is %q (safe %t), want %q", method, target, got.name, got.safe, want)
-		}
-	}
-	f("GET", "/orders/17", "GET /orders/{id}")
-	f("GET", "/orders/17?x=/a/b", "GET /orders/{id}")
-	f("GET", "/orders/recent", "GET /orders/recent")
-	f("GET", "/orders/17/items/2", "GET /orders/{id}/items/{n}")
-	f("GET", "/orders/recent/items/2", "GET /orders/{id}/items/{n}")
-	f("GET", "/orders/", "GET /orders/")
-	f("POST", "/orders", "POST /orders")
-	f("GET", "/files/a/b/c", "GET /files/{rest...}")
-	f("GET", "/files/", "GET /files/{rest...}")
-	f("GET", "/", "GET /")
-	// Not listed.
-	f("POST", "/orders/17", "POST /orders/{id}")
-	f("GET", "/users/0190a3c4-7f9e-7abc-8def-0123456789ab/x", "GET /users/{uuid}/x")
-	f("GET", "/on/2026-11-21", "GET /on/{date}")
-	f("GET", "/blob/9f86d081884c7d65", "GET /blob/{hash}")
-	f("GET", "/facade", "GET /facade")
-	f("GET", "/t/eyJhbGciOiJIUzI1NiJ9abc123", "GET /t/{token}")
-	f("GET", "/caf%C3%A9/x", "GET /{text}/x")
-	f("GET", "/caf\xe9", "GET /{text}")
-	f("PURGE", "/cache", "OTHER /cache")
-	f("OPTIONS", "*", "OPTIONS other")
-	f("GET", "/"+strings.Repeat("a/", 200), "GET other")
-}
-
-func TestEndpointsAreCapped(t *testing.T) {
-	t.Parallel()
-	r, _ := newRouter([]string{"GET /listed"}, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
-	names := map[string]bool{}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for g := range 4 {
-		wg.Go(func() {
-			for i := range 2000 {
-				e := r.find("GET", fmt.Sprintf("/page-%s/x", strings.Repeat("z", i%500)+strings.Repeat("y", g)))
-				mu.Lock()
-				names[e.name] = true
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	if len(names) > DefaultEndpoints+1 || !names["GET other"] && len(names) == DefaultEndpoints+1 {
-		t.Errorf("%d endpoints, the cap is %d and one other", len(names), DefaultEndpoints)
-	}
-	for i := range 1000 {
-		r.find("GET", "/p"+strings.Repeat("q", i%40)+strings.Repeat("w", i/40))
-	}
-	if got := r.find("GET", "/never-seen").name; got != "GET other" {
-		t.Errorf("over the cap a new path is %q", got)
-	}
-	if got := r.find("GET", "/listed").name; got != "GET /listed" {
-		t.Errorf("over the cap a listed path is %q", got)
-	}
-	if a, b := r.find("POST", "/x"), r.find("POST", "/y"); a != b || a.name != "POST other" || a.safe {
-		t.Errorf("over the cap: %q, %q", a.name, b.name)
-	}
-}
-
-func TestRoutesThatCannotBeRead(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"", "GET", "get /x", "GET x", "GET /{rest...}/x", "GET /{id", "GET /{}", "GET /a b", "GET /x?y"} {
-		if r, err := parseRoute(text); err == nil {
-			t.Errorf("parseRoute(%q) = %v, want an error", text, r)
-		}
-	}
-}
 
 func TestRoleMark(t *testing.T) {
 	t.Parallel()
@@ -375,18 +292,6 @@ func TestOnlyTheMachineryKnowsHTTP(t *testing.T) {
 		if bytes.Contains(text, []byte(`internal/h1"`)) != strings.HasSuffix(name, "_http.go") {
 			t.Errorf("%s: package h1 is for server_http.go and client_http.go", name)
 		}
-	}
-}
-
-func BenchmarkFindEndpoint(b *testing.B) {
-	r, _ := newRouter([]string{"GET /orders/{id}"}, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
-	for _, target := range []string{"/orders/17?a=b", "/users/0190a3c4-7f9e-7abc-8def-0123456789ab/x"} {
-		b.Run(strings.Trim(target[:6], "/"), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				r.find("GET", target)
-			}
-		})
 	}
 }
 
