@@ -45,6 +45,11 @@ const (
 	UnmirroredLoop        Place = "unmirrored/loop"        // an address of a leg leads back to Parallax
 	UnmirroredNoLeg       Place = "unmirrored/no_leg"      // no other leg is configured
 	UnmirroredDraining    Place = "unmirrored/draining"    // Parallax is shutting down
+	UnmirroredDeclared    Place = "unmirrored/declared"    // mirror.endpoints says so
+	UnmirroredSuspicious  Place = "unmirrored/suspicious"  // it looks like an act although its method is safe, and nobody declared it
+	UnmirroredRate        Place = "unmirrored/rate"        // over mirror.max_rps
+	UnmirroredPaused      Place = "unmirrored/paused"      // somebody paused mirroring
+	UnmirroredWatchdog    Place = "unmirrored/watchdog"    // the watchdog measures the live leg without mirroring, or paused it
 )
 
 // Places where a mirrored exchange ends that was not compared, with the reason.
@@ -68,6 +73,7 @@ var Places = []Place{
 	InLive, InShadow, InQueue, InWorker, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
+	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,
 	LostQueueFull, LostCodec, LostStore, LostShutdown, LostPanic,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }

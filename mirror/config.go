@@ -46,6 +46,8 @@ type Options struct {
 	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely"`
 	InFlight int            `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
 	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
+
+	Endpoints map[string]EndpointOptions `yaml:"endpoints" doc:"what is declared of single endpoints, by name or by a pattern as in split.endpoints"`
 }
 
 // RequestChanges are declared changes of a request's headers. Removals go first.
@@ -114,6 +116,7 @@ func (s Service) Validate() []parallax.Fault {
 		}
 	}
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
+	faults = append(faults, s.idleDeclarations()...)
 	return append(faults, parallax.Under("split", s.Split.Validate())...)
 }
 
@@ -181,6 +184,7 @@ func (o Options) Validate() []parallax.Fault {
 	if o.InFlight <= 0 {
 		fault("in_flight", "write a number such as 256", "%d exchanges in flight", o.InFlight)
 	}
+	faults = append(faults, o.validateEndpoints()...)
 	return append(faults, parallax.Under("request", o.Request.validate())...)
 }
 

@@ -37,6 +37,9 @@
 //
 // Nothing unsafe reaches a leg besides the live one that has not declared that
 // it may, nor the primary behind a live candidate without a database of its own.
+// Whether a request is unsafe says its method, or mirror.endpoints where the
+// method does not (declare.go). A GET that looks like an act is not mirrored until
+// it is declared (suspicious.go).
 // What a leg calls in turn carries a signed role mark, so that another Parallax
 // on the way keeps a shadow's calls from a primary's state, and a request that
 // goes in circles is answered 508 (mark.go).

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // endpoint is method and route template: the unit everything is counted by.
 type endpoint struct {
 	name    string
-	safe    bool // its method is safe
 	mayLive bool // the candidate may be live for it, as its state and split.endpoints have it
 	counts  *endpointMetrics
+
+	endpointPolicy
+	told atomic.Bool // the log has that it looks like an act
 }
 
 // router finds the endpoint of a request. Its set of endpoints is closed: the

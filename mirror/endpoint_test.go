@@ -8,7 +8,9 @@ import (
 // routerOf returns a router with declared routes.
 func routerOf(t testing.TB, routes ...string) *router {
 	t.Helper()
-	r, err := newRouter(routes, DefaultEndpoints, func(name string, safe bool) *endpoint { return &endpoint{name: name, safe: safe} })
+	r, err := newRouter(routes, DefaultEndpoints, func(name string, safe bool) *endpoint {
+		return &endpoint{name: name, endpointPolicy: endpointPolicy{safe: safe}}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,10 @@ func (f *flight) plan() {
 		f.lose(parallax.UnmirroredNoLeg)
 	case f.in.Method == "TRACE":
 		f.lose(parallax.UnmirroredUnsafe) // its answer repeats credentials
+	case f.endpoint.off:
+		f.lose(parallax.UnmirroredDeclared)
+	case f.looksLikeAct():
+		f.lose(parallax.UnmirroredSuspicious)
 	}
 	if f.reason != "" {
 		return
@@ -92,13 +96,12 @@ func (f *flight) plan() {
 // refuses returns why a leg does not get this request as a shadow, "" if it
 // does.
 func (f *flight) refuses(l *leg) parallax.Place {
-	o := &f.service.options
 	switch {
 	case !f.endpoint.safe && !f.mayTakeUnsafe(l):
 		return parallax.UnmirroredUnsafe
 	case !f.endpoint.safe && l.state == Own:
 		return "" // its database would miss a write
-	case !inSample(f.x.ID, o.Sample):
+	case !inSample(f.x.ID, f.endpoint.sample):
 		return parallax.UnmirroredSample
 	}
 	return ""
@@ -108,7 +111,7 @@ func (f *flight) refuses(l *leg) parallax.Place {
 // the candidate writes as the live leg is in the primary's database already,
 // unless it has its own; so the primary's declaration alone does not count.
 func (f *flight) mayTakeUnsafe(l *leg) bool {
-	return f.service.options.Unsafe == UnsafeAllowed && l.state.TakesUnsafe() &&
+	return f.endpoint.unsafe && l.state.TakesUnsafe() &&
 		(l.name != parallax.Primary || f.live.state == Own)
 }
 

@@ -77,6 +77,7 @@ type service struct {
 	router   *router
 	legs     [parallax.Legs]*leg // nil: not configured
 	anywhere bool                // a leg besides the primary is configured
+	told     atomic.Int32        // suspicious endpoints that the log has
 }
 
 // New returns a mirror for a service. With any fault there is no mirror; paths
@@ -130,12 +131,13 @@ func newService(cfg Service, metrics *Metrics) (*service, error) {
 		s.legs[i] = l
 		s.anywhere = s.anywhere || l.name != parallax.Primary
 	}
+	declared := cfg.Mirror.declarations()
 	var err error
 	s.router, err = newRouter(cfg.Endpoints, DefaultEndpoints, func(name string, safe bool) *endpoint {
-		candidate := s.legs[parallax.Candidate]
+		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
 		return &endpoint{
-			name: name, safe: safe, counts: metrics.of(cfg.Name, name),
-			mayLive: candidate != nil && candidate.state.MayBeLive(safe) && splitter.Allows(name),
+			name: name, endpointPolicy: policy, counts: metrics.of(cfg.Name, name),
+			mayLive: candidate != nil && candidate.state.MayBeLive(policy.safe) && splitter.Allows(name),
 		}
 	})
 	if err != nil {

@@ -212,9 +212,9 @@ func TestThePrimarysStateIsNotBelievedAlone(t *testing.T) {
 			if faults := cfg.Validate(); (len(faults) > 0) != contradicts {
 				t.Errorf("primary %q, candidate %q: %v, want a fault: %t", ps, cs, faults, contradicts)
 			}
-			o := Options{Unsafe: UnsafeAllowed, Sample: 1}
+			allowed := endpointPolicy{unsafe: true, sample: 1}
 			primary, candidate := &leg{name: parallax.Primary, state: ps.orShared()}, &leg{name: parallax.Candidate, state: cs.orShared()}
-			f := &flight{service: &service{options: o}, x: &parallax.Exchange{}, endpoint: &endpoint{}, live: candidate}
+			f := &flight{x: &parallax.Exchange{}, endpoint: &endpoint{endpointPolicy: allowed}, live: candidate}
 			takes := f.refuses(primary) == ""
 			if want := cs == Own && (ps == None || ps == Dry || ps == Own); takes != want {
 				t.Errorf("primary %q as the shadow of a candidate that is %q takes unsafe requests: %t, want %t", ps, cs, takes, want)

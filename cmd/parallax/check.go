@@ -45,6 +45,11 @@ func runCheck(_ context.Context, e env, args []string) int {
 	if err != nil {
 		return e.fail("cannot print the configuration: %v", err)
 	}
+	for _, s := range cfg.Services {
+		for _, suspicious := range s.SuspiciousEndpoints() {
+			fmt.Fprintf(e.stdout, "# %s: %s %s, so it is not mirrored until mirror.endpoints declares it (safe: true or false)\n", s.Name, suspicious.Endpoint, suspicious.Why)
+		}
+	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	return exitGood
 }

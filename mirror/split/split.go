@@ -35,7 +35,7 @@ func (c Config) Validate() []parallax.Fault {
 		faults = append(faults, parallax.Fault{Path: "key", Text: err.Error(), Hint: "write header:X-User, cookie:sid or ip"})
 	}
 	for i, e := range c.Endpoints {
-		if _, err := parsePattern(e); err != nil {
+		if _, err := ParsePattern(e); err != nil {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, such as "GET *" or "POST /orders/*"`})
 		}
 	}
@@ -66,7 +66,7 @@ func Bucket(salt, user string) int {
 type Splitter struct {
 	key      key
 	salt     string
-	patterns []pattern
+	patterns []Pattern
 	pin      map[string]parallax.Leg
 	step     atomic.Int64
 }
@@ -80,7 +80,7 @@ func New(c Config) (*Splitter, []parallax.Fault) {
 	s := &Splitter{salt: c.Salt, pin: make(map[string]parallax.Leg, len(c.Pin))}
 	s.key, _ = parseKey(c.Key) // validated above, as are the patterns
 	for _, e := range c.Endpoints {
-		p, _ := parsePattern(e)
+		p, _ := ParsePattern(e)
 		s.patterns = append(s.patterns, p)
 	}
 	for user, leg := range c.Pin {
@@ -109,7 +109,7 @@ func (s *Splitter) Allows(endpoint string) bool {
 		return true
 	}
 	for _, p := range s.patterns {
-		if p.matches(endpoint) {
+		if p.Matches(endpoint) {
 			return true
 		}
 	}
@@ -212,32 +212,4 @@ func unquoted(value string) string {
 		return value[1 : len(value)-1]
 	}
 	return value
-}
-
-// pattern is one line of split.endpoints.
-type pattern struct {
-	method string // "*": any
-	path   string
-	prefix bool // path ended in *: it is a beginning
-}
-
-func parsePattern(text string) (pattern, error) {
-	method, path, ok := strings.Cut(text, " ")
-	if !ok || method == "" || method != strings.ToUpper(method) || (path != "*" && !strings.HasPrefix(path, "/")) {
-		return pattern{}, fmt.Errorf("cannot read endpoint pattern %q", text)
-	}
-	p := pattern{method: method, path: path}
-	p.path, p.prefix = strings.CutSuffix(path, "*")
-	return p, nil
-}
-
-func (p pattern) matches(endpoint string) bool {
-	method, path, _ := strings.Cut(endpoint, " ")
-	if p.method != "*" && p.method != method {
-		return false
-	}
-	if p.prefix {
-		return strings.HasPrefix(path, p.path)
-	}
-	return path == p.path
 }
