@@ -34,6 +34,7 @@ var only = map[string]string{
 	"github.com/labstack/echo/v4":            "parallax/ui",
 	"github.com/ClickHouse/clickhouse-go/v2": "parallax/divergence",
 	"github.com/ebitengine/purego":           "parallax/divergence/embedded",
+	"github.com/getkin/kin-openapi/openapi3": "parallax/mirror/openapi",
 }
 
 type goPackage struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -133,7 +134,7 @@ func newService(cfg Service, metrics *Metrics) (*service, error) {
 	}
 	declared := cfg.Mirror.declarations()
 	var err error
-	s.router, err = newRouter(cfg.Endpoints, DefaultEndpoints, func(name string, safe bool) *endpoint {
+	s.router, err = newRouter(append(slices.Clone(cfg.Endpoints), cfg.Documented...), DefaultEndpoints, func(name string, safe bool) *endpoint {
 		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
 		return &endpoint{
 			name: name, endpointPolicy: policy, counts: metrics.of(cfg.Name, name),

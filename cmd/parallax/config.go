@@ -16,6 +16,7 @@ import (
 	"parallax/divergence"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
+	"parallax/mirror/openapi"
 	"parallax/reports"
 )
 
@@ -109,6 +110,11 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 			faults = append(faults, doc.At(f.Path, f.Text, f.Hint))
 		}
 	}
+	for i := range c.Services {
+		for _, f := range c.Services[i].readOpenAPI(file) {
+			faults = append(faults, doc.At(fmt.Sprintf("services[%d].openapi", i), f.Text, f.Hint))
+		}
+	}
 	c.Store.Dir, c.StateDir, c.Keys = under(file, c.Store.Dir), under(file, c.StateDir), under(file, c.Keys)
 	slices.SortStableFunc(faults, func(a, b yamlstrict.Fault) int { return cmp.Compare(a.Line, b.Line) })
 	return c, faults
@@ -162,6 +168,24 @@ func (c Config) validateServices() []parallax.Fault {
 		}
 		names[s.Name], listens[s.Listen] = i, i
 		faults = append(faults, parallax.Under(at, found)...)
+	}
+	return faults
+}
+
+// readOpenAPI lists the endpoints of the service's OpenAPI document, which is
+// named as seen from the configuration's file.
+func (s *ServiceConfig) readOpenAPI(file string) []parallax.Fault {
+	if s.OpenAPI == "" {
+		return nil
+	}
+	s.OpenAPI = under(file, s.OpenAPI)
+	var err error
+	if s.Documented, err = openapi.Endpoints(s.OpenAPI); err == nil {
+		return nil
+	}
+	var faults []parallax.Fault
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		faults = append(faults, parallax.Fault{Text: line, Hint: "correct the document, or list the endpoints in endpoints"})
 	}
 	return faults
 }
