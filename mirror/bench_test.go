@@ -1,9 +1,15 @@
 package mirror_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"parallax"
@@ -55,4 +61,115 @@ func drive(b *testing.B, url string, transport *http.Transport) {
 			res.Body.Close()
 		}
 	})
+}
+
+// BenchmarkMirrored is one mirrored request up to its offer to the queue, over
+// connections that stay open. Callers and legs allocate nothing and do next to
+// nothing, so that what is reported is the mirror's.
+func BenchmarkMirrored(b *testing.B) {
+	body := strings.Repeat("x", 4<<10)
+	b.Run("GET 1 KB", func(b *testing.B) {
+		mirrored(b, "GET /items/17 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n\r\n")
+	})
+	b.Run("POST 4 KB", func(b *testing.B) {
+		mirrored(b, "POST /items HTTP/1.1\r\nHost: shop.example\r\nContent-Type: application/json\r\nContent-Length: 4096\r\n\r\n"+body)
+	})
+}
+
+func mirrored(b *testing.B, request string) {
+	options := mirror.DefaultOptions()
+	options.Unsafe = mirror.UnsafeAllowed
+	offers := new(counted)
+	r := start(b, mirror.Service{
+		Name: "shop", Mirror: options, Endpoints: []string{"GET /items/{id}", "POST /items"},
+		Primary: at("http://"+plainLeg(b), ""), Candidate: at("http://"+plainLeg(b), mirror.None),
+	}, func(d *mirror.Deps) { d.Ledger, d.Queue = free{}, offers })
+	address := strings.TrimPrefix(r.URL, "http://")
+	b.ReportAllocs()
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer conn.Close()
+		in, out := make([]byte, 8<<10), []byte(request)
+		for pb.Next() {
+			if _, err := conn.Write(out); err != nil {
+				b.Error(err)
+				return
+			}
+			if err := readWhole(conn, in); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(offers.n.Load())/float64(b.N), "offers/op")
+}
+
+// counted counts what it is offered and keeps nothing.
+type counted struct{ n atomic.Int64 }
+
+func (q *counted) Offer(*parallax.Exchange) bool {
+	q.n.Add(1)
+	return true
+}
+
+// plainLeg answers everything with 1 KB and returns its address.
+func plainLeg(b *testing.B) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { l.Close() })
+	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n%1024d", 1)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				in := make([]byte, 8<<10)
+				for readWhole(conn, in) == nil {
+					if _, err := conn.Write(answer); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// readWhole reads one message of at most len(in) bytes.
+func readWhole(conn net.Conn, in []byte) error {
+	for n, want := 0, -1; ; {
+		k, err := conn.Read(in[n:])
+		if err != nil {
+			return err
+		}
+		n += k
+		if end := bytes.Index(in[:n], []byte("\r\n\r\n")); want < 0 && end >= 0 {
+			want = end + 4 + lengthOf(in[:end+2])
+		}
+		if want >= 0 && n >= want {
+			return nil
+		}
+	}
+}
+
+var lengthName = []byte("\r\nContent-Length: ")
+
+func lengthOf(head []byte) int {
+	_, rest, ok := bytes.Cut(head, lengthName)
+	if !ok {
+		return 0
+	}
+	digits, _, _ := bytes.Cut(rest, lengthName[:2])
+	n, _ := strconv.Atoi(string(digits)) // the benchmark wrote it
+	return n
 }

@@ -13,7 +13,7 @@ import (
 // Connections to a leg.
 const (
 	dialTimeout      = 5 * time.Second
-	idleConnections  = 256             // kept per instance
+	idleConnections  = 256             // kept per instance at least; as many as may be in use, where that is bounded
 	idleTimeout      = 4 * time.Second // then an idle connection is closed; before the 5 s after which many servers close theirs
 	maxAnswerHead    = 1 << 20         // bytes
 	expectContinueIn = time.Second     // then a body is sent without a leg's 100
@@ -31,7 +31,7 @@ func newHTTPSender(headTimeout time.Duration, connections int) *httpSender {
 	return &httpSender{&h1.Pool{
 		DialTimeout: dialTimeout, HeadTimeout: headTimeout, IdleTimeout: idleTimeout,
 		ContinueTimeout: expectContinueIn, WriteTimeout: silence,
-		MaxIdle: idleConnections, MaxConns: connections, MaxHead: maxAnswerHead,
+		MaxIdle: max(idleConnections, connections), MaxConns: connections, MaxHead: maxAnswerHead,
 	}}
 }
 

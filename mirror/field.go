@@ -202,8 +202,8 @@ func (f *flight) forward() []parallax.Field {
 	if !host && in.Host != "" {
 		keep = append(keep, parallax.Field{Name: "X-Forwarded-Host", Value: in.Host})
 	}
-	if !traced {
-		keep = append(keep, parallax.Field{Name: "Traceparent", Value: newTraceparent(f.x.ID)})
+	if traceparent := f.identify(); !traced {
+		keep = append(keep, parallax.Field{Name: "Traceparent", Value: traceparent})
 	}
 	f.baggage = withoutMarks(baggage)
 	return keep[:len(keep):len(keep)]
@@ -217,7 +217,7 @@ func (f *flight) headersFor(l *leg, r role) []parallax.Field {
 		out = f.service.changes.apply(out)
 	}
 	return append(out,
-		parallax.Field{Name: "Baggage", Value: join(f.baggage, f.markFor(r))},
+		parallax.Field{Name: "Baggage", Value: join(f.baggage, f.marks[r])},
 		parallax.Field{Name: headerExchange, Value: f.id},
 		parallax.Field{Name: headerLeg, Value: l.name.String()},
 		parallax.Field{Name: headerRole, Value: r.String()},

@@ -17,13 +17,15 @@ type flight struct {
 	m        *Mirror
 	service  *service
 	in       *incoming
-	x        *parallax.Exchange
+	record   *record
+	x        *parallax.Exchange // that of the record
 	id       string
 	start    time.Time
 	endpoint *endpoint
 	live     *leg
 	headers  []parallax.Field // what every leg gets of the caller's
 	baggage  string           // the caller's, without role marks
+	marks    [roles]string    // role marks of requests to legs
 	from     mark             // the mark it came with; zero for none
 	hops     int              // Parallaxes it came through in a row, this one counted
 	upgrade  string           // protocol the caller wants to change to
@@ -34,9 +36,24 @@ type flight struct {
 	dispatched bool           // shadow legs are being asked, or will be once the copy is complete
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
 	captures   [parallax.Legs]*capture
+	inline     inline
 	crowded    atomic.Bool // a leg that is compared had no room
 	abandoned  atomic.Bool // a shadow leg was given up by a shutdown
 	broken     atomic.Bool // a shadow leg's goroutine panicked
+}
+
+// inline is room for what most flights need, so that it is not allocated piece by
+// piece (BenchmarkMirrored). What outlives a flight, with its exchange, is in record.
+type inline struct {
+	shadows  [parallax.Legs - 1]*leg
+	captures [parallax.Legs]capture
+	requests [parallax.Legs]outgoing
+}
+
+// record is an exchange with its first calls, in one piece.
+type record struct {
+	parallax.Exchange
+	calls [2]parallax.Call
 }
 
 // since is the time since the request was received.
@@ -67,7 +84,7 @@ func (f *flight) plan() {
 	if f.reason != "" {
 		return
 	}
-	f.shadows = make([]*leg, 0, parallax.Legs-1)
+	f.shadows = f.inline.shadows[:0]
 	var why parallax.Place
 	for _, l := range f.service.legs {
 		if l == nil || l == f.live {
@@ -130,31 +147,68 @@ func (f *flight) newCapture(length int64) *capture {
 	return &capture{max: int64(f.service.options.MaxBody), budget: f.m.deps.Budget, hint: length}
 }
 
+// keepAnswer begins the copy of a leg's answer.
+func (f *flight) keepAnswer(l *leg, length int64) *capture {
+	c := &f.inline.captures[l.name]
+	*c = capture{max: int64(f.service.options.MaxBody), budget: f.m.deps.Budget, hint: length}
+	f.captures[l.name] = c
+	return c
+}
+
 // newCall begins the record of one leg's call.
 func (f *flight) newCall(l *leg, r role) *parallax.Call {
-	return &parallax.Call{Request: parallax.Request{
+	c := f.roomFor(l)
+	c.Request = parallax.Request{
 		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1",
 		Headers: f.headersFor(l, r),
-	}}
+	}
+	return c
+}
+
+// roomFor returns the call of the live leg, and that of the first shadow, from
+// the record.
+func (f *flight) roomFor(l *leg) *parallax.Call {
+	switch {
+	case l == f.live:
+		return &f.record.calls[0]
+	case len(f.shadows) > 0 && l == f.shadows[0]:
+		return &f.record.calls[1]
+	}
+	return new(parallax.Call)
 }
 
 // outgoing is the request of a call, without its body.
-func (f *flight) outgoing(c *parallax.Call) *outgoing {
-	return &outgoing{
+func (f *flight) outgoing(l *leg, c *parallax.Call) *outgoing {
+	r := &f.inline.requests[l.name]
+	*r = outgoing{
 		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host,
 		Headers: c.Request.Headers, Length: f.in.Length, Continue: f.in.Continue,
 		TrailerNames: namesThat(mayTrail, f.in.TrailerNames),
 	}
+	return r
 }
 
-// markFor is the role mark of a request in a role. A shadow's own call keeps the
-// origin that it came with.
-func (f *flight) markFor(r role) string {
-	m := mark{role: r, service: f.service.name, exchange: f.x.ID, hops: f.hops}
+// identify writes down by what the legs know the request: its id, a traceparent,
+// and a role mark for each role. A shadow's own call keeps the origin that it came
+// with. All of it is one string, in pieces.
+func (f *flight) identify() (traceparent string) {
+	var room [512]byte
+	m := mark{service: f.service.name, exchange: f.x.ID, hops: f.hops}
 	if f.isShadowCall() {
 		m.service, m.exchange = f.from.service, f.from.exchange
 	}
-	return m.signed(f.m.fleet)
+	signature := f.m.fleet.both(m.appendText(room[:0]))
+	b := f.x.ID.Append(room[:0])
+	id := len(b)
+	b = appendTraceparent(b, f.x.ID)
+	trace := len(b)
+	m.role = live
+	b = m.append(b, signature)
+	mark := len(b)
+	m.role = shadow
+	text := string(m.append(b, signature))
+	f.id, f.marks[live], f.marks[shadow] = text[:id], text[trace:mark], text[mark:]
+	return text[id:trace]
 }
 
 // isShadowCall reports whether a shadow leg, of whatever service, made the
@@ -230,20 +284,20 @@ func (f *flight) settle() {
 
 // assemble puts the copies into the exchange. The legs share one request body.
 func (f *flight) assemble() {
-	var body parallax.Body
+	body := emptyBody
 	var trailers []parallax.Field
 	if f.body != nil {
 		body, trailers = f.body.copy.body(), f.body.tail
-	} else {
-		body = (&capture{ended: true}).body()
 	}
+	var other *parallax.Body
 	for l, c := range f.x.Legs {
 		if c == nil {
 			continue
 		}
 		c.Request.Body, c.Request.Trailers = body, trailers
 		if f.captures[l] != nil {
-			c.Response.Body = f.captures[l].body()
+			c.Response.Body = f.captures[l].bodyLike(other)
+			other = &c.Response.Body
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (f *flight) restComes(err error) bool {
 // passThrough is one call that the caller waits for; ctx is the caller's, legCtx
 // the call's. Its end is recorded in c.
 func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
-	request := f.outgoing(c)
+	request := f.outgoing(l, c)
 	request.Upgrade = f.upgrade
 	request.Inform = func(status int, headers []parallax.Field) {
 		_ = out.Inform(status, endToEnd(headers, 0)) // a caller that left is noticed when the answer is there
@@ -118,19 +118,8 @@ func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, cont
 	if f.endpoint.safe {
 		return ctx, func() {}
 	}
-	legCtx, cancel := context.WithCancel(f.m.lives)
-	stop := context.AfterFunc(ctx, func() {
-		if f.body.sent() {
-			late := time.NewTimer(l.timeout)
-			defer late.Stop()
-			select {
-			case <-legCtx.Done():
-			case <-late.C:
-			}
-		}
-		cancel()
-	})
-	return legCtx, func() { stop(); cancel() }
+	legCtx := &outlastingContext{Context: f.m.lives, caller: ctx, body: f.body, timeout: l.timeout}
+	return legCtx, legCtx.over
 }
 
 // callerGone reports whether the caller left before a request was answered.
@@ -149,7 +138,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 		f.answered(a.Status)
 	}
 	if f.reason == "" {
-		f.captures[f.live.name] = f.newCapture(a.Length)
+		f.keepAnswer(f.live, a.Length)
 	}
 	out.Head(a.Status, a.Headers, a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
@@ -277,7 +266,7 @@ func (f *flight) count(l *leg, r role, c *parallax.Call) {
 	if l.version != "" {
 		c.Version = value(c.Response.Headers, l.version)
 	}
-	l.finished(c, f.m.deps.Now())
+	l.finished(c, f.start.Add(c.Done))
 	if c.Err.Kind != parallax.NotAsked {
 		f.endpoint.counts.count(l.name, r, c)
 	}

@@ -18,8 +18,10 @@ import (
 //
 // ROLE is live or shadow; SERVICE and EXCHANGE say what the request to the leg
 // was made for. HOPS counts the Parallaxes that the request came through in a
-// row, with no service between them. SIGNATURE is the first 16 bytes, in hex, of
-// HMAC-SHA256 over what stands before it.
+// row, with no service between them. SIGNATURE is half of an HMAC-SHA256 over
+// SERVICE:EXCHANGE:HOPS, in hex: the first 16 bytes for live, the last 16 for
+// shadow. So one computation signs both marks of a request, and who has one of
+// them knows nothing of the other.
 const markName = "parallax-role"
 
 // maxHops is how many Parallaxes in a row a request may come through. Nobody
@@ -41,9 +43,33 @@ type mark struct {
 
 // signed returns the mark as a member of baggage.
 func (m mark) signed(key *macs) string {
-	text := m.role.String() + ":" + m.service + ":" + m.exchange.String() + ":" + strconv.Itoa(m.hops)
-	signature := sign(key, text)
-	return markName + "=" + text + ":" + string(signature[:])
+	var room [maxMark]byte
+	return string(m.append(room[:0], key.both(m.appendText(room[:0]))))
+}
+
+// maxMark is room enough for the mark of a service with a usual name, in bytes.
+const maxMark = 192
+
+// append writes the mark with the half of a signature that is its role's.
+func (m mark) append(b []byte, signature [32]byte) []byte {
+	b = append(append(append(b, markName...), '='), m.role.String()...)
+	b = m.appendText(append(b, ':'))
+	return hex.AppendEncode(append(b, ':'), half(signature, m.role))
+}
+
+// appendText writes what is signed.
+func (m mark) appendText(b []byte) []byte {
+	b = append(append(b, m.service...), ':')
+	b = append(m.exchange.Append(b), ':')
+	return strconv.AppendInt(b, int64(m.hops), 10)
+}
+
+// half is the part of a signature that belongs to a role.
+func half(signature [32]byte, r role) []byte {
+	if r == shadow {
+		return signature[16:]
+	}
+	return signature[:16]
 }
 
 // inARow is how many Parallaxes a request with this mark has come through since
@@ -81,9 +107,6 @@ func readMark(key *macs, member string) (mark, bool) {
 	if end < 0 {
 		return mark{}, false
 	}
-	if signature := sign(key, text[:end]); !hmac.Equal([]byte(text[end+1:]), signature[:]) {
-		return mark{}, false
-	}
 	parts := strings.Split(text[:end], ":")
 	if len(parts) != 4 || (parts[0] != live.String() && parts[0] != shadow.String()) {
 		return mark{}, false
@@ -91,6 +114,10 @@ func readMark(key *macs, member string) (mark, bool) {
 	m := mark{service: parts[1]}
 	if parts[0] == shadow.String() {
 		m.role = shadow
+	}
+	signature := key.both([]byte(text[len(parts[0])+1 : end]))
+	if !hmac.Equal([]byte(text[end+1:]), hex.AppendEncode(nil, half(signature, m.role))) {
+		return mark{}, false
 	}
 	var badID, badHops error
 	m.exchange, badID = parallax.ParseID(parts[2])
@@ -105,12 +132,6 @@ func markText(member string) (string, bool) {
 		return "", false
 	}
 	return strings.TrimSpace(text), true
-}
-
-func sign(key *macs, text string) (signature [32]byte) {
-	sum := key.sum("parallax role mark 1\n", text)
-	hex.Encode(signature[:], sum[:])
-	return signature
 }
 
 // withoutMarks joins the lines of a baggage header and leaves out every role
@@ -129,17 +150,13 @@ func withoutMarks(lines []string) string {
 	return out
 }
 
-// newTraceparent makes the header of a trace that begins here (W3C Trace
+// appendTraceparent makes the header of a trace that begins here (W3C Trace
 // Context): the exchange id is the trace id. It says "not sampled", so that
 // putting Parallax in front of a service never multiplies its spans.
-func newTraceparent(id parallax.ID) string {
-	var b [55]byte
-	copy(b[:], "00-")
-	hex.Encode(b[3:], id[:])
-	b[35] = '-'
-	hex.Encode(b[36:], id[8:])
-	copy(b[52:], "-00")
-	return string(b[:])
+func appendTraceparent(b []byte, id parallax.ID) []byte {
+	b = hex.AppendEncode(append(b, "00-"...), id[:])
+	b = hex.AppendEncode(append(b, '-'), id[8:])
+	return append(b, "-00"...)
 }
 
 // validTraceparent reports whether a traceparent can be continued: a version

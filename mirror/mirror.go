@@ -204,11 +204,8 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 func (m *Mirror) receive(in *incoming) *flight {
 	s := m.current.Load()
 	now := m.deps.Now()
-	f := &flight{
-		m: m, service: s, in: in, start: now,
-		x: &parallax.Exchange{ID: m.deps.NewID(), Service: s.name, Source: parallax.FromProxy, Received: now.Round(0).UTC()},
-	}
-	f.id = f.x.ID.String()
+	kept := &record{Exchange: parallax.Exchange{ID: m.deps.NewID(), Service: s.name, Source: parallax.FromProxy, Received: now.Round(0).UTC()}}
+	f := &flight{m: m, service: s, in: in, start: now, record: kept, x: &kept.Exchange}
 	f.endpoint = s.router.find(in.Method, in.Target)
 	f.x.Endpoint = f.endpoint.name
 	f.from, _ = findMark(m.fleet, in.Headers)
@@ -218,7 +215,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 	}
 	user := s.split.User(in.Headers, in.RemoteIP)
 	if user != "" {
-		f.x.User = m.users.sum("", user)
+		f.x.User = m.users.sum(user)
 	}
 	if f.endpoint.mayLive {
 		f.x.Live = s.split.Pick(user)

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"context"
 	"time"
 
 	"parallax/internal/h1"
@@ -20,10 +19,10 @@ const (
 func (m *Mirror) newServer() *h1.Server {
 	return &h1.Server{
 		Handler: func(r *h1.Request, w *h1.Writer) {
-			ctx, leave := context.WithCancel(m.lives)
-			defer leave()
-			r.OnGone(leave)
-			m.serve(ctx, newIncoming(r), w)
+			a := &arrival{callerContext: callerContext{Context: m.lives, request: r}}
+			defer a.leave()
+			a.incoming.from(r)
+			m.serve(&a.callerContext, &a.incoming, w)
 		},
 		Refused:     func(r *h1.Refusal) { m.deps.Metrics.refuse(m.name, r.Status) },
 		Log:         m.deps.Log,
@@ -35,8 +34,15 @@ func (m *Mirror) newServer() *h1.Server {
 	}
 }
 
-func newIncoming(r *h1.Request) *incoming {
-	in := &incoming{
+// arrival is a request and what its caller's presence means to it, in one piece.
+type arrival struct {
+	incoming
+	callerContext
+}
+
+// from takes over what a request's head says.
+func (in *incoming) from(r *h1.Request) {
+	*in = incoming{
 		Method: r.Method, Target: r.Target, Host: r.Host, Proto: r.Proto,
 		Headers: r.Headers, Length: r.Length, RemoteIP: r.RemoteIP, TLS: r.TLS != nil,
 	}
@@ -46,7 +52,6 @@ func newIncoming(r *h1.Request) *incoming {
 	if r.Length < 0 {
 		in.TrailerNames, in.Trailers = r.TrailerNames, r.Body.Trailers
 	}
-	return in
 }
 
 var _ caller = (*h1.Writer)(nil)

@@ -41,7 +41,8 @@ func (f *flight) dispatch() {
 func (f *flight) askShadows() {
 	defer f.leave()
 	defer f.noteDefect()
-	room := make([]*leg, 0, len(f.shadows))
+	var legs [parallax.Legs]*leg
+	room := legs[:0]
 	for _, l := range f.shadows {
 		switch {
 		case l.takeSlot(f.service.options.InFlight):
@@ -102,7 +103,7 @@ func (f *flight) askShadow(l *leg) {
 }
 
 func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
-	r := f.outgoing(c)
+	r := f.outgoing(l, c)
 	r.Deadline = time.Now().Add(f.service.options.Timeout)
 	if f.body != nil {
 		r.Ready = true
@@ -116,8 +117,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 	c.First = f.since()
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
 	defer a.Body.Close()
-	keep := f.newCapture(a.Length)
-	f.captures[l.name] = keep
+	keep := f.keepAnswer(l, a.Length)
 	if err := f.drain(a, keep); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func TestRoleMark(t *testing.T) {
 func TestTraceparent(t *testing.T) {
 	t.Parallel()
 	id := parallax.ID{6: 0x70, 8: 0x80}
-	if made := newTraceparent(id); !validTraceparent(made) {
+	if made := string(appendTraceparent(nil, id)); !validTraceparent(made) {
 		t.Errorf("made %q, which is not valid", made)
 	}
 	f := func(s string, want bool) {
@@ -301,5 +301,23 @@ func BenchmarkRoleMark(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.signed(key)
+	}
+}
+
+// TestMarkOfOneRoleIsNotTheOthers changes the role in a genuine mark: it must not
+// be taken for the other role's.
+func TestMarkOfOneRoleIsNotTheOthers(t *testing.T) {
+	t.Parallel()
+	key := newMACs([]byte("a key of sixteen bytes or more"))
+	for r, other := range map[role]role{live: shadow, shadow: live} {
+		m := mark{role: r, service: "shop", exchange: parallax.ID{7}, hops: 2}
+		text := m.signed(key)
+		if got, ok := readMark(key, text); !ok || got != m {
+			t.Errorf("readMark(%q) = %+v, %t", text, got, ok)
+		}
+		forged := strings.Replace(text, "="+r.String()+":", "="+other.String()+":", 1)
+		if got, ok := readMark(key, forged); ok {
+			t.Errorf("forged mark %q is taken for %+v", forged, got)
+		}
 	}
 }

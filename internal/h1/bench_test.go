@@ -149,3 +149,20 @@ func BenchmarkParseRequest(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCompose is the cost of checking and writing one head.
+func BenchmarkCompose(b *testing.B) {
+	h, err := parseRequest(getRequest[:len(getRequest)-2], 200)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := Message{Method: h.method, Target: h.target, Host: h.host, Headers: h.fields}
+	out := make([]byte, 0, bufferSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.check(); err != nil {
+			b.Fatal(err)
+		}
+		out = m.appendHead(out[:0])
+	}
+}

@@ -104,8 +104,9 @@ func (r *Response) release(err error) error {
 // Do sends a request and returns when the head of its answer is there. An error
 // is an *Error. A request of which a byte has left is never sent again; one that
 // met a connection which the leg had closed meanwhile is sent on another. When
-// ctx ends before the answer is at its end, the request is cut off; a context
-// that cannot end costs nothing.
+// ctx ends before the answer is at its end, the request is cut off within two
+// ticks; its Err is asked every tick, and its Done only where a connection has to
+// be waited for.
 func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, error) {
 	h, err := p.host(to)
 	if err == nil {
@@ -226,12 +227,8 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 	if together {
 		parts = 1
 	}
-	k.turn = c.start(parts)
+	k.turn = c.start(ctx, parts)
 	c.readDue.set(c.deadline(m.Deadline, 0))
-	if ctx.Done() != nil {
-		turn := k.turn
-		c.stop = context.AfterFunc(ctx, func() { c.cut(turn, context.Cause(ctx)) })
-	}
 	if err := k.send(together); err != nil {
 		if parts == 2 {
 			c.parts.Add(-1) // the upload that was not started
@@ -355,13 +352,7 @@ func (k *call) change(r *Response, h *statusHead) (*Response, error) {
 	if k.message.Upgrade == "" || !h.upgrade || h.protocol == "" || k.upload != nil {
 		return nil, errSwitched
 	}
-	c.mu.Lock()
-	c.turn++
-	c.mu.Unlock()
-	if c.stop != nil {
-		c.stop()
-		c.stop = nil
-	}
+	c.over()
 	if !c.until(0) || c.spoiled.Load() {
 		return nil, ErrClosed
 	}

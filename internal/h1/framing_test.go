@@ -251,3 +251,20 @@ func TestLengthsOfNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestEndsLine puts each byte at each place of values of each length: only those
+// that end a line, for somebody, are found, and all of them.
+func TestEndsLine(t *testing.T) {
+	t.Parallel()
+	for length := range 25 {
+		for at := range length {
+			for c := range 256 {
+				value := []byte(strings.Repeat("\xffa\x1f", 9)[:length])
+				value[at] = byte(c)
+				if got, want := endsLine(string(value)), c == '\n' || c == '\r' || c == 0; got != want {
+					t.Fatalf("endsLine(%q) = %t", value, got)
+				}
+			}
+		}
+	}
+}

@@ -28,14 +28,30 @@ type Request struct {
 	RemoteIP   string               // address alone
 	TLS        *tls.ConnectionState // nil without TLS
 
-	gone atomic.Pointer[func()]
+	left   atomic.Bool
+	onGone atomic.Pointer[func()]
 }
 
+// Gone reports whether the caller has closed its connection. It is noticed within
+// a quarter of a second at first and within a second later on, on Linux only.
+func (r *Request) Gone() bool { return r.left.Load() }
+
 // OnGone has f called once if the caller closes its connection before the
-// handler returns. It is noticed within a quarter of a second at first and
-// within a second later on, on Linux only. f must not block, and may be called
+// handler returns, as soon as Gone says so. f must not block, and may be called
 // just after the handler has returned.
-func (r *Request) OnGone(f func()) { r.gone.Store(&f) }
+func (r *Request) OnGone(f func()) {
+	r.onGone.Store(&f)
+	if r.left.Load() {
+		r.tellGone()
+	}
+}
+
+// tellGone calls what OnGone was given, once.
+func (r *Request) tellGone() {
+	if f := r.onGone.Swap(nil); f != nil {
+		(*f)()
+	}
+}
 
 // RequestBody is the body of a request. It may be read from any one goroutine
 // while the handler runs.

@@ -72,7 +72,7 @@ func newServerConn(s *Server, conn net.Conn) *serverConn {
 func (c *serverConn) check(now int64) {
 	c.link.check(now)
 	since := c.handling.Load()
-	if since == 0 || c.probe == nil || c.req.gone.Load() == nil {
+	if since == 0 || c.probe == nil || c.req.left.Load() {
 		return
 	}
 	if c.polled != since {
@@ -83,9 +83,8 @@ func (c *serverConn) check(now int64) {
 	}
 	c.next = now + min(now-since, int64(pollMost))
 	if c.probe.Control(c.ask) == nil && c.left {
-		if gone := c.req.gone.Swap(nil); gone != nil {
-			(*gone)()
-		}
+		c.req.left.Store(true)
+		c.req.tellGone()
 	}
 }
 
@@ -125,7 +124,7 @@ func (c *serverConn) end() {
 	}
 	c.server.Log.Error("panic while a request was served; its connection is closed", "panic", v, "stack", string(debug.Stack()))
 	c.handling.Store(0)
-	c.req.gone.Store(nil)
+	c.req.onGone.Store(nil)
 	if c.res.c != nil {
 		c.res.Abort()
 	}
@@ -242,6 +241,7 @@ func (c *serverConn) begin(h *head) {
 	r := &c.req
 	r.Method, r.URI, r.Target, r.Host, r.Proto, r.Headers = h.method, h.uri, h.target, h.host, h.proto, h.fields
 	r.RemoteAddr, r.RemoteIP = c.addr, c.ip
+	r.left.Store(false)
 	r.TrailerNames, r.Upgrade, r.Length, r.Body = nil, "", max(h.length, 0), nil
 	if h.upgrade {
 		r.Upgrade = h.protocol
@@ -270,7 +270,7 @@ func (c *serverConn) handle() {
 	c.handling.Store(c.guard.now.Load())
 	c.server.Handler(&c.req, &c.res)
 	c.handling.Store(0)
-	c.req.gone.Store(nil)
+	c.req.onGone.Store(nil)
 }
 
 // finish ends answer and request after the handler. It is true when the
