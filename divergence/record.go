@@ -49,6 +49,7 @@ type timing struct {
 // redacted; c has the differences that get rows, repeats the issues that are
 // counted without, and kept is nil when the bodies are not kept.
 func newRecord(x *parallax.Exchange, c compare.Comparison, repeats []issue, kept *parallax.Exchange) *record {
+	c.Sample = compare.NoiseSample{} // dealt with
 	r := &record{
 		id: x.ID, stamp: x.Stamp(), live: x.Live, source: x.Source, concurrent: x.Concurrent, covered: x.Covered,
 		comparison: c, repeats: repeats, exchange: kept,

@@ -140,6 +140,33 @@ func TestBatchesBySize(t *testing.T) {
 	}
 }
 
+// Many exchanges wait longer, for a larger batch; few show after a second again.
+func TestBusyBatchesAreRarer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &standIn{}
+		r := newRig(t, "i1", nil, w, Limits{})
+		defer r.start(t)()
+		n := 0
+		f := func(records int, wait time.Duration, stored int) {
+			t.Helper()
+			for range records {
+				r.record(pair(n, "GET /a", 200, 200), matched, false)
+				n++
+			}
+			time.Sleep(wait)
+			synctest.Wait()
+			if w.stored() != stored {
+				t.Errorf("%d exchanges stored, want %d", w.stored(), stored)
+			}
+		}
+		f(busyRows+1, 1100*time.Millisecond, busyRows+1)
+		f(1, 2800*time.Millisecond, busyRows+1)
+		f(1, 200*time.Millisecond, busyRows+3)
+		f(1, 1100*time.Millisecond, busyRows+4)
+	})
+}
+
 // The state says whether the store is there, from before the first try on.
 func TestErr(t *testing.T) {
 	t.Parallel()

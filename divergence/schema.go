@@ -90,6 +90,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.conn.Exec(ctx, versionTable); err != nil {
 		return fmt.Errorf("cannot make table schema_version: %w", away(ctx, err))
 	}
+	defer s.shapes.forget()
 	return s.apply(ctx, list)
 }
 

@@ -41,6 +41,7 @@ type Store struct {
 	opts     clickhouse.Options
 	database string
 	conn     driver.Conn
+	shapes   shapes
 }
 
 // Open returns a store without connecting: it fails only when the options

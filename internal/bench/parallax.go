@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -146,19 +148,60 @@ func getJSON(ctx context.Context, address string, into any) error {
 // after a measurement.
 const drainWithin = 2 * time.Minute
 
-// drained waits until nothing is in flight any more and returns the accounting
-// then, and how long it took.
-func (p *parallax) drained(ctx context.Context) (accounting, time.Duration, error) {
+// drained waits until nothing is in flight any more and returns how long it took.
+// It asks the metrics, since each report would cost the engine a reading of all
+// that it holds, and be counted among what storing costs.
+func (p *parallax) drained(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
-	var a accounting
-	err := p.eventually(ctx, drainWithin, func() (err error) {
-		a, err = p.accounting(ctx)
-		if err == nil && a.InFlight > 0 {
-			err = fmt.Errorf("%d exchanges are still in flight", a.InFlight)
+	err := p.eventually(ctx, drainWithin, func() error {
+		n, err := p.inFlight(ctx)
+		if err == nil && n > 0 {
+			err = fmt.Errorf("%g exchanges are still in flight", n)
 		}
 		return err
 	})
-	return a, time.Since(start), err
+	return time.Since(start), err
+}
+
+// inFlight returns how many exchanges are on their way.
+func (p *parallax) inFlight(ctx context.Context) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := adminClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("/metrics answered %s", resp.Status)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return sumOf(string(text), "parallax_in_flight")
+}
+
+// sumOf adds up the values of a metric, whatever its labels.
+func sumOf(metrics, name string) (sum float64, err error) {
+	found := false
+	for line := range strings.Lines(metrics) {
+		labels, ok := strings.CutPrefix(line, name+"{")
+		if !ok {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(labels[strings.LastIndexByte(labels, '}')+1:]), 64)
+		if err != nil {
+			return 0, fmt.Errorf("cannot read the metric %q: %w", line, err)
+		}
+		found, sum = true, sum+value
+	}
+	if !found {
+		return 0, fmt.Errorf("there is no metric %s", name)
+	}
+	return sum, nil
 }
 
 // kept says which shares of the requests were not mirrored, and were mirrored

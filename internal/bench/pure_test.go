@@ -296,3 +296,16 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestSumOf(t *testing.T) {
+	t.Parallel()
+	const text = "# TYPE parallax_in_flight gauge\nparallax_in_flight{place=\"queue\",service=\"a}\"} 3\nparallax_in_flight{place=\"batch\",service=\"b\"} 1.5e+03\nparallax_in_flight_other{a=\"b\"} 7\n"
+	if got, err := sumOf(text, "parallax_in_flight"); got != 1503 || err != nil {
+		t.Errorf("got %v, %v, want 1503", got, err)
+	}
+	for _, broken := range []string{"", "parallax_in_flight{a=\"b\"} x\n"} {
+		if got, err := sumOf(broken, "parallax_in_flight"); err == nil {
+			t.Errorf("%q: got %v, want an error", broken, got)
+		}
+	}
+}

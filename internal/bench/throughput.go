@@ -144,18 +144,24 @@ func (s *subject) measure(ctx context.Context, w wrk, k kind, span time.Duration
 		rate: float64(r.Requests) / r.Duration * 1e6, p50: r.P50 / 1e3, p99: r.P99 / 1e3, errors: float64(r.Errors),
 	}
 	if s.parallax != nil {
-		var took time.Duration
-		if after, took, err = s.parallax.drained(ctx); err != nil {
+		took, err := s.parallax.drained(ctx)
+		if err != nil {
 			return sample{}, err
 		}
-		if after.compared() == before.compared() {
-			return sample{}, s.failure(errNothingCompared)
-		}
-		got.kept, got.drainedFor = after.since(before), took.Seconds()
+		got.drainedFor = took.Seconds()
 	}
 	servingAfter, helpingAfter, err := s.cpu()
 	if err != nil {
 		return sample{}, err
+	}
+	if s.parallax != nil {
+		if after, err = s.parallax.accounting(ctx); err != nil {
+			return sample{}, s.failure(err)
+		}
+		if after.compared() == before.compared() {
+			return sample{}, s.failure(errNothingCompared)
+		}
+		got.kept = after.since(before)
 	}
 	got.cpu = perRequest(servingAfter-serving, r.Requests)
 	got.helperCPU = perRequest(helpingAfter-helping, r.Requests)

@@ -157,7 +157,10 @@ func printUploads(ctx context.Context, out io.Writer, ways []*uploader, o option
 			row[4] = "same bytes"
 		}
 		if w.product != nil {
-			a, _, err := w.product.drained(ctx)
+			if _, err := w.product.drained(ctx); err != nil {
+				return err
+			}
+			a, err := w.product.accounting(ctx)
 			if err != nil {
 				return err
 			}
