@@ -44,6 +44,14 @@
 // on the way keeps a shadow's calls from a primary's state, and a request that
 // goes in circles is answered 508 (mark.go).
 //
+// # Another configuration
+//
+// A configuration at work is one immutable value behind one pointer, which
+// [Mirror.Prepare] builds and [Change.Commit] swaps (reload.go). A request keeps
+// the value that it began with to its end, shadow legs included; the last one
+// closes what only that value used. A leg whose configuration is the same goes
+// on with its connections, and so do the step and the endpoints that were learnt.
+//
 // # How HTTP is spoken
 //
 // Package h1 parses and writes HTTP/1.1; server_http.go and client_http.go put it

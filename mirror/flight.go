@@ -246,6 +246,7 @@ func (f *flight) leaveLive(out caller) {
 		return
 	}
 	f.releaseCopies()
+	f.service.leave()
 }
 
 // leave is called once by each leg of a dispatched exchange, and by what asks
@@ -259,6 +260,7 @@ func (f *flight) leave() {
 // settle hands a finished exchange to the queue.
 func (f *flight) settle() {
 	defer f.m.shadowing.leave()
+	defer f.service.leave()
 	defer f.releaseCopies()
 	if f.reason != "" {
 		return // counted when the live leg was done

@@ -23,6 +23,7 @@ type leg struct {
 	urls    []*url.URL
 	turn    atomic.Uint32
 	senders [roles]sender
+	holders atomic.Int64 // configurations that use it; the last closes it
 
 	inFlight atomic.Int64 // requests under way, live and shadow
 	slots    atomic.Int64 // shadow requests under way

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,11 @@ type Mirror struct {
 	fleet    *macs     // with Keys.Fleet
 	users    *macs     // with Keys.User
 
+	swapping sync.Mutex        // one change of current at a time
+	over     atomic.Bool       // the last one was let go of
+	moves    chan net.Listener // where a running Serve is to go on
+	leaving  sync.WaitGroup    // listeners that were left and still have connections
+
 	serving   tally           // requests and upgraded connections of callers
 	shadowing tally           // exchanges whose shadow legs are under way, or that are being settled
 	stopping  context.Context // ends when a shutdown begins
@@ -72,6 +78,7 @@ type Mirror struct {
 // is one immutable value, but for the endpoints its router learns.
 type service struct {
 	name     string
+	cfg      Service
 	options  Options
 	changes  changes
 	split    *split.Splitter
@@ -79,6 +86,7 @@ type service struct {
 	legs     [parallax.Legs]*leg // nil: not configured
 	anywhere bool                // a leg besides the primary is configured
 	told     atomic.Int32        // suspicious endpoints that the log has
+	users    atomic.Int64        // flights, and one more until it is replaced
 }
 
 // New returns a mirror for a service. With any fault there is no mirror; paths
@@ -105,7 +113,8 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	m.stopping, m.stop = context.WithCancel(context.Background())
 	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
-	s, err := newService(cfg, deps.Metrics)
+	m.moves = make(chan net.Listener)
+	s, err := newService(cfg, deps.Metrics, nil)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
@@ -114,35 +123,48 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	return m, nil
 }
 
-func newService(cfg Service, metrics *Metrics) (*service, error) {
-	s := &service{name: cfg.Name, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
-	splitter, faults := split.New(cfg.Split)
+// newService builds a configuration, for its first user. What it can it takes over
+// from the one before, nil for none.
+func newService(cfg Service, metrics *Metrics, before *service) (_ *service, err error) {
+	s := &service{name: cfg.Name, cfg: cfg, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
+	s.users.Store(1)
+	defer func() {
+		if err != nil {
+			s.leave()
+		}
+	}()
+	var faults []parallax.Fault
+	if before == nil {
+		s.split, faults = split.New(cfg.Split)
+	} else {
+		s.split, faults = before.split.With(cfg.Split)
+	}
 	if len(faults) > 0 {
 		return nil, faults[0]
 	}
-	s.split = splitter
-	for i, c := range []LegConfig{parallax.Primary: cfg.Primary, parallax.Candidate: cfg.Candidate, parallax.Secondary: cfg.Secondary} {
+	for i := range parallax.Leg(parallax.Legs) {
+		c := cfg.leg(i)
 		if len(c.URLs) == 0 {
 			continue
 		}
-		l, err := newLeg(parallax.Leg(i), c, cfg.Mirror)
-		if err != nil {
+		if s.legs[i], err = s.legFor(i, c, before); err != nil {
 			return nil, err
 		}
-		s.legs[i] = l
-		s.anywhere = s.anywhere || l.name != parallax.Primary
+		s.anywhere = s.anywhere || i != parallax.Primary
 	}
 	declared := cfg.Mirror.declarations()
-	var err error
 	s.router, err = newRouter(append(slices.Clone(cfg.Endpoints), cfg.Documented...), DefaultEndpoints, func(name string, safe bool) *endpoint {
 		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
 		return &endpoint{
 			name: name, endpointPolicy: policy, counts: metrics.of(cfg.Name, name),
-			mayLive: candidate != nil && candidate.state.MayBeLive(policy.safe) && splitter.Allows(name),
+			mayLive: candidate != nil && candidate.state.MayBeLive(policy.safe) && s.split.Allows(name),
 		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot build the router: %w", err)
+	}
+	if before != nil {
+		s.router.learned.remember(before.router.learned.born())
 	}
 	return s, nil
 }
@@ -202,7 +224,7 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 // receive gives a request its identity: endpoint, id, user, live leg and the
 // headers that all legs get. From here on it is accounted for.
 func (m *Mirror) receive(in *incoming) *flight {
-	s := m.current.Load()
+	s := m.enter()
 	now := m.deps.Now()
 	kept := &record{Exchange: parallax.Exchange{ID: m.deps.NewID(), Service: s.name, Source: parallax.FromProxy, Received: now.Round(0).UTC()}}
 	f := &flight{m: m, service: s, in: in, start: now, record: kept, x: &kept.Exchange}
@@ -232,21 +254,28 @@ func (m *Mirror) receive(in *incoming) *flight {
 // Serve accepts callers until the context ends, and then shuts down step by
 // step: it stops accepting and lets requests finish, cuts off those that do not,
 // then does the same with shadow requests, then closes the connections to the
-// legs. Each step is bounded. It closes the listener. The error says why accepting failed, nil after the
-// context ended.
+// legs. Each step is bounded. It closes the listener, or the one that [Mirror.Move]
+// put in its place. The error says why accepting failed, nil after the context
+// ended.
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
-	server := m.newServer()
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(context.Background(), listener) }()
-	select {
-	case err := <-failed:
-		m.drain(func(context.Context) error { return nil }, server.Close)
-		return fmt.Errorf("cannot serve %s on %s: %w", m.name, listener.Addr(), err)
-	case <-ctx.Done():
+	defer m.leaving.Wait()
+	f := m.openFront(listener)
+	for {
+		select {
+		case next := <-m.moves:
+			before := f
+			f = m.openFront(next)
+			m.leaving.Add(1)
+			go m.closeFront(before)
+		case err := <-f.ended:
+			m.drain(func(context.Context) error { return nil }, f.server.Close)
+			return fmt.Errorf("cannot serve %s on %s: %w", m.name, f.listener.Addr(), err)
+		case <-ctx.Done():
+			m.drain(f.server.Shutdown, f.server.Close)
+			<-f.ended
+			return nil
+		}
 	}
-	m.drain(server.Shutdown, server.Close)
-	<-failed
-	return nil
 }
 
 // Bounds of the steps of a shutdown.
@@ -272,11 +301,7 @@ func (m *Mirror) drain(stop func(context.Context) error, abort func() error) {
 	m.step("finish shadow requests", min(m.current.Load().options.Timeout, finishShadowsWithin), m.shadowing.wait)
 	m.giveUp()
 	m.step("give up shadow requests", giveUpWithin, m.shadowing.wait)
-	for _, l := range m.current.Load().legs {
-		if l != nil {
-			l.close()
-		}
-	}
+	m.end()
 }
 
 func (m *Mirror) step(name string, within time.Duration, do func(context.Context) error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,20 @@ func (j *Judge) Wait(ctx context.Context, seen Decision) Verdict {
 			return p.verdict
 		}
 	}
+}
+
+// SetPolicy makes another policy hold. The evidence is read anew at the next look,
+// and what was counted under another policy does not count; nothing happens when
+// the policy is the one that holds.
+func (j *Judge) SetPolicy(p Promotion) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if reflect.DeepEqual(p, j.cfg.Policy) {
+		return
+	}
+	j.cfg.Policy = p
+	j.evidence = NewEvidenceFrom(p, j.evidence.from)
+	j.cursor = j.evidence.cursor()
 }
 
 // Look reads what is new, and returns the verdict of now.

@@ -16,10 +16,11 @@ import (
 // service finds the service that the path names.
 func (s *Server) service(c echo.Context) (*Service, error) {
 	name := c.Param("service")
-	if service := s.services[name]; service != nil {
+	known := s.current.Load()
+	if service := known.byName[name]; service != nil {
 		return service, nil
 	}
-	return nil, notFound(fmt.Sprintf("there is no service %.100q", name), s.names...)
+	return nil, notFound(fmt.Sprintf("there is no service %.100q", name), known.names...)
 }
 
 // serviceLine is a service in brief.
@@ -32,15 +33,20 @@ type serviceLine struct {
 }
 
 func (s *Server) apiServices(c echo.Context) error {
-	lines := make([]serviceLine, 0, len(s.names))
-	for _, name := range s.names {
-		service := s.services[name]
+	services := s.Services()
+	lines := make([]serviceLine, 0, len(services))
+	for i := range services {
+		service := &services[i]
 		v := service.Judge.Verdict()
 		lines = append(lines, serviceLine{
-			Name: name, Legs: service.legs(), Step: service.Stepper.State().Step, Verdict: v.Decision, Reasons: list(v.Reasons),
+			Name: service.Name, Legs: service.legs(), Step: service.Stepper.State().Step, Verdict: v.Decision, Reasons: list(v.Reasons),
 		})
 	}
-	return c.JSON(http.StatusOK, map[string]any{"services": lines})
+	out := map[string]any{"services": lines}
+	if last := s.lastReload(); !last.At.IsZero() {
+		out["reload"] = last
+	}
+	return c.JSON(http.StatusOK, out)
 }
 
 func (service *Service) legs() []LegStatus {

@@ -30,6 +30,10 @@ type Config struct {
 	// /readyz and the pages show it; none of them fails by it. May be nil.
 	Dependencies func(context.Context) []Dependency
 
+	// Reloads puts the configuration file in force again; nil: nothing does, and
+	// reload answers 501.
+	Reloads Reloader
+
 	// Decode takes the content codings off a stored body, for the page of an
 	// exchange; nil: bodies are shown as they are stored.
 	Decode func(encoding string, body []byte) ([]byte, error)
@@ -56,6 +60,16 @@ type Service struct {
 
 	// MaxDivergenceRate is the policy's limit, drawn into charts; 0 for none.
 	MaxDivergenceRate float64
+}
+
+// Reloader puts the configuration file in force again.
+type Reloader interface {
+	// Reload reads the file and puts it in force, wholly or not at all. It does not
+	// end with ctx half-way.
+	Reload(ctx context.Context) Reload
+	// LastReload returns how the last one went, whoever asked for it; the zero
+	// Reload when there was none.
+	LastReload() Reload
 }
 
 // Judge keeps the verdict on one service; [reports.Judge] is one.

@@ -346,6 +346,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r.evidence = &fakeEvidence{judge: r.judge}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		Reloads: &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, MaxDivergenceRate: 0.001,
 			Legs: func() []LegStatus {
@@ -366,6 +367,19 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	}
 	return r
 }
+
+// fakeReloads reloads with the same outcome each time.
+type fakeReloads struct {
+	changes, faults []string
+	last            Reload
+}
+
+func (f *fakeReloads) Reload(context.Context) Reload {
+	f.last = Reload{At: now, Changes: f.changes, Faults: f.faults}
+	return f.last
+}
+
+func (f *fakeReloads) LastReload() Reload { return f.last }
 
 // logBuffer is a log that tests read.
 type logBuffer struct {

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -21,7 +22,7 @@ type readiness struct {
 }
 
 func (s *Server) livez(c echo.Context) error {
-	return c.JSON(http.StatusOK, map[string]any{"alive": true, "version": s.cfg.Version})
+	return c.JSON(http.StatusOK, map[string]any{"alive": true, "version": s.cfg.Version, "pid": os.Getpid()})
 }
 
 // readyz fails only when the listeners cannot serve. Callers are served without

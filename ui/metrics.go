@@ -12,14 +12,15 @@ import (
 //	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
 //	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
 type Collector struct {
-	services      []Service
+	services      func() []Service
 	step, verdict *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// NewCollector returns a collector over the services, to be registered once.
-func NewCollector(services []Service) *Collector {
+// NewCollector returns a collector over the services that there are at each
+// scrape, to be registered once.
+func NewCollector(services func() []Service) *Collector {
 	return &Collector{
 		services: services,
 		step: prometheus.NewDesc("parallax_step_basis_points",
@@ -37,7 +38,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	for _, service := range c.services {
+	for _, service := range c.services() {
 		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
 		present := service.Judge.Verdict().Decision
 		for _, d := range []reports.Decision{reports.Promote, reports.Hold, reports.Rollback} {

@@ -231,18 +231,19 @@ func firstOf(endpoints []reports.Endpoint) (first time.Time) {
 
 // pageOverview shows the one service there is, or all of them in brief.
 func (s *Server) pageOverview(c echo.Context) error {
-	if len(s.names) == 1 {
-		return s.showService(c, s.services[s.names[0]])
+	services := s.Services()
+	if len(services) == 1 {
+		return s.showService(c, &services[0])
 	}
 	q := query{values: c.QueryParams()}
 	l := q.lookback(s.now(), c.Request().URL.String())
 	if err := q.err("window"); err != nil {
 		return err
 	}
-	views := make([]serviceView, len(s.names))
-	for i, name := range s.names {
-		views[i] = s.brief(s.services[name], l)
-		if err := s.figures(c.Request().Context(), s.services[name], &views[i]); err != nil {
+	views := make([]serviceView, len(services))
+	for i := range services {
+		views[i] = s.brief(&services[i], l)
+		if err := s.figures(c.Request().Context(), &services[i], &views[i]); err != nil {
 			return err
 		}
 	}

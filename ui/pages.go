@@ -57,6 +57,7 @@ type frame struct {
 	Nav     []link
 	Now     time.Time
 	Version string
+	Notice  string // what everybody who looks at a page should know; empty for nothing
 	Page    any
 }
 
@@ -69,8 +70,8 @@ type link struct {
 // render answers with a page. It is made whole before anything is sent, so that
 // a failure half-way becomes an error page and not half a page.
 func (s *Server) render(c echo.Context, status int, name, title, service string, crumbs []link, content any) error {
-	f := frame{Title: title, Crumbs: crumbs, Now: s.now(), Version: s.cfg.Version, Page: content}
-	for _, n := range s.names {
+	f := frame{Title: title, Crumbs: crumbs, Now: s.now(), Version: s.cfg.Version, Notice: s.lastReload().notice(), Page: content}
+	for _, n := range s.current.Load().names {
 		f.Nav = append(f.Nav, link{Text: n, URL: servicePath(n), Current: n == service})
 	}
 	var page bytes.Buffer

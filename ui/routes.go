@@ -45,6 +45,7 @@ func (s *Server) routes() []route {
 		{"GET", "/openapi.json", asset, serveFile("openapi.json", "application/json")},
 
 		{"GET", "/api/v1/services", health, s.apiServices},
+		{"POST", "/api/v1/reload", apiWrite, s.apiReload},
 		{"GET", service + "/report", api, s.apiReport},
 		{"GET", service + "/issues", api, s.apiIssues},
 		{"GET", service + "/issues/:fingerprint", api, s.apiIssue},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -16,8 +17,7 @@ import (
 // Server is the admin server. Make it with [New].
 type Server struct {
 	cfg      Config
-	services map[string]*Service
-	names    []string
+	current  atomic.Pointer[catalogue]
 	now      func() time.Time
 	log      *slog.Logger
 	pages    pages
@@ -29,7 +29,7 @@ type Server struct {
 // New returns an admin server. It fails when a service lacks a part or has the
 // name of another.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, services: map[string]*Service{}, now: cfg.Now, log: cfg.Log}
+	s := &Server{cfg: cfg, now: cfg.Now, log: cfg.Log}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
@@ -43,13 +43,8 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Store == nil || cfg.Summaries == nil {
 		return nil, errors.New("cannot make the admin server: it needs a store and summaries")
 	}
-	for i := range cfg.Services {
-		service := &cfg.Services[i]
-		if service.Name == "" || service.Judge == nil || service.Stepper == nil || s.services[service.Name] != nil {
-			return nil, fmt.Errorf("cannot make the admin server: service %q lacks a name, judge or stepper, or is there twice", service.Name)
-		}
-		s.services[service.Name] = service
-		s.names = append(s.names, service.Name)
+	if err := s.SetServices(cfg.Services); err != nil {
+		return nil, fmt.Errorf("cannot make the admin server: %w", err)
 	}
 	var err error
 	if s.pages, err = parsePages(); err != nil {
@@ -58,6 +53,33 @@ func New(cfg Config) (*Server, error) {
 	s.echo = s.router()
 	return s, nil
 }
+
+// catalogue is the services there are.
+type catalogue struct {
+	list   []Service
+	byName map[string]*Service
+	names  []string
+}
+
+// SetServices puts other services in place of those there are. Requests under way
+// finish with what they began with. It fails when a service lacks a part or has
+// the name of another, and nothing changes then.
+func (s *Server) SetServices(services []Service) error {
+	c := &catalogue{list: services, byName: make(map[string]*Service, len(services))}
+	for i := range services {
+		service := &services[i]
+		if service.Name == "" || service.Judge == nil || service.Stepper == nil || c.byName[service.Name] != nil {
+			return fmt.Errorf("service %q lacks a name, judge or stepper, or is there twice", service.Name)
+		}
+		c.byName[service.Name] = service
+		c.names = append(c.names, service.Name)
+	}
+	s.current.Store(c)
+	return nil
+}
+
+// Services returns the services there are now, in their order.
+func (s *Server) Services() []Service { return s.current.Load().list }
 
 // Handler answers every request the admin server takes.
 func (s *Server) Handler() http.Handler { return s.echo }

@@ -132,7 +132,7 @@ func TestCollector(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	r := newRig(t, func(c *Config) {
 		c.Gatherer = registry
-		registry.MustRegister(NewCollector(c.Services))
+		registry.MustRegister(NewCollector(func() []Service { return c.Services }))
 	})
 	r.stepper.state.Step = 2500
 	answer := r.call("GET", "/metrics", "")

@@ -8,6 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,10 +55,13 @@ func runServe(ctx context.Context, e env, args []string) int {
 	if err != nil {
 		return e.fail("%v", err)
 	}
-	for _, svc := range s.services {
-		fmt.Fprintf(e.stdout, "%s is served on http://%s\n", svc.cfg.Name, svc.listener.Addr())
+	s.file = *file
+	for _, svc := range s.current.Load().services {
+		fmt.Fprintf(e.stdout, "%s is served on http://%s\n", svc.name, svc.listener.Addr())
 	}
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
+	reloads := background(s.reloadOnSignal)
+	defer reloads.stop()
 	if err := s.Run(ctx); err != nil {
 		return e.fail("%v", err)
 	}
@@ -71,12 +77,22 @@ func printFaults(w io.Writer, faults []yamlstrict.Fault) {
 // server is a whole Parallax: everything is built and every listener open when
 // newServer returns, nothing runs before Run.
 type server struct {
-	cfg      Config
+	cfg      Config // as it was at the start; what a reload may change of it is in current
+	file     string // where the configuration is read again from
 	log      *slog.Logger
 	now      func() time.Time
 	registry *prometheus.Registry
-	services []*service
-	byName   map[string]*service
+	given    *sockets // listeners that were open before this process; nil: none
+
+	current    atomic.Pointer[lineup]
+	lastReload atomic.Pointer[ui.Reload]
+	mu         sync.Mutex // one reload at a time; guards what follows
+	mirrors    *errgroup.Group
+	stopping   context.Context // ends when a shutdown begins
+	stopped    bool            // no service may be started any more
+
+	deps      mirror.Deps
+	redaction []byte // key
 
 	queue    *mirror.MemQueue
 	ledger   *divergence.Ledger
@@ -92,7 +108,8 @@ type server struct {
 // newServer wires the rooms together, in the order data flows. On an error
 // everything that was opened is closed again.
 func newServer(cfg Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry(), byName: map[string]*service{}}
+	s := &server{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry()}
+	s.current.Store(&lineup{})
 	defer func() {
 		if err != nil {
 			s.close()
@@ -108,18 +125,18 @@ func newServer(cfg Config, log *slog.Logger) (_ *server, err error) {
 		return nil, err
 	}
 	s.queue = mirror.NewMemQueue(cfg.Queue.Exchanges, int64(cfg.Queue.Memory))
-	deps := mirror.Deps{
+	s.redaction = secrets.redaction
+	s.deps = mirror.Deps{
 		Queue: s.queue, Ledger: s.ledger, Now: s.now, NewID: newID,
 		Keys:    mirror.Keys{User: secrets.user, Fleet: secrets.fleet},
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
 	}
 	for _, c := range cfg.Services {
-		svc, err := s.newService(c, deps, secrets.redaction)
+		svc, err := s.newService(c)
 		if err != nil {
 			return nil, err
 		}
-		s.services = append(s.services, svc)
-		s.byName[c.Name] = svc
+		s.current.Store(s.current.Load().with(svc))
 	}
 	s.worker = divergence.NewWorker(divergence.WorkerConfig{
 		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf,
@@ -153,21 +170,16 @@ func (s *server) openStore(instance string) (err error) {
 
 // openAdmin opens the admin listener.
 func (s *server) openAdmin() error {
-	services := make([]ui.Service, len(s.services))
-	for i, svc := range s.services {
-		services[i] = svc.forUI()
-	}
-	s.registry.MustRegister(ui.NewCollector(services))
 	var err error
 	s.admin, err = ui.New(ui.Config{
-		Services: services, Store: s.store, Summaries: s.recorder, Gatherer: s.registry,
+		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Gatherer: s.registry, Reloads: s,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	s.adminListener, err = net.Listen("tcp", s.cfg.Admin.Listen)
-	if err != nil {
+	s.registry.MustRegister(ui.NewCollector(s.admin.Services))
+	if s.adminListener, err = s.given.listen(adminSocket, s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("cannot open the admin listener: %w", err)
 	}
 	return nil
@@ -182,38 +194,25 @@ func (s *server) AdminURL() string { return "http://" + s.adminListener.Addr().S
 // close, the engine stops.
 func (s *server) Run(ctx context.Context) error {
 	defer s.close()
-	mirrors, stopping := errgroup.WithContext(ctx)
-	for _, svc := range s.services {
-		mirrors.Go(func() error { return svc.mirror.Serve(stopping, svc.listener) })
-	}
+	mirrors := s.startServices(ctx)
 	working := background(func(context.Context) error { return s.worker.Run(context.Background()) })
 	recording := background(s.recorder.Run)
-	judging := background(s.judge)
 	administrating := background(func(ctx context.Context) error { return s.admin.Run(ctx, s.adminListener) })
 
-	mirrors.Go(func() error { return administrating.failure(stopping) })
+	mirrors.Go(func() error { return administrating.failure(s.stopping) })
 
 	err := mirrors.Wait()
 	s.queue.Close()
 	err = errors.Join(err, working.wait())
-	for _, stage := range []*stage{recording, judging, administrating} {
+	for _, stage := range []*stage{recording, background(s.stopJudges), administrating} {
 		err = errors.Join(err, stage.stop())
 	}
 	return err
 }
 
-// judge keeps every service's verdict up to date.
-func (s *server) judge(ctx context.Context) error {
-	var all errgroup.Group
-	for _, svc := range s.services {
-		all.Go(func() error { return svc.judge.Run(ctx) })
-	}
-	return all.Wait()
-}
-
 // close closes what newServer opened. Closing twice does no harm.
 func (s *server) close() {
-	for _, svc := range s.services {
+	for _, svc := range s.current.Load().services {
 		svc.listener.Close()
 	}
 	if s.adminListener != nil {
@@ -279,6 +278,9 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 		d.OK, d.Detail = false, err.Error()
 	}
 	list := []ui.Dependency{d}
+	if last := s.LastReload(); len(last.Faults) > 0 {
+		list = append(list, ui.Dependency{Name: "configuration", Detail: "last reload failed: " + strings.Join(last.Faults, "; ")})
+	}
 	if s.engine != nil {
 		state := s.engine.State()
 		list = append(list, ui.Dependency{Name: "engine", OK: state.Phase == embedded.Ready, Detail: state.String()})

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parallax"
@@ -18,60 +19,94 @@ import (
 	"parallax/ui"
 )
 
-// service is one service of the configuration at work.
+// service is one service of the configuration at work. What a reload replaces is
+// in terms.
 type service struct {
-	cfg      ServiceConfig
-	listener net.Listener
+	name     string
+	terms    atomic.Pointer[terms]
 	mirror   *mirror.Mirror
-	compares *divergence.Judge // what its exchanges are compared by
-	judge    *reports.Judge    // what its evidence comes to
+	judge    *reports.Judge // what its evidence comes to
 	steps    *stepper
 	recorder *divergence.Recorder
+
+	listener net.Listener // guarded by server.mu once it serves
+	stop     context.CancelFunc
+	judging  *stage
+}
+
+// terms are what a service is configured to be: one immutable value, so that
+// nobody sees the rules of one configuration with the policy of another.
+type terms struct {
+	cfg      ServiceConfig
+	compares *divergence.Judge // what its exchanges are compared by
+}
+
+// newTerms makes the terms of a configuration. What the noise model has learnt
+// goes on from the terms before, nil for none.
+func newTerms(c ServiceConfig, redaction []byte, before *terms) (*terms, []parallax.Fault) {
+	rules, faults := compare.Compile(c.Rules)
+	redactor, more := compare.NewRedactor(redaction, c.Redact)
+	faults = append(parallax.Under("rules", faults), parallax.Under("redact", more)...)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	noise := new(compare.NoiseModel)
+	if before != nil {
+		noise = before.compares.Noise
+	}
+	return &terms{c, &divergence.Judge{
+		Rules: rules, Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
+		Slower: divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
+	}}, nil
 }
 
 // newService builds a service and opens its listener. The step is read before a
 // request can come in.
-func (s *server) newService(c ServiceConfig, deps mirror.Deps, redaction []byte) (*service, error) {
-	rules, faults := compare.Compile(c.Rules)
-	redactor, more := compare.NewRedactor(redaction, c.Redact)
-	m, most := mirror.New(c.Service, deps)
-	if faults = append(append(faults, more...), most...); len(faults) > 0 {
+func (s *server) newService(c ServiceConfig) (*service, error) {
+	t, faults := newTerms(c, s.redaction, nil)
+	m, more := mirror.New(c.Service, s.deps)
+	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
-	file, err := reports.OpenState(s.cfg.StateDir, c.Name)
-	if err != nil {
+	svc := &service{name: c.Name, mirror: m, recorder: s.recorder}
+	svc.terms.Store(t)
+	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log}
+	if err := s.readState(svc); err != nil {
 		return nil, err
 	}
-	m.Split().SetStep(file.State().Step)
-	svc := &service{
-		cfg: c, mirror: m,
-		compares: &divergence.Judge{
-			Rules: rules, Noise: new(compare.NoiseModel), Redactor: redactor, Policy: c.Promotion.Hash(),
-			Slower: divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
-		},
-		steps:    &stepper{service: c.Name, file: file, split: m.Split(), store: s.store, now: s.now, log: s.log},
-		recorder: s.recorder,
-	}
-	svc.judge = reports.NewJudge(reports.JudgeConfig{
-		Service: c.Name, Policy: c.Promotion, Ticks: s.store, Context: svc.context,
-		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,
-	})
-	if svc.listener, err = net.Listen("tcp", c.Listen); err != nil {
+	var err error
+	if svc.listener, err = s.given.listen(c.Name, c.Listen); err != nil {
 		return nil, fmt.Errorf("cannot open the listener of service %q: %w", c.Name, err)
 	}
 	return svc, nil
+}
+
+// readState puts the step on disk in force and makes the judge that knows the
+// latch on disk. Nobody else writes the file from then on.
+func (s *server) readState(svc *service) error {
+	file, err := reports.OpenState(s.cfg.StateDir, svc.name)
+	if err != nil {
+		return err
+	}
+	svc.steps.file = file
+	svc.mirror.Split().SetStep(file.State().Step)
+	svc.judge = reports.NewJudge(reports.JudgeConfig{
+		Service: svc.name, Policy: svc.terms.Load().cfg.Promotion, Ticks: s.store, Context: svc.context,
+		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,
+	})
+	return nil
 }
 
 // context is what the verdict depends on besides the evidence.
 func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	// Without the store it is what this process counted; that the store is away
 	// is for the evidence to say.
-	held, _ := svc.recorder.Totals(ctx, svc.cfg.Name)
-	state, at := svc.steps.State(), svc.steps.now()
+	held, _ := svc.recorder.Totals(ctx, svc.name)
+	state, at, rules := svc.steps.State(), svc.steps.now(), svc.terms.Load().compares.Rules
 	return reports.Context{
 		Step:         svc.mirror.Split().Step(),
-		RulesVersion: svc.compares.Rules.Version(),
-		RulesHash:    func(endpoint string) string { return svc.compares.Rules.HashAt(endpoint, at) },
+		RulesVersion: rules.Version(),
+		RulesHash:    func(endpoint string) string { return rules.HashAt(endpoint, at) },
 		Accounting:   held,
 		Paused:       state.Paused,
 		From:         state.EvidenceFrom,
@@ -90,8 +125,8 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
-		Name: svc.cfg.Name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
-		Evidence: svc, Legs: svc.legs, MaxDivergenceRate: svc.cfg.Promotion.MaxDivergenceRate,
+		Name: svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
+		Evidence: svc, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 
@@ -116,19 +151,19 @@ func (svc *service) legs() []ui.LegStatus {
 
 // judgeOf returns what the exchanges of a service are compared by.
 func (s *server) judgeOf(name string) *divergence.Judge {
-	if svc := s.byName[name]; svc != nil {
-		return svc.compares
+	if svc := s.current.Load().byName[name]; svc != nil {
+		return svc.terms.Load().compares
 	}
 	return nil
 }
 
 // hashes names the rules and the policy that hold for an endpoint.
 func (s *server) hashes(name, endpoint string) (rules, policy string) {
-	svc := s.byName[name]
-	if svc == nil {
+	judge := s.judgeOf(name)
+	if judge == nil {
 		return "", ""
 	}
-	return svc.compares.Rules.HashAt(endpoint, s.now()), svc.compares.Policy
+	return judge.Rules.HashAt(endpoint, s.now()), judge.Policy
 }
 
 // maxDecoded bounds what a stored body may become when it is shown, in bytes.

@@ -451,7 +451,7 @@ func TestServeInProcess(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	running := background(func(context.Context) error { return s.Run(ctx) })
-	url := "http://" + s.services[0].listener.Addr().String()
+	url := "http://" + s.current.Load().services[0].listener.Addr().String()
 	for i := range 100 {
 		answer, err := http.Get(fmt.Sprintf("%s/orders/%d", url, i))
 		if err != nil {

@@ -68,16 +68,22 @@ type Splitter struct {
 	salt     string
 	patterns []Pattern
 	pin      map[string]parallax.Leg
-	step     atomic.Int64
+	step     *atomic.Int64 // shared with those made by With
 }
 
 // New returns a splitter at step 0. The faults are those of [Config.Validate];
 // with any fault there is no splitter.
-func New(c Config) (*Splitter, []parallax.Fault) {
+func New(c Config) (*Splitter, []parallax.Fault) { return newSplitter(c, new(atomic.Int64)) }
+
+// With returns a splitter of another configuration whose step is that of s: who
+// sets it on one of them sets it on both.
+func (s *Splitter) With(c Config) (*Splitter, []parallax.Fault) { return newSplitter(c, s.step) }
+
+func newSplitter(c Config, step *atomic.Int64) (*Splitter, []parallax.Fault) {
 	if faults := c.Validate(); len(faults) > 0 {
 		return nil, faults
 	}
-	s := &Splitter{salt: c.Salt, pin: make(map[string]parallax.Leg, len(c.Pin))}
+	s := &Splitter{salt: c.Salt, pin: make(map[string]parallax.Leg, len(c.Pin)), step: step}
 	s.key, _ = parseKey(c.Key) // validated above, as are the patterns
 	for _, e := range c.Endpoints {
 		p, _ := ParsePattern(e)

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"parallax/ui"
+)
+
+// lineup is the services at work, one immutable value. Services that were taken
+// out of the configuration stay in byName until the last of their exchanges is
+// stored.
+type lineup struct {
+	services []*service // in the order of the configuration
+	byName   map[string]*service
+}
+
+// with returns a lineup with one more service.
+func (l *lineup) with(svc *service) *lineup {
+	next := &lineup{append(slices.Clip(l.services), svc), maps.Clone(l.byName)}
+	if next.byName == nil {
+		next.byName = map[string]*service{}
+	}
+	next.byName[svc.name] = svc
+	return next
+}
+
+// without returns a lineup that has forgotten a service that left.
+func (l *lineup) without(svc *service) *lineup {
+	next := &lineup{l.services, maps.Clone(l.byName)}
+	delete(next.byName, svc.name)
+	return next
+}
+
+func (l *lineup) forUI() []ui.Service {
+	services := make([]ui.Service, len(l.services))
+	for i, svc := range l.services {
+		services[i] = svc.forUI()
+	}
+	return services
+}
+
+// startServices makes every service serve. The group ends when all have stopped,
+// which they do when ctx ends or one fails.
+func (s *server) startServices(ctx context.Context) *errgroup.Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mirrors, s.stopping = errgroup.WithContext(ctx)
+	for _, svc := range s.current.Load().services {
+		s.start(svc)
+	}
+	s.mirrors.Go(func() error { // the group does not end before nobody starts a service any more
+		<-s.stopping.Done()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stopped = true
+		return nil
+	})
+	return s.mirrors
+}
+
+// start makes a service accept callers and its judge look. The caller holds mu.
+func (s *server) start(svc *service) {
+	serving, stop := context.WithCancel(s.stopping)
+	svc.stop, svc.judging = stop, background(svc.judge.Run)
+	listener := svc.listener
+	s.mirrors.Go(func() error {
+		defer stop()
+		if err := svc.mirror.Serve(serving, listener); err != nil {
+			return err
+		}
+		if s.stopping.Err() == nil { // it was taken out of the configuration
+			s.leave(svc)
+		}
+		return nil
+	})
+}
+
+// leaveWithin bounds how long the exchanges of a service that was taken out of the
+// configuration are waited for.
+const leaveWithin = time.Minute
+
+// leave forgets a service once the last of its exchanges is stored.
+func (s *server) leave(svc *service) {
+	patience := time.NewTimer(leaveWithin)
+	defer patience.Stop()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for s.ledger.Totals(svc.name).InFlight > 0 {
+		select {
+		case <-again.C:
+			continue
+		case <-patience.C:
+			s.log.Warn("a service that was taken out of the configuration is forgotten before all its exchanges are stored", "service", svc.name)
+		case <-s.stopping.Done():
+			return // the shutdown needs it
+		}
+		break
+	}
+	_ = svc.judging.stop() // a judge has no errors
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current.Store(s.current.Load().without(svc))
+	s.log.Info("a service has left", "service", svc.name)
+}
+
+// stopJudges ends what looks at the evidence.
+func (s *server) stopJudges(context.Context) (err error) {
+	for _, svc := range s.current.Load().byName {
+		err = errors.Join(err, svc.judging.stop())
+	}
+	return err
+}

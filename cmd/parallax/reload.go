@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+
+	"parallax/mirror"
+	"parallax/ui"
+)
+
+var _ ui.Reloader = (*server)(nil)
+
+// Reload reads the configuration file again and puts it in force: all of it, or
+// nothing when anything is wrong with it. No connection is dropped and no
+// exchange lost. What was wrong is logged once, and kept for LastReload.
+func (s *server) Reload(context.Context) ui.Reload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := ui.Reload{At: s.now().UTC()}
+	r.Changes, r.Faults = s.reload()
+	s.lastReload.Store(&r)
+	if len(r.Faults) > 0 {
+		s.log.Error("the configuration was not reloaded; the one of before is in force", "faults", strings.Join(r.Faults, "; "))
+	} else {
+		s.log.Info("the configuration was reloaded", "changes", strings.Join(r.Changes, "; "))
+	}
+	return r
+}
+
+// LastReload returns how the last reload went, the zero value when there was none.
+func (s *server) LastReload() ui.Reload {
+	if r := s.lastReload.Load(); r != nil {
+		return *r
+	}
+	return ui.Reload{}
+}
+
+// reloadOnSignal reloads at each SIGHUP until ctx ends.
+func (s *server) reloadOnSignal(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			s.Reload(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reload returns what changed, or everything that is wrong. The caller holds mu.
+func (s *server) reload() (changes, faults []string) {
+	if s.stopping == nil || s.stopped || s.stopping.Err() != nil {
+		return nil, []string{"Parallax is starting or shutting down"}
+	}
+	cfg, wrong, err := loadConfig(s.file)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	for _, f := range wrong {
+		faults = append(faults, f.Error())
+	}
+	if faults = append(faults, needRestart(s.cfg, cfg)...); len(faults) > 0 {
+		return nil, faults
+	}
+	p, faults := s.plan(cfg)
+	if len(faults) > 0 {
+		p.discard()
+		return nil, faults
+	}
+	return p.commit(), nil
+}
+
+// needRestart names what only a restart can change: everything but the services.
+func needRestart(before, after Config) (faults []string) {
+	before.Services, after.Services = nil, nil
+	for _, path := range changed(reflect.ValueOf(before), reflect.ValueOf(after), "") {
+		faults = append(faults, path+" is another: this needs a restart, which loses no request either: send SIGUSR2")
+	}
+	return faults
+}
+
+// changed lists the keys whose values are not the same, as paths. It looks into
+// blocks and not into lists, and never repeats a value, which may be a secret.
+func changed(a, b reflect.Value, path string) (paths []string) {
+	if a.Kind() != reflect.Struct || a.NumField() == 0 || !a.Type().Field(0).IsExported() {
+		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
+			paths = append(paths, path)
+		}
+		return paths
+	}
+	for i := range a.NumField() {
+		f := a.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if path != "" && key != "" {
+			key = path + "." + key
+		} else if key == "" { // inline
+			key = path
+		}
+		paths = append(paths, changed(a.Field(i), b.Field(i), key)...)
+	}
+	return slices.Compact(paths)
+}
+
+// plan is a configuration that is built and not in force.
+type plan struct {
+	s       *server
+	steps   []step
+	leaving []*service
+	next    *lineup
+}
+
+// step puts one service in force.
+type step struct {
+	svc      *service
+	added    bool
+	terms    *terms
+	change   *mirror.Change // nil for one that is added
+	listener net.Listener   // to move to; nil: it stays
+}
+
+// plan builds everything. With faults the plan is to be discarded.
+func (s *server) plan(cfg Config) (*plan, []string) {
+	now := s.current.Load()
+	p := &plan{s: s, next: &lineup{}}
+	var faults []string
+	for i, c := range cfg.Services {
+		at := fmt.Sprintf("services[%d]", i)
+		svc := now.byName[c.Name]
+		switch {
+		case svc == nil:
+			faults = append(faults, p.add(at, c)...)
+		case !slices.Contains(now.services, svc):
+			faults = append(faults, fmt.Sprintf("%s: the last exchanges of the service %q that was here before are being stored: try again in a minute", at, c.Name))
+		default:
+			faults = append(faults, p.alter(at, svc, c)...)
+		}
+	}
+	for _, svc := range now.services {
+		if p.next.byName[svc.name] != svc {
+			p.leaving = append(p.leaving, svc)
+		}
+	}
+	return p, faults
+}
+
+func (p *plan) add(at string, c ServiceConfig) []string {
+	svc, err := p.s.newService(c)
+	if err != nil {
+		return []string{at + ": " + err.Error()}
+	}
+	p.steps = append(p.steps, step{svc: svc, added: true, terms: svc.terms.Load()})
+	p.next = p.next.with(svc)
+	return nil
+}
+
+func (p *plan) alter(at string, svc *service, c ServiceConfig) (faults []string) {
+	before := svc.terms.Load()
+	st := step{svc: svc}
+	t, wrong := newTerms(c, p.s.redaction, before)
+	change, more := svc.mirror.Prepare(c.Service)
+	for _, f := range append(wrong, more...) {
+		faults = append(faults, at+": "+f.Error())
+	}
+	st.terms, st.change = t, change
+	if c.Listen != before.cfg.Listen {
+		var err error
+		if st.listener, err = net.Listen("tcp", c.Listen); err != nil {
+			faults = append(faults, fmt.Sprintf("%s.listen: %v", at, err))
+		}
+	}
+	p.steps = append(p.steps, st)
+	p.next = p.next.with(svc)
+	return faults
+}
+
+// discard gives up what was built.
+func (p *plan) discard() {
+	for _, st := range p.steps {
+		if st.change != nil {
+			st.change.Discard()
+		}
+		if st.listener != nil {
+			st.listener.Close()
+		}
+		if st.added {
+			st.svc.mirror.Close()
+			st.svc.listener.Close()
+		}
+	}
+}
+
+// commit puts everything in force and says what is another now.
+func (p *plan) commit() (changes []string) {
+	s := p.s
+	order := !slices.EqualFunc(s.current.Load().services, p.next.services, func(a, b *service) bool { return a == b })
+	for _, svc := range p.leaving {
+		p.next.byName[svc.name] = svc
+	}
+	s.current.Store(p.next) // before the first request of a service that is added
+	for _, st := range p.steps {
+		changes = append(changes, st.commit(s)...)
+	}
+	for _, svc := range p.leaving {
+		changes = append(changes, fmt.Sprintf("service %s: removed; its callers are let finish", svc.name))
+		svc.stop()
+	}
+	if order && len(changes) == 0 {
+		changes = append(changes, "services: in another order")
+	}
+	if err := s.admin.SetServices(p.next.forUI()); err != nil {
+		s.log.Error("the pages show the services of before", "error", err) // a defect: names were validated
+	}
+	return changes
+}
+
+func (st step) commit(s *server) (changes []string) {
+	svc := st.svc
+	if st.added {
+		s.start(svc)
+		return []string{fmt.Sprintf("service %s: added, on %s", svc.name, svc.listener.Addr())}
+	}
+	before := svc.terms.Swap(st.terms)
+	svc.judge.SetPolicy(st.terms.cfg.Promotion)
+	st.change.Commit()
+	if paths := changed(reflect.ValueOf(before.cfg), reflect.ValueOf(st.terms.cfg), ""); len(paths) > 0 {
+		changes = append(changes, fmt.Sprintf("service %s: %s", svc.name, strings.Join(paths, ", ")))
+	}
+	if st.listener == nil {
+		return changes
+	}
+	if err := svc.mirror.Move(st.listener); err != nil {
+		return append(changes, err.Error())
+	}
+	svc.listener = st.listener
+	return append(changes, fmt.Sprintf("service %s: callers are accepted on %s", svc.name, st.listener.Addr()))
+}
