@@ -25,6 +25,7 @@ type Place string
 const (
 	InLive   Place = "in_flight/live"   // the live leg has not finished
 	InShadow Place = "in_flight/shadow" // a shadow leg has not finished
+	InLane   Place = "in_flight/lane"   // a shadow leg is not asked before what its user did first; see mirror.order_by
 	InQueue  Place = "in_flight/queue"
 	InWorker Place = "in_flight/worker"
 	InBatch  Place = "in_flight/batch" // compared, not yet acknowledged by the store
@@ -55,6 +56,7 @@ const (
 // Places where a mirrored exchange ends that was not compared, with the reason.
 const (
 	LostQueueFull Place = "lost/queue_full" // the workers do not keep up
+	LostLane      Place = "lost/lane"       // a leg does not keep up with one user's requests in order
 	LostCodec     Place = "lost/codec"      // written by a version this one cannot read
 	LostStore     Place = "lost/store"      // the store was away for longer than the buffer lasts
 	LostShutdown  Place = "lost/shutdown"   // not finished within the shutdown deadline
@@ -70,11 +72,11 @@ const (
 
 // Places lists every place there is.
 var Places = []Place{
-	InLive, InShadow, InQueue, InWorker, InBatch,
+	InLive, InLane, InShadow, InQueue, InWorker, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,
-	LostQueueFull, LostCodec, LostStore, LostShutdown, LostPanic,
+	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }
 

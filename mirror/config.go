@@ -45,8 +45,9 @@ type LegConfig struct {
 type Options struct {
 	Sample   float64        `yaml:"sample" doc:"share of exchanges that are mirrored, 0 to 1, by a hash of the exchange id; unsafe requests to a leg whose state is own are never left out"`
 	Unsafe   Unsafe         `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
+	OrderBy  string         `yaml:"order_by" doc:"whose requests reach a shadow leg in the order in which the live leg answered them: those of one header:NAME, cookie:NAME or ip; empty: all legs are asked at once"`
 	MaxBody  parallax.Size  `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
-	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely"`
+	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely, from when it is asked; with order_by a request waits up to twice as long before that"`
 	InFlight int            `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
 	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
 
@@ -84,7 +85,7 @@ func DefaultOptions() Options {
 func NotYet() []string {
 	paths := []string{
 		"tap", "partitioned_by", "egress", "net",
-		"mirror.order_by", "mirror.max_rps", "mirror.adaptive", "mirror.request.mask",
+		"mirror.max_rps", "mirror.adaptive", "mirror.request.mask",
 	}
 	for _, leg := range []string{"primary", "candidate", "secondary"} {
 		for _, key := range []string{"rewrite", "outbound", "jobs"} {
@@ -177,6 +178,9 @@ func (o Options) Validate() []parallax.Fault {
 	}
 	if o.Unsafe != "" && o.Unsafe != UnsafeNever && o.Unsafe != UnsafeAllowed {
 		fault("unsafe", "write never or allowed", "unknown value %q", o.Unsafe)
+	}
+	if _, err := split.ParseKey(o.OrderBy); err != nil {
+		fault("order_by", split.KeyHint, "%v", err)
 	}
 	if o.MaxBody <= 0 || o.MaxBody > 1<<30 {
 		fault("max_body", "write a size from 1B to 1GiB", "a bound of %s", o.MaxBody)

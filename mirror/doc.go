@@ -19,6 +19,24 @@
 //  4. The last leg to finish settles the exchange (flight.go): it is offered to
 //     the queue, or counted with the reason why not.
 //
+// # Order
+//
+// Without mirror.order_by all legs are asked at once, or for an unsafe request
+// as soon as the live leg's status line is there: a slow shadow may see a user's
+// read before the write that went first. With it each user has a lane on each
+// shadow leg (lane.go, order.go). What was answered on the live leg before a
+// request came in is over on the shadow leg - answered, failed or dropped -
+// before that request goes there. Requests that overlapped on the live leg may
+// overlap again and are marked [parallax.Exchange].Concurrent; users go side by
+// side; requests of nobody known are asked at once.
+//
+// A request waits for its turn without holding one of mirror.in_flight, and its
+// mirror.timeout begins when it is sent. In one lane 64 requests may wait, in all
+// lanes of a leg 4096, for up to twice mirror.timeout, and they may hold four and
+// 64 times the bytes of one body and head; what is beyond that is dropped as
+// lost/lane, or goes without the secondary if only its lane is behind. What
+// is not mirrored takes no turn. The live path takes one short lock twice.
+//
 // # Promises
 //
 // The caller never waits for a shadow leg, and no fault of one reaches the

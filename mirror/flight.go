@@ -37,6 +37,9 @@ type flight struct {
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
 	captures   [parallax.Legs]*capture
 	inline     inline
+	turns      *visit      // its place in the lanes of its user; nil: it is not ordered
+	where      whereabouts // of an exchange that is ordered
+	behind     atomic.Bool // the lane of a leg that is compared had no room, or took too long
 	crowded    atomic.Bool // a leg that is compared had no room
 	abandoned  atomic.Bool // a shadow leg was given up by a shutdown
 	broken     atomic.Bool // a shadow leg's goroutine panicked
@@ -235,7 +238,7 @@ func (f *flight) leaveLive(out caller) {
 		f.lose(f.body.why())
 	}
 	if f.reason == "" {
-		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, parallax.InShadow)
+		f.toShadows()
 	} else {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
 	}
@@ -245,6 +248,7 @@ func (f *flight) leaveLive(out caller) {
 		}
 		return
 	}
+	f.leaveLanes()
 	f.releaseCopies()
 	f.service.leave()
 }
@@ -262,6 +266,7 @@ func (f *flight) settle() {
 	defer f.m.shadowing.leave()
 	defer f.service.leave()
 	defer f.releaseCopies()
+	f.leaveLanes()
 	if f.reason != "" {
 		return // counted when the live leg was done
 	}
@@ -275,6 +280,9 @@ func (f *flight) settle() {
 		return
 	case f.abandoned.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)
+		return
+	case f.behind.Load():
+		ledger.Move(stamp, parallax.InShadow, parallax.LostLane)
 		return
 	}
 	f.assemble()

@@ -73,8 +73,10 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 		c.First = f.since()
 		err = f.pass(a, out, c)
 	} else if !f.callerGone(ctx) {
+		f.answeredLive()
 		f.refuse(out, problemOf(callErr(err).Kind))
 	}
+	f.answeredLive()
 	c.Done = f.since()
 	if err != nil {
 		c.Err = callErr(err)
@@ -140,6 +142,9 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	if f.reason == "" {
 		f.keepAnswer(f.live, a.Length)
 	}
+	if f.bodyless(a) {
+		f.answeredLive()
+	}
 	out.Head(a.Status, a.Headers, a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
 		return err
@@ -173,9 +178,13 @@ func (f *flight) copyAnswer(a *answer, out caller, keep *capture) error {
 	buf := f.m.pool.get()
 	defer f.m.pool.put(buf)
 	var gone bool
+	var passed int64
 	for {
 		n, err := a.Body.Read(*buf)
 		if n > 0 {
+			if passed += int64(n); passed == a.Length {
+				f.answeredLive()
+			}
 			if keep != nil {
 				keep.write((*buf)[:n])
 			}

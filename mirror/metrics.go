@@ -17,6 +17,7 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
+	lanes    *prometheus.GaugeVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -36,9 +37,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_refused_total",
 			Help: "Requests that could not be understood as HTTP/1.1 and were answered with status; none of them counts as received.",
 		}, []string{"service", "status"}),
+		lanes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "parallax_lane_depth",
+			Help: "Requests that wait for their turn at a shadow leg, in all lanes of the service; see mirror.order_by.",
+		}, []string{"service", "leg"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes)
 	}
 	return m
 }
@@ -46,6 +51,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // refuse counts a request that was answered with a status before it was one.
 func (m *Metrics) refuse(service string, status int) {
 	m.refused.WithLabelValues(service, strconv.Itoa(status)).Inc()
+}
+
+// lanesOf returns how many requests wait in the lanes of a service, by leg.
+func (m *Metrics) lanesOf(service string) (depth [parallax.Legs]prometheus.Gauge) {
+	for l := range depth {
+		depth[l] = m.lanes.WithLabelValues(service, parallax.Leg(l).String())
+	}
+	return depth
 }
 
 // endpointMetrics are the metrics of one endpoint with their labels resolved,

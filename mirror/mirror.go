@@ -56,6 +56,7 @@ type Mirror struct {
 	current  atomic.Pointer[service] // what a reload swaps
 	pool     bufferPool
 	oversize allowance // for what is read of shadow answers past max_body
+	lanes    *lanes    // a reload keeps them
 	fleet    *macs     // with Keys.Fleet
 	users    *macs     // with Keys.User
 
@@ -82,6 +83,7 @@ type service struct {
 	options  Options
 	changes  changes
 	split    *split.Splitter
+	order    split.Key // whose requests are kept in order
 	router   *router
 	legs     [parallax.Legs]*leg // nil: not configured
 	anywhere bool                // a leg besides the primary is configured
@@ -110,6 +112,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	}
 	m := &Mirror{deps: deps, name: cfg.Name, pool: newBufferPool(), fleet: newMACs(deps.Keys.Fleet), users: newMACs(deps.Keys.User)}
 	m.deps.Log = deps.Log.With("service", cfg.Name)
+	m.lanes = newLanes(deps.Metrics.lanesOf(cfg.Name))
 	m.stopping, m.stop = context.WithCancel(context.Background())
 	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
@@ -142,6 +145,7 @@ func newService(cfg Service, metrics *Metrics, before *service) (_ *service, err
 	if len(faults) > 0 {
 		return nil, faults[0]
 	}
+	s.order, _ = split.ParseKey(cfg.Mirror.OrderBy) // validated by New
 	for i := range parallax.Leg(parallax.Legs) {
 		c := cfg.leg(i)
 		if len(c.URLs) == 0 {
@@ -213,7 +217,8 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	case f.upgrade != "":
 		f.serveUpgrade(ctx, out)
 	default:
-		f.plan() // which other legs may get it
+		f.plan()      // which other legs may get it
+		f.enterLane() // behind what its user did before
 		if f.endpoint.safe {
 			f.dispatch() // before the live leg is asked; an unsafe one after its status line
 		}
@@ -236,9 +241,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 		f.upgrade = upgrade(in.Headers)
 	}
 	user := s.split.User(in.Headers, in.RemoteIP)
-	if user != "" {
-		f.x.User = m.users.sum(user)
-	}
+	f.x.User = m.nameOf(user)
 	if f.endpoint.mayLive {
 		f.x.Live = s.split.Pick(user)
 	}

@@ -41,6 +41,10 @@ func (f *flight) dispatch() {
 func (f *flight) askShadows() {
 	defer f.leave()
 	defer f.noteDefect()
+	if f.turns != nil {
+		f.askInOrder()
+		return
+	}
 	var legs [parallax.Legs]*leg
 	room := legs[:0]
 	for _, l := range f.shadows {
@@ -48,7 +52,7 @@ func (f *flight) askShadows() {
 		case l.takeSlot(f.service.options.InFlight):
 			room = append(room, l)
 		case l.name == parallax.Secondary && len(room) > 0: // it is the last of the legs
-			f.x.Legs[l.name] = f.notAsked(l)
+			f.x.Legs[l.name] = f.notAsked(l, noRoom)
 		default:
 			f.crowded.Store(true)
 		}
@@ -74,10 +78,16 @@ func (f *flight) noteDefect() {
 	}
 }
 
-// notAsked is the call of a leg that had no room.
-func (f *flight) notAsked(l *leg) *parallax.Call {
+// Why a secondary was not asked.
+const (
+	noRoom = "as many requests as mirror.in_flight allows wait for this leg already"
+	late   = "this leg does not keep up with its user's requests in order"
+)
+
+// notAsked is the call of a leg that was not asked, and why.
+func (f *flight) notAsked(l *leg, why string) *parallax.Call {
 	c := f.newCall(l, shadow)
-	c.Err = parallax.CallErr{Kind: parallax.NotAsked, Text: "as many requests as mirror.in_flight allows wait for this leg already"}
+	c.Err = parallax.CallErr{Kind: parallax.NotAsked, Text: why}
 	c.Start = f.since()
 	c.Done = c.Start
 	return c
@@ -86,6 +96,7 @@ func (f *flight) notAsked(l *leg) *parallax.Call {
 // askShadow sends the copy to one shadow leg.
 func (f *flight) askShadow(l *leg) {
 	defer f.leave()
+	defer f.endTurn(l)
 	defer l.freeSlot() // a live answer that streams on holds none
 	defer f.noteDefect()
 	c := f.newCall(l, shadow)
@@ -127,13 +138,17 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 	return nil
 }
 
+// bodyless reports whether an answer has no body, whatever length it tells.
+func (f *flight) bodyless(a *answer) bool {
+	return a.Length == 0 || a.Status == 204 || a.Status == 304 || f.in.Method == "HEAD"
+}
+
 // drain reads an answer to its end. One that is longer than what is kept is read
 // on only as far as the allowance goes; otherwise it is given up, with its
 // connection, and its hash stays unknown.
 func (f *flight) drain(a *answer, keep *capture) error {
 	over := &f.m.oversize
-	bodyless := f.in.Method == "HEAD" || a.Status == 304 // the length is that of another answer
-	if !bodyless && a.Length > keep.max && !over.take(a.Length, f.m.deps.Now()) {
+	if !f.bodyless(a) && a.Length > keep.max && !over.take(a.Length, f.m.deps.Now()) {
 		keep.giveUp(a.Length)
 		return nil
 	}

@@ -133,5 +133,5 @@ func (l *Ledger) Wait(ctx context.Context, until func(places map[parallax.Place]
 
 // Settled reports whether no exchange is with a leg any more.
 func Settled(places map[parallax.Place]int) bool {
-	return places[parallax.InLive] == 0 && places[parallax.InShadow] == 0
+	return places[parallax.InLive] == 0 && places[parallax.InLane] == 0 && places[parallax.InShadow] == 0
 }

@@ -31,8 +31,8 @@ type Config struct {
 // Validate returns everything that is wrong with the configuration.
 func (c Config) Validate() []parallax.Fault {
 	var faults []parallax.Fault
-	if _, err := parseKey(c.Key); err != nil {
-		faults = append(faults, parallax.Fault{Path: "key", Text: err.Error(), Hint: "write header:X-User, cookie:sid or ip"})
+	if _, err := ParseKey(c.Key); err != nil {
+		faults = append(faults, parallax.Fault{Path: "key", Text: err.Error(), Hint: KeyHint})
 	}
 	for i, e := range c.Endpoints {
 		if _, err := ParsePattern(e); err != nil {
@@ -64,7 +64,7 @@ func Bucket(salt, user string) int {
 // Splitter picks the live leg. Its step is the only thing about it that
 // changes; all methods may be called from many goroutines.
 type Splitter struct {
-	key      key
+	key      Key
 	salt     string
 	patterns []Pattern
 	pin      map[string]parallax.Leg
@@ -84,7 +84,7 @@ func newSplitter(c Config, step *atomic.Int64) (*Splitter, []parallax.Fault) {
 		return nil, faults
 	}
 	s := &Splitter{salt: c.Salt, pin: make(map[string]parallax.Leg, len(c.Pin)), step: step}
-	s.key, _ = parseKey(c.Key) // validated above, as are the patterns
+	s.key, _ = ParseKey(c.Key) // validated above, as are the patterns
 	for _, e := range c.Endpoints {
 		p, _ := ParsePattern(e)
 		s.patterns = append(s.patterns, p)
@@ -140,22 +140,14 @@ func (s *Splitter) Pick(user string) parallax.Leg {
 	return parallax.Primary
 }
 
-// User finds the user's name in a request, "" when it is unknown. The address
-// is the peer's; what a caller writes into X-Forwarded-For does not count.
+// User finds the user's name in a request, "" when it is unknown.
 func (s *Splitter) User(headers []parallax.Field, address string) string {
-	switch s.key.from {
-	case fromAddress:
-		return address
-	case fromHeader:
-		return first(headers, s.key.name)
-	case fromCookie:
-		return cookie(headers, s.key.name)
-	}
-	return ""
+	return s.key.User(headers, address)
 }
 
-// key says where a user's name stands.
-type key struct {
+// Key says where a user's name stands in a request: in a header, in a cookie, or
+// in the address it came from. With the zero value users are unknown.
+type Key struct {
 	from keyKind
 	name string
 }
@@ -169,19 +161,38 @@ const (
 	fromAddress
 )
 
-func parseKey(text string) (key, error) {
+// KeyHint says what keys look like, for faults.
+const KeyHint = "write header:X-User, cookie:sid or ip"
+
+// ParseKey reads a key: header:NAME, cookie:NAME, ip, or nothing for the zero
+// value.
+func ParseKey(text string) (Key, error) {
 	kind, name, _ := strings.Cut(text, ":")
 	switch {
 	case text == "":
-		return key{}, nil
+		return Key{}, nil
 	case text == "ip":
-		return key{from: fromAddress}, nil
+		return Key{from: fromAddress}, nil
 	case kind == "header" && parallax.IsToken(name):
-		return key{fromHeader, textproto.CanonicalMIMEHeaderKey(name)}, nil
+		return Key{fromHeader, textproto.CanonicalMIMEHeaderKey(name)}, nil
 	case kind == "cookie" && parallax.IsToken(name):
-		return key{fromCookie, name}, nil
+		return Key{fromCookie, name}, nil
 	}
-	return key{}, fmt.Errorf("cannot read split key %q", text)
+	return Key{}, fmt.Errorf("cannot read %q as the key of users", text)
+}
+
+// User finds the user's name in a request, "" when it is unknown. The address
+// is the peer's; what a caller writes into X-Forwarded-For does not count.
+func (k Key) User(headers []parallax.Field, address string) string {
+	switch k.from {
+	case fromAddress:
+		return address
+	case fromHeader:
+		return first(headers, k.name)
+	case fromCookie:
+		return cookie(headers, k.name)
+	}
+	return ""
 }
 
 func first(headers []parallax.Field, name string) string {
