@@ -57,7 +57,7 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 		}
 		return nil, e
 	}
-	a := &answer{Status: res.Status, Headers: res.Headers, Length: res.Length}
+	a := &answer{Status: res.Status, Proto: "HTTP/1.1", Headers: res.Headers, Length: res.Length}
 	if res.Tunnel != nil {
 		a.Conn = res.Tunnel
 		return a, nil

@@ -22,6 +22,7 @@ import (
 type Service struct {
 	Name      string       `yaml:"name" doc:"what the service is called in pages, metrics and the API"`
 	Listen    string       `yaml:"listen" doc:"address that callers use, such as 127.0.0.1:8080"`
+	TLS       ListenerTLS  `yaml:"tls" doc:"certificate of the listener; without one callers are served in the clear"`
 	Primary   LegConfig    `yaml:"primary" doc:"the old version"`
 	Candidate LegConfig    `yaml:"candidate" doc:"the new version; without urls requests are passed on and nothing is mirrored"`
 	Secondary LegConfig    `yaml:"secondary" doc:"a second instance of the old version, to tell noise; without urls noise is not measured"`
@@ -35,10 +36,12 @@ type Service struct {
 
 // LegConfig is where a leg is and what its writes touch.
 type LegConfig struct {
-	URLs    []string      `yaml:"urls" doc:"the leg's instances, http or https, without a path; they take turns"`
-	State   State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
-	Version string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
-	Timeout time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
+	URLs     []string      `yaml:"urls" doc:"the leg's instances, http or https, without a path; they take turns"`
+	Protocol Protocol      `yaml:"protocol" enum:"auto,http1,http2" doc:"what is spoken to the leg; auto: HTTP/2 where an https address offers it, else HTTP/1.1; http2 with an http address is HTTP/2 in the clear"`
+	TLS      LegTLS        `yaml:"tls" doc:"how https addresses are spoken to"`
+	State    State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
+	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
+	Timeout  time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
 }
 
 // Options is the mirror block of a service.
@@ -113,6 +116,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, parallax.Under("primary", s.Primary.validate(s.Listen))...)
 	faults = append(faults, parallax.Under("candidate", s.Candidate.validate(s.Listen))...)
 	faults = append(faults, parallax.Under("secondary", s.Secondary.validate(s.Listen))...)
+	faults = append(faults, parallax.Under("tls", s.TLS.Validate())...)
 	faults = append(faults, s.contradictions()...)
 	for i, e := range s.Endpoints {
 		if _, err := parseRoute(e); err != nil {
@@ -158,6 +162,8 @@ func (l LegConfig) validate(listen string) []parallax.Fault {
 			faults = append(faults, parallax.Fault{Path: at, Text: "this is the service's own listener", Hint: "write where the leg itself listens"})
 		}
 	}
+	faults = append(faults, l.Protocol.validate()...)
+	faults = append(faults, parallax.Under("tls", l.TLS.Validate())...)
 	if _, err := parseVersion(l.Version); err != nil {
 		faults = append(faults, parallax.Fault{Path: "version", Text: err.Error(), Hint: "write header:X-Version"})
 	}

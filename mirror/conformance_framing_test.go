@@ -100,7 +100,7 @@ func TestAmbiguousRequestsReachNoLeg(t *testing.T) {
 	f(400, "GET / HTTP/1.1\r\n\r\n")
 	f(400, "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n")
 	f(505, "GET / HTTP/1.9\r\nHost: a\r\n\r\n")
-	f(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	f(505, "PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n")
 	f(417, post+"Content-Length: 5\r\nExpect: magic\r\n\r\nhello")
 	f(431, post+"X: "+strings.Repeat("x", 70<<10)+"\r\n\r\n")
 

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"log/slog"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ type leg struct {
 	failure  atomic.Pointer[LegError]
 }
 
-func newLeg(name parallax.Leg, c LegConfig, o Options) (*leg, error) {
+func newLeg(name parallax.Leg, c LegConfig, o Options, log *slog.Logger) (*leg, error) {
 	l := &leg{name: name, state: c.State.orShared(), timeout: c.Timeout}
 	for _, text := range c.URLs {
 		u, err := parseURL(text)
@@ -43,8 +44,12 @@ func newLeg(name parallax.Leg, c LegConfig, o Options) (*leg, error) {
 		l.timeout = defaultLiveTimeout
 	}
 	l.version, _ = parseVersion(c.Version)
-	l.senders[live] = newHTTPSender(l.timeout, 0)
-	l.senders[shadow] = newHTTPSender(0, o.InFlight)
+	credentials, err := c.TLS.credentials(log.With("leg", name.String()))
+	if err != nil {
+		return nil, err
+	}
+	l.senders[live] = newSender(c.Protocol, credentials, l.timeout, 0)
+	l.senders[shadow] = newSender(c.Protocol, credentials, 0, o.InFlight)
 	return l, nil
 }
 

@@ -58,6 +58,7 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	request.Inform = func(status int, headers []parallax.Field) {
 		_ = out.Inform(status, endToEnd(headers, 0)) // a caller that left is noticed when the answer is there
 	}
+	request.Again = func(err error) { f.tryAgain(l, r, c, err) }
 	if f.body != nil {
 		request.Body, request.Trailers, request.Ready = f.body, f.body.trailers, f.body.ready()
 	}
@@ -65,12 +66,11 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	c.Start = f.since()
 	a, err := l.senders[live].Send(legCtx, l.url(), request)
 	if err != nil && f.mayAskAgain(legCtx, r, err) {
-		f.countTry(l, r, c, err)
-		c.Start = f.since()
+		f.tryAgain(l, r, c, err)
 		a, err = l.senders[live].Send(legCtx, l.url(), request)
 	}
 	if err == nil {
-		c.First = f.since()
+		c.First, c.Request.Proto = f.since(), a.Proto
 		err = f.pass(a, out, c)
 	} else if !f.callerGone(ctx) {
 		f.answeredLive()
@@ -105,11 +105,12 @@ func (f *flight) mayAskAgain(ctx context.Context, r role, err error) bool {
 		(e.kind == parallax.Reset && e.reused || e.kind == parallax.Refused && len(f.live.urls) > 1)
 }
 
-// countTry counts a request that is sent once more, so that nothing is asked
-// twice silently.
-func (f *flight) countTry(l *leg, r role, c *parallax.Call, err error) {
+// tryAgain counts a request that is sent once more, so that nothing is asked
+// twice silently, and begins the time of the next try.
+func (f *flight) tryAgain(l *leg, r role, c *parallax.Call, err error) {
 	try := parallax.Call{Start: c.Start, Done: f.since(), Err: callErr(err)}
 	f.endpoint.counts.count(l.name, r, &try)
+	c.Start = f.since()
 }
 
 // callContext is what a live call runs under. A caller that leaves ends it,

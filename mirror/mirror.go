@@ -89,6 +89,7 @@ type service struct {
 	anywhere bool                // a leg besides the primary is configured
 	told     atomic.Int32        // suspicious endpoints that the log has
 	users    atomic.Int64        // flights, and one more until it is replaced
+	tls      *credentials        // callers speak TLS; nil: they do not
 }
 
 // New returns a mirror for a service. With any fault there is no mirror; paths
@@ -117,7 +118,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
 	m.moves = make(chan net.Listener)
-	s, err := newService(cfg, deps.Metrics, nil)
+	s, err := newService(cfg, m.deps, nil)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
@@ -128,7 +129,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 
 // newService builds a configuration, for its first user. What it can it takes over
 // from the one before, nil for none.
-func newService(cfg Service, metrics *Metrics, before *service) (_ *service, err error) {
+func newService(cfg Service, deps Deps, before *service) (_ *service, err error) {
 	s := &service{name: cfg.Name, cfg: cfg, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
 	s.users.Store(1)
 	defer func() {
@@ -146,12 +147,15 @@ func newService(cfg Service, metrics *Metrics, before *service) (_ *service, err
 		return nil, faults[0]
 	}
 	s.order, _ = split.ParseKey(cfg.Mirror.OrderBy) // validated by New
+	if s.tls, err = cfg.TLS.credentials(deps.Log); err != nil {
+		return nil, err
+	}
 	for i := range parallax.Leg(parallax.Legs) {
 		c := cfg.leg(i)
 		if len(c.URLs) == 0 {
 			continue
 		}
-		if s.legs[i], err = s.legFor(i, c, before); err != nil {
+		if s.legs[i], err = s.legFor(i, c, before, deps.Log); err != nil {
 			return nil, err
 		}
 		s.anywhere = s.anywhere || i != parallax.Primary
@@ -160,7 +164,7 @@ func newService(cfg Service, metrics *Metrics, before *service) (_ *service, err
 	s.router, err = newRouter(append(slices.Clone(cfg.Endpoints), cfg.Documented...), DefaultEndpoints, func(name string, safe bool) *endpoint {
 		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
 		return &endpoint{
-			name: name, endpointPolicy: policy, counts: metrics.of(cfg.Name, name),
+			name: name, endpointPolicy: policy, counts: deps.Metrics.of(cfg.Name, name),
 			mayLive: candidate != nil && candidate.state.MayBeLive(policy.safe) && s.split.Allows(name),
 		}
 	})

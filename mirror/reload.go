@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"reflect"
 
@@ -29,7 +30,7 @@ func (m *Mirror) Prepare(cfg Service) (*Change, []parallax.Fault) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	s, err := newService(cfg, m.deps.Metrics, m.current.Load())
+	s, err := newService(cfg, m.deps, m.current.Load())
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
@@ -106,13 +107,13 @@ func (s *service) leave() {
 
 // legFor returns a leg for a configuration: that of the configuration before it,
 // unless something about the leg is another.
-func (s *service) legFor(name parallax.Leg, c LegConfig, before *service) (*leg, error) {
+func (s *service) legFor(name parallax.Leg, c LegConfig, before *service, log *slog.Logger) (*leg, error) {
 	if before != nil && before.legs[name] != nil && reflect.DeepEqual(c, before.cfg.leg(name)) && reflect.DeepEqual(s.options, before.options) {
 		l := before.legs[name]
 		l.holders.Add(1) // above zero before: it is in force
 		return l, nil
 	}
-	l, err := newLeg(name, c, s.options)
+	l, err := newLeg(name, c, s.options, log)
 	if err == nil {
 		l.holders.Store(1)
 	}
@@ -143,7 +144,7 @@ type acceptor interface {
 
 func (m *Mirror) openFront(listener net.Listener) *front {
 	f := &front{listener: listener, server: m.newServer(), ended: make(chan error, 1)}
-	go func() { f.ended <- f.server.Serve(context.Background(), listener) }()
+	go func() { f.ended <- f.server.Serve(context.Background(), secured{listener, m}) }()
 	return f
 }
 

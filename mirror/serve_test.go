@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -262,7 +263,7 @@ func TestLegsTakeTurns(t *testing.T) {
 	t.Parallel()
 	a, b := mirrortest.NewBackend(t, mirrortest.Status(200)), mirrortest.NewBackend(t, mirrortest.Status(200))
 	cfg := LegConfig{URLs: []string{a.URL, b.URL}}
-	l, err := newLeg(parallax.Primary, cfg, DefaultOptions())
+	l, err := newLeg(parallax.Primary, cfg, DefaultOptions(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package mirror
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"parallax/internal/h1"
@@ -15,8 +17,36 @@ const (
 	idleGrace       = time.Second       // of a shutdown, for requests that are on their way already
 )
 
-// newServer returns what speaks HTTP/1.1 to callers.
-func (m *Mirror) newServer() *h1.Server {
+// server is what speaks HTTP to callers: HTTP/1.1 itself, and HTTP/2 by another
+// server that it hands such connections to.
+type server struct {
+	*h1.Server
+	h2 *h2Server
+}
+
+// Shutdown stops accepting and waits for requests to finish, as h1.Server does.
+// Connections of HTTP/2 are told with their next answer, or after the grace that
+// idle ones have in any case.
+func (s *server) Shutdown(ctx context.Context) error {
+	s.h2.closing.Store(true)
+	grace := time.AfterFunc(idleGrace, func() { _ = s.h2.server.Shutdown(ctx) }) // whose end the other server waits for
+	defer grace.Stop()
+	defer s.h2.server.Close()
+	return s.Server.Shutdown(ctx)
+}
+
+// Close closes all connections.
+func (s *server) Close() error { return errors.Join(s.h2.server.Close(), s.Server.Close()) }
+
+// newServer returns what speaks HTTP to callers. It is to be closed.
+func (m *Mirror) newServer() *server {
+	s := m.newH1Server()
+	h2 := m.newH2Server()
+	s.HandOver = h2.accepted.handOver
+	return &server{s, h2}
+}
+
+func (m *Mirror) newH1Server() *h1.Server {
 	return &h1.Server{
 		Handler: func(r *h1.Request, w *h1.Writer) {
 			a := &arrival{callerContext: callerContext{Context: m.lives, request: r}}
@@ -32,6 +62,15 @@ func (m *Mirror) newServer() *h1.Server {
 		BodyTimeout: silence, WriteTimeout: silence,
 		IdleGrace: idleGrace,
 	}
+}
+
+// checkLine returns the status for a request that cannot be passed on as
+// HTTP/1.1, and why; 0 for any other.
+func checkLine(method, target, host string) (status int, why string) {
+	if refusal := h1.CheckLine(method, target, host); refusal != nil {
+		return refusal.Status, refusal.Text
+	}
+	return 0, ""
 }
 
 // arrival is a request and what its caller's presence means to it, in one piece.

@@ -116,6 +116,7 @@ func (f *flight) askShadow(l *leg) {
 func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 	r := f.outgoing(l, c)
 	r.Deadline = time.Now().Add(f.service.options.Timeout)
+	r.Again = func(err error) { f.tryAgain(l, shadow, c, err) }
 	if f.body != nil {
 		r.Ready = true
 		r.Body = io.NopCloser(bytes.NewReader(f.body.copy.bytes))
@@ -125,7 +126,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 	if err != nil {
 		return err
 	}
-	c.First = f.since()
+	c.First, c.Request.Proto = f.since(), a.Proto
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
 	defer a.Body.Close()
 	keep := f.keepAnswer(l, a.Length)

@@ -14,8 +14,9 @@ import (
 
 // This file is the seam between what the mirror does and how HTTP is spoken.
 // Everything else in this package sees requests, fields and bodies; what parses
-// and writes HTTP is package h1, which server_http.go uses for callers and
-// client_http.go for legs.
+// and writes HTTP/1.1 is package h1, which server_http.go uses for callers and
+// client_http.go for legs, and what speaks HTTP/2 is net/http, behind server_h2.go
+// and client_h2.go.
 
 // incoming is a request as it came from a caller. Its head is complete and not
 // changed afterwards; its body is still coming.
@@ -75,11 +76,13 @@ type outgoing struct {
 	Upgrade              string                                     // protocol to change to; "" for none
 	Deadline             time.Time                                  // when the answer must be complete; zero for no bound
 	Inform               func(status int, headers []parallax.Field) // hears of informational answers before Send returns; may be nil
+	Again                func(error)                                // hears of a try that the leg says it has not looked at, before the next; may be nil
 }
 
 // answer is a leg's answer. Its head is complete, its body is still coming.
 type answer struct {
 	Status       int
+	Proto        string           // that the leg was asked by: HTTP/1.1 or HTTP/2.0
 	Headers      []parallax.Field // end to end
 	Length       int64            // -1 when only the end of the body will tell
 	Body         io.ReadCloser    // fails, before its end, with a *sendError
@@ -90,7 +93,8 @@ type answer struct {
 }
 
 // sender sends requests to a leg, each exactly once: a request of which a byte
-// has left is never sent again, however the connection ends.
+// has left is never sent again, however the connection ends, unless the leg says
+// in so many words that it has not looked at it (which HTTP/2 can).
 type sender interface {
 	// Send returns when the head of the answer is there. It closes the body,
 	// perhaps later. A failure is one of *sendError.
@@ -103,7 +107,7 @@ type sender interface {
 // ready reports whether the next Read of the body does not wait.
 func (a *answer) ready() bool { return a.Ready != nil && a.Ready() }
 
-// fault says why a request cannot be written as HTTP/1.1 at all; nil if it can.
+// fault says why a request cannot be written at all; nil if it can.
 func (out *outgoing) fault() error {
 	if !parallax.IsToken(out.Method) {
 		return errors.New("the request's method is not a token")

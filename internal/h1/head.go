@@ -73,6 +73,25 @@ func parseRequestLine(line string) (method, uri, proto string, err error) {
 	return "", "", "", errBadLine
 }
 
+// CheckLine reports what is wrong with the method, target and host of a request
+// that came by another version of HTTP, by the rules of this one: nil means that
+// it can be passed on as HTTP/1.1 and be read in one way only. An empty host is
+// none.
+func CheckLine(method, target, host string) *Refusal {
+	switch {
+	case len(target) > maxTarget:
+		return errLongTarget
+	case !all(method, inToken) || !all(target, inTarget):
+		return errBadLine
+	case host != "" && !goodHost(host):
+		return errBadHost
+	}
+	if _, _, err := parseTarget(method, target); err != nil {
+		return errBadTarget
+	}
+	return nil
+}
+
 // parseTarget returns path and query of a request target, and its authority if
 // it has one (RFC 9112 section 3.2).
 func parseTarget(method, uri string) (target, authority string, err error) {

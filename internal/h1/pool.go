@@ -23,6 +23,9 @@ type Pool struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is used for https. Its ServerName is set to the host if it is empty.
 	TLS *tls.Config
+	// DialTLS opens a connection for https and agrees on TLS, with name as the
+	// host's. Nil means Dial and TLS.
+	DialTLS func(ctx context.Context, network, address, name string) (net.Conn, error)
 
 	DialTimeout     time.Duration // for a connection with its TLS handshake; 5 s
 	HeadTimeout     time.Duration // from the end of the request to the head of the answer; no bound
@@ -221,15 +224,24 @@ func (h *host) dial(ctx context.Context, deadline time.Time) (*clientConn, error
 	}
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
-	conn, err := h.pool.Dial(ctx, "tcp", h.addr)
-	if err == nil && h.secured {
-		conn, err = h.handshake(ctx, conn)
-	}
+	conn, err := h.connect(ctx)
 	if err != nil {
 		h.gave()
 		return nil, &dialError{err}
 	}
 	return newClientConn(h, conn), nil
+}
+
+// connect opens a connection, with TLS where the scheme asks for it.
+func (h *host) connect(ctx context.Context) (net.Conn, error) {
+	if h.secured && h.pool.DialTLS != nil {
+		return h.pool.DialTLS(ctx, "tcp", h.addr, h.name)
+	}
+	conn, err := h.pool.Dial(ctx, "tcp", h.addr)
+	if err == nil && h.secured {
+		conn, err = h.handshake(ctx, conn)
+	}
+	return conn, err
 }
 
 // dialError is a failure before there was a connection.

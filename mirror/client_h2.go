@@ -1,0 +1,353 @@
+package mirror
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"parallax"
+)
+
+// Connections over which HTTP/2 is spoken to a leg.
+const (
+	maxH2Connections = 8                // to one instance; requests beyond what they take wait for their turn
+	h2IdleTimeout    = 90 * time.Second // then an unused connection is closed
+	answerWindow     = 128 << 10        // bytes of an answer that arrived and were not read, per request
+	legPingAfter     = 10 * time.Second // without a frame a leg is asked whether it is there
+	legPingTimeout   = 5 * time.Second  // then the connection is closed
+	maxInforms       = 32               // informational answers to one request
+)
+
+// h2Sender speaks HTTP/2 to a leg: by TLS to https addresses, in the clear with
+// prior knowledge to http. It uses net/http's client connections one by one, not
+// its Transport, which asks again as it likes.
+type h2Sender struct {
+	transport *http.Transport
+	stop      context.CancelFunc // ends what is being dialled
+	stopped   context.Context
+
+	mu     sync.Mutex
+	hosts  map[string]*h2Host // by scheme and address
+	closed bool
+}
+
+// h2Host is the connections to one instance. All is guarded by h2Sender.mu.
+type h2Host struct {
+	conns   []*http.ClientConn
+	dialing *h2Dial // nil: none is being opened
+}
+
+// h2Dial is a connection that is being opened, for whoever waits for one.
+type h2Dial struct {
+	over chan struct{}
+	err  error // once over is closed
+}
+
+var _ sender = (*h2Sender)(nil)
+
+// newH2Sender returns a sender with connections of its own. headTimeout bounds
+// the wait for an answer's head; zero means no bound.
+func newH2Sender(headTimeout time.Duration, dialTLS func(ctx context.Context, network, address, name string) (net.Conn, error)) *h2Sender {
+	var speaks http.Protocols
+	speaks.SetHTTP2(true)
+	speaks.SetUnencryptedHTTP2(true)
+	s := &h2Sender{hosts: map[string]*h2Host{}}
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.transport = &http.Transport{
+		Protocols: &speaks, DisableCompression: true,
+		IdleConnTimeout: h2IdleTimeout, ResponseHeaderTimeout: headTimeout,
+		ExpectContinueTimeout: expectContinueIn, MaxResponseHeaderBytes: maxAnswerHead,
+		DialContext: (&net.Dialer{}).DialContext,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			name, _, _ := net.SplitHostPort(address)
+			return dialTLS(ctx, network, address, name)
+		},
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream: answerWindow,
+			SendPingTimeout:           legPingAfter, PingTimeout: legPingTimeout, WriteByteTimeout: silence,
+		},
+	}
+	return s
+}
+
+// Close implements sender.
+func (s *h2Sender) Close() {
+	s.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, h := range s.hosts {
+		for _, c := range h.conns {
+			c.SetStateHook(closeWhenIdle)
+			closeWhenIdle(c)
+		}
+	}
+	clear(s.hosts)
+}
+
+// closeWhenIdle closes a connection that nothing is under way on.
+func closeWhenIdle(c *http.ClientConn) {
+	if c.InFlight() == 0 {
+		c.Close()
+	}
+}
+
+var errSenderClosed = errors.New("the connections to the leg are closed")
+
+// Send implements sender. With errOnlyHTTP1 the body is not closed: nothing was
+// touched.
+func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error) {
+	if err := out.fault(); err != nil {
+		return nil, out.refuse(err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := &h2Call{out: out, to: to, cancel: cancel}
+	if !out.Deadline.IsZero() {
+		c.late = time.AfterFunc(time.Until(out.Deadline), func() { cancel(os.ErrDeadlineExceeded) })
+	}
+	// A request is tried again when nothing of it was written, since its connection
+	// is closed or closing, and once when the leg says that it has not looked at it.
+	asked := false
+	for tries := 1; ; tries++ {
+		conn, err := s.conn(ctx, to)
+		if err != nil {
+			c.release()
+			if errors.Is(err, errOnlyHTTP1) {
+				return nil, err
+			}
+			c.closeBody()
+			return nil, c.failure(ctx, err, true)
+		}
+		res, err := c.try(ctx, conn)
+		if err == nil {
+			return c.answer(ctx, res), nil
+		}
+		again := ctx.Err() == nil && !c.body.touched()
+		switch {
+		case again && !c.sent.Load() && unusable(err) && tries <= maxH2Connections+1:
+			s.drop(to, conn)
+			continue
+		case again && unprocessed(err) && !asked:
+			asked = true
+			if out.Again != nil {
+				out.Again(c.failure(ctx, err, false))
+			}
+			continue
+		}
+		c.release()
+		c.closeBody()
+		return nil, c.failure(ctx, err, false)
+	}
+}
+
+// conn returns a connection to an instance with room for a request, which is
+// reserved; when there are as many connections as there may be, the one with the
+// least to do, where the request waits for its turn.
+func (s *h2Sender) conn(ctx context.Context, to *url.URL) (*http.ClientConn, error) {
+	for {
+		conn, dial, err := s.next(to)
+		if conn != nil || err != nil {
+			return conn, err
+		}
+		select {
+		case <-dial.over:
+			if dial.err != nil {
+				return nil, dial.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// next returns a connection, or the dial to wait for.
+func (s *h2Sender) next(to *url.URL) (*http.ClientConn, *h2Dial, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, errSenderClosed
+	}
+	key := to.Scheme + "://" + to.Host
+	h := s.hosts[key]
+	if h == nil {
+		s.prune()
+		h = &h2Host{}
+		s.hosts[key] = h
+	}
+	h.conns = slices.DeleteFunc(h.conns, func(c *http.ClientConn) bool { return c.Err() != nil })
+	slices.SortFunc(h.conns, func(a, b *http.ClientConn) int { return cmp.Compare(a.InFlight(), b.InFlight()) })
+	for _, c := range h.conns {
+		if c.Reserve() == nil {
+			return c, nil, nil
+		}
+	}
+	if len(h.conns) >= maxH2Connections {
+		return h.conns[0], nil, nil
+	}
+	if h.dialing == nil {
+		h.dialing = &h2Dial{over: make(chan struct{})}
+		go s.dial(to, h, h.dialing)
+	}
+	return nil, h.dialing, nil
+}
+
+// drop takes out a connection that takes no more requests. It closes itself when
+// those on it are at their end.
+func (s *h2Sender) drop(to *url.URL, conn *http.ClientConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.hosts[to.Scheme+"://"+to.Host]; h != nil {
+		h.conns = slices.DeleteFunc(h.conns, func(c *http.ClientConn) bool { return c == conn })
+	}
+}
+
+// prune forgets instances without a connection. s.mu is held.
+func (s *h2Sender) prune() {
+	maps.DeleteFunc(s.hosts, func(_ string, h *h2Host) bool {
+		return h.dialing == nil && !slices.ContainsFunc(h.conns, func(c *http.ClientConn) bool { return c.Err() == nil })
+	})
+}
+
+// dial opens a connection, whoever leaves while it does.
+func (s *h2Sender) dial(to *url.URL, h *h2Host, d *h2Dial) {
+	ctx, cancel := context.WithTimeout(s.stopped, dialTimeout)
+	defer cancel()
+	conn, err := s.transport.NewClientConn(ctx, to.Scheme, net.JoinHostPort(to.Hostname(), portOf(to)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		d.err = err
+	case s.closed:
+		conn.Close()
+		d.err = errSenderClosed
+	default:
+		h.conns = append(h.conns, conn)
+	}
+	h.dialing = nil
+	close(d.over)
+}
+
+// unprocessed reports whether a failure proves that the leg has not looked at the
+// request: it refused the stream, or said goodbye before it (RFC 9113 section
+// 8.7).
+func unprocessed(err error) bool {
+	var reset http2.StreamError
+	if errors.As(err, &reset) {
+		return reset.Code == http2.ErrCodeRefusedStream && fromPeer(reset)
+	}
+	return strings.HasSuffix(err.Error(), saidGoodbye)
+}
+
+// unusable reports whether a request was not sent because its connection is
+// closed or closing.
+func unusable(err error) bool { return strings.Contains(err.Error(), connGone) }
+
+// What net/http says without a type that could be asked for.
+const (
+	saidGoodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
+	connGone    = "http2: client conn"
+	peersReset  = "received from peer"
+)
+
+func fromPeer(e http2.StreamError) bool { return e.Cause != nil && e.Cause.Error() == peersReset }
+
+// badAnswers are what net/http says of an answer that is not HTTP/2, in part.
+var badAnswers = []string{"malformed", "connection error: ", "header list larger", "frame too large", "unexpected frame", "too many informational answers", "HTTP/1.x"}
+
+// failure turns an error of net/http into one of the seam. dialling says that
+// there was no connection.
+func (c *h2Call) failure(ctx context.Context, err error, dialling bool) *sendError {
+	e := &sendError{kind: parallax.Reset, err: err}
+	var reset http2.StreamError
+	var timeout net.Error
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, os.ErrDeadlineExceeded), errors.Is(cause, context.DeadlineExceeded):
+		e.kind, e.err = parallax.Timeout, os.ErrDeadlineExceeded
+	case cause != nil && !errors.Is(cause, errAnswerClosed):
+		e.err = cause
+	case c.body.broken() != nil:
+		e.kind, e.err = parallax.CallerGone, c.body.broken()
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		e.kind = parallax.Timeout
+	case dialling:
+		e.kind = parallax.Refused
+	case errors.As(err, &reset):
+		if !fromPeer(reset) {
+			e.kind = parallax.BadAnswer
+		}
+	case slices.ContainsFunc(badAnswers, func(text string) bool { return strings.Contains(err.Error(), text) }):
+		e.kind = parallax.BadAnswer
+	case !c.sent.Load():
+		e.kind = parallax.NotAsked
+	}
+	return e
+}
+
+var (
+	errAnswerClosed = errors.New("nobody reads the answer on")
+	errManyInforms  = errors.New("too many informational answers")
+)
+
+// inform is an informational answer on its way.
+type inform struct {
+	status  int
+	headers []parallax.Field
+}
+
+// trace hears of what happens to a request before its answer.
+func (c *h2Call) trace(informs chan<- inform) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		WroteHeaderField: func(string, []string) { c.sent.Store(true) },
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			select { // never waits: it would hold up the whole connection
+			case informs <- inform{status, fieldsOf(http.Header(header))}:
+				return nil
+			default:
+				return errManyInforms
+			}
+		},
+	}
+}
+
+// answerBodyH2 is the body of an answer. It fails with a *sendError.
+type answerBodyH2 struct {
+	io.ReadCloser
+	call *h2Call
+	ctx  context.Context
+}
+
+// Read implements io.Reader.
+func (b *answerBodyH2) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if err != io.EOF {
+		err = b.call.failure(b.ctx, err, false)
+	}
+	b.call.release()
+	return n, err
+}
+
+// Close implements io.Closer. A request whose answer has not come to its end is
+// cut off.
+func (b *answerBodyH2) Close() error {
+	err := b.ReadCloser.Close()
+	b.call.release()
+	return err
+}

@@ -1,0 +1,160 @@
+package mirror
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"parallax"
+)
+
+// Protocol says what is spoken to a leg. The zero value means auto.
+type Protocol string
+
+// The values of a leg's protocol.
+const (
+	ProtocolAuto  Protocol = "auto"  // HTTP/2 where an https address offers it, else HTTP/1.1
+	ProtocolHTTP1 Protocol = "http1" // HTTP/1.1
+	ProtocolHTTP2 Protocol = "http2" // HTTP/2; with an http address in the clear, by prior knowledge
+)
+
+func (p Protocol) validate() []parallax.Fault {
+	switch p {
+	case "", ProtocolAuto, ProtocolHTTP1, ProtocolHTTP2:
+		return nil
+	}
+	return []parallax.Fault{{Path: "protocol", Text: fmt.Sprintf("unknown protocol %q", p), Hint: "write auto, http1 or http2"}}
+}
+
+// Failures of choosing a protocol.
+var (
+	errNeedsHTTP2 = errors.New("gRPC needs HTTP/2, and this leg is spoken to by HTTP/1.1: write protocol: http2")
+	errNoUpgrade  = errors.New("the caller wants to change the protocol, which HTTP/2 cannot: write protocol: http1, or auto")
+)
+
+// legSender speaks to a leg what its configuration says, or what an instance
+// offers.
+type legSender struct {
+	protocol    Protocol
+	credentials *credentials
+	h1          *httpSender
+	h2          *h2Sender
+
+	mu    sync.Mutex
+	plain map[string]time.Time // https instances that do not offer HTTP/2, and when to ask them again
+}
+
+// askProtocolAgain is for how long an instance that does not offer HTTP/2 is not
+// asked for it again.
+const askProtocolAgain = 5 * time.Minute
+
+var _ sender = (*legSender)(nil)
+
+// newSender returns a sender with connections of its own. headTimeout bounds the
+// wait for an answer's head, connections those of HTTP/1.1 to one instance; zero
+// means no bound.
+func newSender(p Protocol, c *credentials, headTimeout time.Duration, connections int) sender {
+	s := &legSender{protocol: p, credentials: c, plain: map[string]time.Time{}}
+	s.h1 = newHTTPSender(headTimeout, connections)
+	s.h1.pool.DialTLS = s.dialHTTP1
+	s.h2 = newH2Sender(headTimeout, s.dialHTTP2)
+	return s
+}
+
+// Close implements sender.
+func (s *legSender) Close() {
+	s.h1.Close()
+	s.h2.Close()
+}
+
+// Send implements sender.
+func (s *legSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error) {
+	switch {
+	case !s.speaksHTTP2(to) && ofGRPC(out.Headers):
+		return nil, out.refuse(errNeedsHTTP2)
+	case s.protocol == ProtocolHTTP2 && out.Upgrade != "":
+		return nil, out.refuse(errNoUpgrade)
+	case !s.speaksHTTP2(to) || out.Upgrade != "":
+		return s.h1.Send(ctx, to, out)
+	}
+	a, err := s.h2.Send(ctx, to, out)
+	if errors.Is(err, errOnlyHTTP1) {
+		s.learn(to.Host)
+		if ofGRPC(out.Headers) {
+			return nil, out.refuse(errNeedsHTTP2)
+		}
+		return s.h1.Send(ctx, to, out)
+	}
+	return a, err
+}
+
+// refuse ends a request that is not sent.
+func (out *outgoing) refuse(err error) *sendError {
+	if out.Body != nil {
+		out.Body.Close()
+	}
+	return &sendError{kind: parallax.NotAsked, err: err}
+}
+
+// speaksHTTP2 reports whether HTTP/2 is tried with an instance.
+func (s *legSender) speaksHTTP2(to *url.URL) bool {
+	switch {
+	case s.protocol == ProtocolHTTP2:
+		return true
+	case s.protocol == ProtocolHTTP1 || to.Scheme != "https":
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().After(s.plain[to.Host])
+}
+
+// learn notes that an instance speaks HTTP/1.1 only.
+func (s *legSender) learn(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(s.plain, func(_ string, until time.Time) bool { return now.After(until) })
+	s.plain[host] = now.Add(askProtocolAgain)
+}
+
+// errOnlyHTTP1 is what dialling for HTTP/2 gives where HTTP/1.1 will do.
+var errOnlyHTTP1 = errors.New("the leg does not offer HTTP/2")
+
+// dialHTTP1 opens a TLS connection for HTTP/1.1.
+func (s *legSender) dialHTTP1(ctx context.Context, network, address, name string) (net.Conn, error) {
+	return s.dialTLS(ctx, network, address, name, "http/1.1")
+}
+
+// dialHTTP2 opens a TLS connection for HTTP/2.
+func (s *legSender) dialHTTP2(ctx context.Context, network, address, name string) (net.Conn, error) {
+	if s.protocol == ProtocolHTTP2 {
+		return s.dialTLS(ctx, network, address, name, "h2")
+	}
+	conn, err := s.dialTLS(ctx, network, address, name, "h2", "http/1.1")
+	if err == nil && conn.ConnectionState().NegotiatedProtocol != "h2" {
+		conn.Close()
+		return nil, errOnlyHTTP1
+	}
+	return conn, err
+}
+
+func (s *legSender) dialTLS(ctx context.Context, network, address, name string, protocols ...string) (*tls.Conn, error) {
+	config := s.credentials.current().Clone()
+	config.NextProtos = protocols
+	if config.ServerName == "" {
+		config.ServerName = name
+	}
+	dialer := tls.Dialer{Config: config}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot agree on TLS with %s: %w", address, err)
+	}
+	return conn.(*tls.Conn), nil
+}

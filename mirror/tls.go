@@ -1,0 +1,296 @@
+package mirror
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"parallax"
+)
+
+// ListenerTLS is how callers are served over TLS. Without a certificate they are
+// served in the clear.
+type ListenerTLS struct {
+	Cert       string `yaml:"cert" doc:"file with the certificate and those of its issuers, PEM; empty: no TLS"`
+	Key        string `yaml:"key" doc:"file with the certificate's private key, PEM"`
+	ClientCA   string `yaml:"client_ca" doc:"file with the certificates that callers' certificates are issued by, PEM; empty: callers need none"`
+	MinVersion string `yaml:"min_version" enum:"1.2,1.3" doc:"oldest version of TLS that is spoken; 1.2 when empty"`
+}
+
+// LegTLS is how a leg with https addresses is spoken to.
+type LegTLS struct {
+	CA         string `yaml:"ca" doc:"file with the certificates that the leg's is issued by, PEM; empty: those the system trusts"`
+	Cert       string `yaml:"cert" doc:"file with the certificate that Parallax shows the leg, PEM; empty: none"`
+	Key        string `yaml:"key" doc:"file with that certificate's private key, PEM"`
+	ServerName string `yaml:"server_name" doc:"name that the leg's certificate is for; empty: the host of its address"`
+	Insecure   bool   `yaml:"insecure" doc:"take whatever certificate the leg shows; whoever is on the way can read and change everything"`
+}
+
+// Versions of TLS by their names in min_version.
+var tlsVersions = map[string]uint16{"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// Validate returns everything that is wrong with the block, its files included.
+func (l ListenerTLS) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	if _, ok := tlsVersions[l.MinVersion]; !ok {
+		faults = append(faults, parallax.Fault{Path: "min_version", Text: fmt.Sprintf("unknown version %q", l.MinVersion), Hint: "write 1.2 or 1.3"})
+	}
+	if l.Cert == "" && l.Key == "" && (l.ClientCA != "" || l.MinVersion != "") {
+		return append(faults, parallax.Fault{Path: "cert", Text: "there is no TLS without a certificate", Hint: "write cert and key, or leave tls out"})
+	}
+	faults = append(faults, pairFaults(l.Cert, l.Key)...)
+	return append(faults, poolFaults("client_ca", l.ClientCA)...)
+}
+
+// Validate returns everything that is wrong with the block, its files included.
+func (l LegTLS) Validate() []parallax.Fault {
+	faults := append(poolFaults("ca", l.CA), pairFaults(l.Cert, l.Key)...)
+	if l.Insecure && (l.CA != "" || l.ServerName != "") {
+		faults = append(faults, parallax.Fault{
+			Path: "insecure", Text: "ca and server_name mean nothing when any certificate is taken",
+			Hint: "leave out insecure, or leave out the others",
+		})
+	}
+	return faults
+}
+
+// given reports whether callers are served over TLS.
+func (l ListenerTLS) given() bool { return l.Cert != "" }
+
+// pairFaults returns what is wrong with a certificate and its key.
+func pairFaults(cert, key string) []parallax.Fault {
+	switch {
+	case cert == "" && key == "":
+		return nil
+	case cert == "":
+		return []parallax.Fault{{Path: "cert", Text: "there is a key and no certificate", Hint: "write the file that holds the certificate"}}
+	case key == "":
+		return []parallax.Fault{{Path: "key", Text: "there is a certificate and no key", Hint: "write the file that holds its private key"}}
+	}
+	_, path, err := loadPair(cert, key, time.Now())
+	if err != nil {
+		return []parallax.Fault{{Path: path, Text: err.Error()}}
+	}
+	return nil
+}
+
+func poolFaults(path, file string) []parallax.Fault {
+	if file == "" {
+		return nil
+	}
+	if _, err := loadPool(file); err != nil {
+		return []parallax.Fault{{Path: path, Text: err.Error()}}
+	}
+	return nil
+}
+
+// loadPair reads a certificate with its key and checks that it is valid at a
+// time. Of an error it says which of the two it is about.
+func loadPair(cert, key string, now time.Time) (pair tls.Certificate, about string, err error) {
+	certPEM, err := os.ReadFile(cert)
+	if err != nil {
+		return pair, "cert", fmt.Errorf("cannot read the certificate: %w", err)
+	}
+	keyPEM, err := os.ReadFile(key)
+	if err != nil {
+		return pair, "key", fmt.Errorf("cannot read the key: %w", err)
+	}
+	if block, _ := pem.Decode(keyPEM); block == nil {
+		return pair, "key", fmt.Errorf("there is no private key in %s: it is not PEM", key)
+	}
+	if certificates, err := parseCertificates(certPEM); err != nil || len(certificates) == 0 {
+		return pair, "cert", fmt.Errorf("there is no certificate in %s: %w", cert, orNotPEM(err))
+	}
+	if pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		return pair, "key", fmt.Errorf("the key in %s does not fit the certificate in %s: %w", key, cert, err)
+	}
+	switch leaf := pair.Leaf; {
+	case now.After(leaf.NotAfter):
+		return pair, "cert", fmt.Errorf("the certificate in %s has expired at %s", cert, leaf.NotAfter.UTC().Format(time.RFC3339))
+	case now.Before(leaf.NotBefore):
+		return pair, "cert", fmt.Errorf("the certificate in %s is not valid before %s", cert, leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return pair, "", nil
+}
+
+func orNotPEM(err error) error {
+	if err == nil {
+		return errors.New("it is not PEM")
+	}
+	return err
+}
+
+// loadPool reads certificates of issuers.
+func loadPool(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the issuers' certificates: %w", err)
+	}
+	certificates, err := parseCertificates(text)
+	if err != nil || len(certificates) == 0 {
+		return nil, fmt.Errorf("there is no certificate in %s: %w", file, orNotPEM(err))
+	}
+	pool := x509.NewCertPool()
+	for _, c := range certificates {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return out, nil
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+}
+
+// load makes the configuration of a listener from the files as they are.
+func (l ListenerTLS) load() (*tls.Config, error) {
+	pair, _, err := loadPair(l.Cert, l.Key, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tlsVersions[l.MinVersion], NextProtos: []string{"h2", "http/1.1"}}
+	if l.ClientCA != "" {
+		if config.ClientCAs, err = loadPool(l.ClientCA); err != nil {
+			return nil, err
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return config, nil
+}
+
+// load makes the configuration of a leg from the files as they are.
+func (l LegTLS) load() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: l.ServerName, InsecureSkipVerify: l.Insecure}
+	if l.CA != "" {
+		pool, err := loadPool(l.CA)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = pool
+	}
+	if l.Cert != "" {
+		pair, _, err := loadPair(l.Cert, l.Key, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// lookAgain is how long a handshake trusts that the files have not changed.
+const lookAgain = time.Second
+
+// credentials are a TLS configuration whose files are read again when they
+// change, so that a renewed certificate counts for the next connection and hurts
+// no open one. Files that cannot be used leave the last configuration in place.
+type credentials struct {
+	load  func() (*tls.Config, error)
+	files []string
+	log   *slog.Logger
+
+	mu     sync.Mutex // for all below
+	config *tls.Config
+	seen   []time.Time // when each file was changed
+	next   time.Time   // when to look again
+}
+
+// credentials returns what callers are served with; nil for no TLS.
+func (l ListenerTLS) credentials(log *slog.Logger) (*credentials, error) {
+	if !l.given() {
+		return nil, nil
+	}
+	return newCredentials(l.load, log, l.Cert, l.Key, l.ClientCA)
+}
+
+// credentials returns what a leg is spoken to with.
+func (l LegTLS) credentials(log *slog.Logger) (*credentials, error) {
+	return newCredentials(l.load, log, l.CA, l.Cert, l.Key)
+}
+
+// newCredentials reads the files for the first time.
+func newCredentials(load func() (*tls.Config, error), log *slog.Logger, files ...string) (*credentials, error) {
+	c := &credentials{load: load, log: log, files: slices.DeleteFunc(files, func(f string) bool { return f == "" })}
+	c.seen, c.next = c.stamps(), time.Now().Add(lookAgain)
+	var err error
+	if c.config, err = load(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// current returns the configuration of now. It is not changed by anybody.
+func (c *credentials) current() *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if now.Before(c.next) {
+		return c.config
+	}
+	c.next = now.Add(lookAgain)
+	seen := c.stamps()
+	if slices.EqualFunc(seen, c.seen, time.Time.Equal) {
+		return c.config
+	}
+	config, err := c.load()
+	if err != nil {
+		c.log.Warn("the TLS files changed and cannot be used; the old ones stay in use", "error", err)
+		return c.config
+	}
+	c.log.Info("the TLS files were read again", "files", c.files)
+	c.config, c.seen = config, seen
+	return c.config
+}
+
+// stamps returns when each file was changed, the zero time for one that is not
+// there.
+func (c *credentials) stamps() []time.Time {
+	out := make([]time.Time, len(c.files))
+	for i, f := range c.files {
+		if info, err := os.Stat(f); err == nil {
+			out[i] = info.ModTime()
+		}
+	}
+	return out
+}
+
+// secured is a listener whose connections speak TLS as the configuration of the
+// moment has it, or not.
+type secured struct {
+	net.Listener
+	m *Mirror
+}
+
+// Accept implements net.Listener. The handshake is for who reads from the
+// connection first.
+func (l secured) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if c := l.m.current.Load().tls; c != nil {
+		return tls.Server(conn, c.current()), nil
+	}
+	return conn, nil
+}
