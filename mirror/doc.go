@@ -73,7 +73,7 @@
 // # How HTTP is spoken
 //
 // Package h1 parses and writes HTTP/1.1; server_http.go and client_http.go put it
-// behind the seam in wire.go, and no other file knows of it. Heads pass as they
+// behind the seam in wire.go, and no other file knows of it. There, heads pass as they
 // came: order, case and repeats of fields, the raw target, informational answers
 // at once, trailers. What cannot be read in one way only is answered 400 or the
 // like, counted in parallax_refused_total, and reaches neither this package's
@@ -90,5 +90,23 @@
 // silent for a minute in the middle of a body, or takes nothing of its answer
 // for as long, is cut off. That a caller left is noticed within a quarter of a
 // second at first and within a second later on; where the kernel is not Linux,
-// only once something is written to it. HTTP/2 is answered 505.
+// only once something is written to it. A caller that closes its sending side alone counts as gone, as it does with
+// net/http and nginx: nothing tells it from one that left.
+//
+// # HTTP/2
+//
+// HTTP/2 is net/http's, on both sides (server_h2.go; sender.go, client_h2.go and
+// call_h2.go). Callers speak it by ALPN, or in the clear by prior knowledge; a leg
+// is spoken to by what its protocol says. It loses some of what HTTP/1.1 keeps:
+// fields pass sorted by name (by a leg's request: in any order), the values of one
+// name in their order; their names are written as in Content-Type where HTTP/1.1
+// is spoken and in lower case where HTTP/2 is; Cookie is one field towards HTTP/1.1
+// and one per cookie towards HTTP/2; request trailers pass if they were announced;
+// and a caller that sent Expect gets its 100 when its body is first read, whatever
+// the leg thinks of it. Targets, methods, hosts, values, informational answers and
+// the trailers of answers pass as they came. An answer that breaks off resets its
+// stream. Requests over the limits of a head are answered 431 and counted in
+// parallax_refused_total, what breaks the protocol ends its stream or connection
+// and is not. Extended CONNECT (WebSocket over HTTP/2) is not offered; who asks for
+// it nevertheless has the stream reset.
 package mirror

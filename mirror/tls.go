@@ -62,6 +62,14 @@ func (l LegTLS) Validate() []parallax.Fault {
 	return faults
 }
 
+// Scheme returns the scheme of the addresses that callers use: http or https.
+func (l ListenerTLS) Scheme() string {
+	if l.given() {
+		return "https"
+	}
+	return "http"
+}
+
 // given reports whether callers are served over TLS.
 func (l ListenerTLS) given() bool { return l.Cert != "" }
 

@@ -57,7 +57,7 @@ func runServe(ctx context.Context, e env, args []string) int {
 	}
 	s.file = *file
 	for _, svc := range s.current.Load().services {
-		fmt.Fprintf(e.stdout, "%s is served on http://%s\n", svc.name, svc.listener.Addr())
+		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
 	}
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
 	reloads := background(s.reloadOnSignal)
