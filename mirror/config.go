@@ -54,6 +54,9 @@ type Options struct {
 	InFlight int            `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
 	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
 
+	MaxRPS   float64 `yaml:"max_rps" doc:"how many exchanges a second are mirrored at most; each is one request to every other leg; 0 for no bound"`
+	Adaptive bool    `yaml:"adaptive" doc:"share max_rps out among the endpoints, so that rare ones are mirrored whole and only common ones are thinned"`
+
 	Endpoints map[string]EndpointOptions `yaml:"endpoints" doc:"what is declared of single endpoints, by name or by a pattern as in split.endpoints"`
 }
 
@@ -88,7 +91,7 @@ func DefaultOptions() Options {
 func NotYet() []string {
 	paths := []string{
 		"tap", "partitioned_by", "egress", "net",
-		"mirror.max_rps", "mirror.adaptive", "mirror.request.mask",
+		"mirror.request.mask",
 	}
 	for _, leg := range []string{"primary", "candidate", "secondary"} {
 		for _, key := range []string{"rewrite", "outbound", "jobs"} {
@@ -196,6 +199,12 @@ func (o Options) Validate() []parallax.Fault {
 	}
 	if o.InFlight <= 0 {
 		fault("in_flight", "write a number such as 256", "%d exchanges in flight", o.InFlight)
+	}
+	if !(o.MaxRPS >= 0 && o.MaxRPS <= 1e9) {
+		fault("max_rps", "write a number such as 500, or 0 for no bound", "%v exchanges a second", o.MaxRPS)
+	}
+	if o.Adaptive && o.MaxRPS == 0 {
+		fault("adaptive", "set max_rps", "there is no budget to share out")
 	}
 	faults = append(faults, o.validateEndpoints()...)
 	return append(faults, parallax.Under("request", o.Request.validate())...)

@@ -15,7 +15,8 @@ type endpoint struct {
 	counts  *endpointMetrics
 
 	endpointPolicy
-	told atomic.Bool // the log has that it looks like an act
+	told  atomic.Bool // the log has that it looks like an act
+	share share       // of mirror.max_rps
 }
 
 // router finds the endpoint of a request. Its set of endpoints is closed: the

@@ -108,6 +108,11 @@ func (f *flight) plan() {
 		f.lose(why)
 		return
 	}
+	if why := f.withhold(); why != "" {
+		f.shadows = nil
+		f.lose(why)
+		return
+	}
 	if f.body != nil {
 		f.body.copy = f.newCapture(f.in.Length)
 	}
@@ -241,6 +246,7 @@ func (f *flight) leaveLive(out caller) {
 		f.toShadows()
 	} else {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
+		f.noteGap(f.reason)
 	}
 	if f.dispatched {
 		if f.pending.Add(-1) == 0 {
@@ -277,6 +283,7 @@ func (f *flight) settle() {
 		return
 	case f.crowded.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredConcurrency)
+		f.noteGap(parallax.UnmirroredConcurrency)
 		return
 	case f.abandoned.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)

@@ -18,6 +18,8 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 	lanes    *prometheus.GaugeVec
+	gaps     *prometheus.CounterVec
+	shares   *prometheus.GaugeVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -41,9 +43,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_lane_depth",
 			Help: "Requests that wait for their turn at a shadow leg, in all lanes of the service; see mirror.order_by.",
 		}, []string{"service", "leg"}),
+		gaps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_state_gaps_total",
+			Help: "Unsafe requests that the live leg took and a leg with a database of its own was not sent, by why.",
+		}, []string{"service", "reason"}),
+		shares: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "parallax_mirrored_share",
+			Help: "Share of an endpoint's exchanges that mirror.adaptive mirrors, of those in the sample.",
+		}, []string{"service", "endpoint"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.shares)
 	}
 	return m
 }
@@ -59,6 +69,11 @@ func (m *Metrics) lanesOf(service string) (depth [parallax.Legs]prometheus.Gauge
 		depth[l] = m.lanes.WithLabelValues(service, parallax.Leg(l).String())
 	}
 	return depth
+}
+
+// gap counts a write that a leg's own database lacks from now on.
+func (m *Metrics) gap(service string, why parallax.Place) {
+	m.gaps.WithLabelValues(service, why.Reason()).Inc()
 }
 
 // endpointMetrics are the metrics of one endpoint with their labels resolved,

@@ -59,6 +59,7 @@ type Mirror struct {
 	lanes    *lanes    // a reload keeps them
 	fleet    *macs     // with Keys.Fleet
 	users    *macs     // with Keys.User
+	pauses   pauses
 
 	swapping sync.Mutex        // one change of current at a time
 	over     atomic.Bool       // the last one was let go of
@@ -87,6 +88,7 @@ type service struct {
 	router   *router
 	legs     [parallax.Legs]*leg // nil: not configured
 	anywhere bool                // a leg besides the primary is configured
+	pace     *pacer              // nil: no mirror.max_rps
 	told     atomic.Int32        // suspicious endpoints that the log has
 	users    atomic.Int64        // flights, and one more until it is replaced
 	tls      *credentials        // callers speak TLS; nil: they do not
@@ -161,12 +163,15 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 		s.anywhere = s.anywhere || i != parallax.Primary
 	}
 	declared := cfg.Mirror.declarations()
+	s.pace = newPacer(cfg.Name, cfg.Mirror, deps.Metrics)
 	s.router, err = newRouter(append(slices.Clone(cfg.Endpoints), cfg.Documented...), DefaultEndpoints, func(name string, safe bool) *endpoint {
 		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
-		return &endpoint{
+		e := &endpoint{
 			name: name, endpointPolicy: policy, counts: deps.Metrics.of(cfg.Name, name),
 			mayLive: candidate != nil && candidate.state.MayBeLive(policy.safe) && s.split.Allows(name),
 		}
+		s.pace.add(e)
+		return e
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot build the router: %w", err)

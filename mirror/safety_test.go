@@ -1,9 +1,12 @@
 package mirror_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"parallax"
 	"parallax/mirror"
@@ -82,4 +85,87 @@ func TestDeclaredUnsafeGetIsTreatedAsAnAct(t *testing.T) {
 	if diff := cmp.Diff(map[parallax.Place]int{parallax.UnmirroredRejected: 1}, r.settled(1)); diff != "" || candidate.Count() != 0 {
 		t.Errorf("rejected by the live leg: %d copies, places (-want +got)\n%s", candidate.Count(), diff)
 	}
+}
+
+func TestPausedMirroringHurtsNoCaller(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	primary, candidate := mirrortest.NewBackend(t, mirrortest.Status(200)), mirrortest.NewBackend(t, mirrortest.Status(200))
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) { d.Metrics = mirror.NewMetrics(registry) })
+	r.do("GET", "/orders", "")
+	r.settled(1)
+
+	r.Mirror.Pause(mirror.Pause{By: mirror.BySignal, Reason: "signal"})
+	r.Mirror.Pause(mirror.Pause{By: mirror.ByPerson, Who: "ada", Reason: "the candidate pages people"})
+	if p, ok := r.Mirror.Paused(); !ok || p.Who != "ada" {
+		t.Errorf("paused by %+v, %t, want the person", p, ok)
+	}
+	for range 3 {
+		if res, _ := r.do("POST", "/orders", "x"); res.StatusCode != 200 {
+			t.Errorf("a paused mirror answers %d", res.StatusCode)
+		}
+	}
+	if diff := cmp.Diff(map[parallax.Place]int{parallax.InQueue: 1, parallax.UnmirroredPaused: 3}, r.settled(4)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	const missed = `# HELP parallax_state_gaps_total Unsafe requests that the live leg took and a leg with a database of its own was not sent, by why.
+# TYPE parallax_state_gaps_total counter
+parallax_state_gaps_total{reason="paused",service="shop"} 3
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(missed), "parallax_state_gaps_total"); err != nil {
+		t.Error(err)
+	}
+
+	if !r.Mirror.Resume(mirror.ByPerson) {
+		t.Error("there was no pause to end")
+	}
+	if _, ok := r.Mirror.Paused(); !ok {
+		t.Error("the signal's pause ended with the person's")
+	}
+	if !r.Mirror.Resume() || r.Mirror.Resume() {
+		t.Error("resuming everything ends the pause that is left, once")
+	}
+	r.do("POST", "/orders", "x")
+	if got := r.settled(5); got[parallax.InQueue] != 2 || primary.Count() != 5 || candidate.Count() != 2 {
+		t.Errorf("after the pause: %v, %d at the primary, %d at the candidate", got, primary.Count(), candidate.Count())
+	}
+}
+
+// TestPauseLetsWhatIsUnderWayFinish: a request that the shadow leg has is not
+// given up by a pause.
+func TestPauseLetsWhatIsUnderWayFinish(t *testing.T) {
+	t.Parallel()
+	r, _, candidate := twins(t, mirror.Own, func(*mirror.Service) {})
+	release := make(chan struct{})
+	candidate.Become(mirrortest.Held(release, mirrortest.Status(200)))
+	r.do("POST", "/orders", "x")
+	candidate.Wait(t, 1)
+	r.Mirror.Pause(mirror.Pause{By: mirror.ByPerson})
+	close(release)
+	if diff := cmp.Diff(map[parallax.Place]int{parallax.InQueue: 1}, r.settled(1)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if x := r.next(); x.Legs[parallax.Candidate].Response.Status != 200 {
+		t.Errorf("the candidate's answer is %+v", x.Legs[parallax.Candidate])
+	}
+}
+
+func TestMaxRPS(t *testing.T) {
+	t.Parallel()
+	f := func(state mirror.State, method string, least, most int) {
+		t.Helper()
+		r, _, candidate := twins(t, state, func(cfg *mirror.Service) { cfg.Mirror.MaxRPS = 1e-3 })
+		const n = 20
+		for range n {
+			r.do(method, "/orders", "")
+		}
+		places := r.settled(n)
+		if got := places[parallax.InQueue]; got < least || got > most || got+places[parallax.UnmirroredRate] != n || candidate.Count() != got {
+			t.Errorf("%s on a leg that is %q: %v, %d at the candidate, want %d to %d mirrored", method, state, places, candidate.Count(), least, most)
+		}
+	}
+	f(mirror.Shared, "GET", 1, 3)
+	f(mirror.Own, "GET", 1, 3)
+	f(mirror.Dry, "POST", 1, 3)
+	f(mirror.Own, "POST", 20, 20) // its database must not miss a write
 }

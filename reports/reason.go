@@ -39,6 +39,8 @@ const (
 	Stale Code = "stale"
 	// A person rolled back, which paused the promotion.
 	Paused Code = "paused"
+	// Mirroring is paused, by a person, a signal or the watchdog: Detail says why.
+	MirroringPaused Code = "mirroring_paused"
 	// The store cannot be read, so nothing can be said.
 	StoreAway Code = "store_away"
 )
@@ -46,7 +48,7 @@ const (
 // Codes lists every reason there is.
 var Codes = []Code{
 	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, NotCovered, LateRegression,
-	TooShort, NoTraffic, Stale, Paused, StoreAway,
+	TooShort, NoTraffic, Stale, Paused, MirroringPaused, StoreAway,
 }
 
 // Test names what was tested.
@@ -85,6 +87,9 @@ type Reason struct {
 	// NeedSeconds is how long it must be.
 	Seconds     float64 `json:"seconds,omitempty"`
 	NeedSeconds float64 `json:"need_seconds,omitempty"`
+
+	// Detail is what a person or the watchdog wrote.
+	Detail string `json:"detail,omitempty"`
 }
 
 // Sentence says the reason in English, in one sentence.
@@ -130,6 +135,12 @@ func (r Reason) clause() string {
 		return fmt.Sprintf("nothing was compared for %s", span(r.Seconds))
 	case Paused:
 		return "a person rolled back, which paused the promotion; moving the step again ends the pause"
+	case MirroringPaused:
+		text := "mirroring is paused, so nothing new is learned about the candidate"
+		if r.Detail != "" {
+			text += ": " + strings.TrimSuffix(r.Detail, ".")
+		}
+		return text
 	case StoreAway:
 		return "the store cannot be read, so nothing can be said about the candidate"
 	}

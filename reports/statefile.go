@@ -26,6 +26,16 @@ type State struct {
 	// EvidenceFrom is when a person started new evidence; zero for never. What was
 	// counted before it does not count.
 	EvidenceFrom time.Time `json:"evidence_from,omitzero"`
+
+	// Mirroring is a person's pause of mirroring; nil while there is none.
+	Mirroring *MirroringPause `json:"mirroring_paused,omitempty"`
+}
+
+// MirroringPause is that mirroring stands still on a person's word.
+type MirroringPause struct {
+	Who    string    `json:"who"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // RestartEvidence sets everything aside that is known at a time, and a rollback

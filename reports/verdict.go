@@ -83,6 +83,10 @@ type Context struct {
 	Paused       bool // a person rolled back; moving the step again ends it
 	StoreAway    bool // the store cannot be read
 
+	// MirroringPaused says why mirroring is paused; empty while it is not. A paused
+	// mirror holds: what was compared before says nothing about now.
+	MirroringPaused string
+
 	// RulesHash returns the hash of the rules now in force for an endpoint.
 	// Evidence under other rules does not count. Nil: the latest tick's rules are
 	// in force.
@@ -243,6 +247,9 @@ func (e *Evidence) serviceReasons(now time.Time, judged int, total sums, in Cont
 	var out []Reason
 	if in.Paused {
 		out = append(out, Reason{Code: Paused})
+	}
+	if in.MirroringPaused != "" {
+		out = append(out, Reason{Code: MirroringPaused, Detail: in.MirroringPaused})
 	}
 	if e.last.IsZero() || judged == 0 {
 		return append(out, Reason{Code: NoTraffic})

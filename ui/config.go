@@ -58,6 +58,9 @@ type Service struct {
 	// Evidence may be nil; evidence:restart then answers 501.
 	Evidence Evidence
 
+	// Mirroring may be nil; mirroring:pause and mirroring:resume then answer 501.
+	Mirroring Mirroring
+
 	// MaxDivergenceRate is the policy's limit, drawn into charts; 0 for none.
 	MaxDivergenceRate float64
 }

@@ -110,6 +110,33 @@ func (e *fakeEvidence) RestartEvidence(_ context.Context, who, reason string) er
 	return nil
 }
 
+// fakeMirroring remembers what it was told.
+type fakeMirroring struct {
+	mu    sync.Mutex
+	state MirroringState
+	err   error
+}
+
+func (m *fakeMirroring) State() MirroringState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+func (m *fakeMirroring) Pause(_ context.Context, who, reason string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = MirroringState{Paused: true, By: "person", Who: who, Reason: reason, At: now}
+	return m.err
+}
+
+func (m *fakeMirroring) Resume(context.Context, string, string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = MirroringState{}
+	return m.err
+}
+
 // fakeStore answers from lists; err, if set, is what every call answers.
 type fakeStore struct {
 	summary   divergence.Summary
@@ -335,7 +362,8 @@ type rig struct {
 	stepper *fakeStepper
 	log     *logBuffer
 
-	evidence *fakeEvidence
+	evidence  *fakeEvidence
+	mirroring *fakeMirroring
 }
 
 // newRig returns a server with the service shop; change may alter its
@@ -343,12 +371,12 @@ type rig struct {
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
-	r.evidence = &fakeEvidence{judge: r.judge}
+	r.evidence, r.mirroring = &fakeEvidence{judge: r.judge}, &fakeMirroring{}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Reloads: &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
-			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, MaxDivergenceRate: 0.001,
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, MaxDivergenceRate: 0.001,
 			Legs: func() []LegStatus {
 				return []LegStatus{
 					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},

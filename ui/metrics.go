@@ -11,9 +11,11 @@ import (
 //
 //	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
 //	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
+//	parallax_mirroring_paused{service}    1 while mirroring is paused
 type Collector struct {
 	services      func() []Service
 	step, verdict *prometheus.Desc
+	paused        *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -27,6 +29,8 @@ func NewCollector(services func() []Service) *Collector {
 			"Share of users whose live leg is the candidate, in basis points.", []string{"service"}, nil),
 		verdict: prometheus.NewDesc("parallax_verdict",
 			"1 for the present verdict on the candidate, 0 for the others.", []string{"service", "verdict"}, nil),
+		paused: prometheus.NewDesc("parallax_mirroring_paused",
+			"1 while mirroring is paused, by whomever.", []string{"service"}, nil),
 	}
 }
 
@@ -34,12 +38,18 @@ func NewCollector(services func() []Service) *Collector {
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.step
 	ch <- c.verdict
+	ch <- c.paused
 }
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, service := range c.services() {
 		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
+		paused := 0.0
+		if service.mirroring().Paused {
+			paused = 1
+		}
+		ch <- prometheus.MustNewConstMetric(c.paused, prometheus.GaugeValue, paused, service.Name)
 		present := service.Judge.Verdict().Decision
 		for _, d := range []reports.Decision{reports.Promote, reports.Hold, reports.Rollback} {
 			is := 0.0

@@ -22,6 +22,7 @@ type serviceView struct {
 	Verdict           verdictView
 	Step              reports.State
 	Legs              []LegStatus
+	Mirroring         MirroringState
 	Lookback          lookback
 	Away              string // why there are no figures; empty when there are
 	Accounting        accountingView
@@ -167,7 +168,7 @@ func (s *Server) brief(service *Service, l lookback) serviceView {
 	v := service.Judge.Verdict()
 	return serviceView{
 		Name: service.Name, URL: l.keep(servicePath(service.Name)), Listen: service.Listen,
-		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Lookback: l,
+		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Mirroring: service.mirroring(), Lookback: l,
 		IssuesURL: l.keep(servicePath(service.Name) + "/issues"),
 	}
 }

@@ -57,6 +57,10 @@ func (s *Server) routes() []route {
 		{"POST", service + "/rollback", apiWrite, s.apiRollback},
 		{"POST", service + `/evidence\:restart`, apiWrite, s.apiRestartEvidence}, // echo's way to write a colon
 
+		{"GET", service + "/mirroring", health, s.apiMirroring},
+		{"POST", service + `/mirroring\:pause`, apiWrite, s.apiPauseMirroring},
+		{"POST", service + `/mirroring\:resume`, apiWrite, s.apiResumeMirroring},
+
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},
 		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},

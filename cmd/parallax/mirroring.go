@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parallax/divergence"
+	"parallax/mirror"
+	"parallax/reports"
+	"parallax/ui"
+)
+
+// mirroring pauses and resumes the mirroring of one service on a person's word,
+// which survives a restart.
+type mirroring struct {
+	mirror *mirror.Mirror
+	file   *reports.StateFile
+	now    func() time.Time
+	record func(context.Context, divergence.Decision) // into the store's history
+
+	mu sync.Mutex // one change at a time, of file and mirror together
+}
+
+var _ ui.Mirroring = (*mirroring)(nil)
+
+// newMirroring puts the pause in force that a person began before a restart.
+func newMirroring(m *mirror.Mirror, file *reports.StateFile, steps *stepper) *mirroring {
+	if p := file.State().Mirroring; p != nil {
+		m.Pause(mirror.Pause{By: mirror.ByPerson, Who: p.Who, Reason: p.Reason, At: p.At})
+	}
+	return &mirroring{mirror: m, file: file, now: steps.now, record: steps.record}
+}
+
+// State implements ui.Mirroring.
+func (m *mirroring) State() ui.MirroringState {
+	p, paused := m.mirror.Paused()
+	if !paused {
+		return ui.MirroringState{}
+	}
+	return ui.MirroringState{Paused: true, By: string(p.By), Who: p.Who, Reason: p.Reason, At: p.At, Until: p.Until}
+}
+
+// why says why mirroring is paused, for the verdict; "" while it is not.
+func (m *mirroring) why() string {
+	p, paused := m.mirror.Paused()
+	switch {
+	case !paused:
+		return ""
+	case p.Reason == "":
+		return "by " + string(p.By)
+	}
+	return p.Reason
+}
+
+// Pause puts the pause in force before it writes it down: whoever asks for it is
+// in a hurry.
+func (m *mirroring) Pause(ctx context.Context, who, reason string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := m.now().UTC()
+	m.mirror.Pause(mirror.Pause{By: mirror.ByPerson, Who: who, Reason: reason, At: at})
+	err := m.file.Update(func(s *reports.State) { s.Mirroring = &reports.MirroringPause{Who: who, Reason: reason, At: at} })
+	m.record(ctx, divergence.Decision{At: at, Kind: "mirroring", Key: "paused", Value: "true", Who: who, Note: reason})
+	return err
+}
+
+// Resume writes down that the pause is over before it ends it, so that after a
+// crash nothing is mirrored that a person stopped.
+func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.file.Update(func(s *reports.State) { s.Mirroring = nil }); err != nil {
+		return err
+	}
+	m.mirror.Resume()
+	m.record(ctx, divergence.Decision{At: m.now().UTC(), Kind: "mirroring", Key: "paused", Value: "false", Who: who, Note: reason})
+	return nil
+}
+
+// togglePauses pauses mirroring of all services, or ends the pauses that an
+// earlier signal began. Pauses by persons and by watchdogs stay.
+func togglePauses(mirrors []*mirror.Mirror, now time.Time, log *slog.Logger) {
+	ended := false
+	for _, m := range mirrors {
+		ended = m.Resume(mirror.BySignal) || ended
+	}
+	if ended {
+		log.Info("the signal's pause of mirroring is over")
+		return
+	}
+	for _, m := range mirrors {
+		m.Pause(mirror.Pause{By: mirror.BySignal, Reason: "a signal (SIGUSR1) paused all mirroring of the process; a second one resumes it", At: now.UTC()})
+	}
+}
