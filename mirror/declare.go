@@ -152,7 +152,7 @@ func (s Service) idleDeclarations() []parallax.Fault {
 // templates have its class in its place; "" when an endpoint may be called this.
 func (s Service) neverNamed(p split.Pattern) string {
 	path, beginning := p.Path()
-	if beginning || slices.ContainsFunc(s.Endpoints, p.Matches) {
+	if beginning || slices.ContainsFunc(s.declaredRoutes(), p.Matches) {
 		return ""
 	}
 	for segment := range strings.SplitSeq(path, "/") {
@@ -162,6 +162,11 @@ func (s Service) neverNamed(p split.Pattern) string {
 		}
 	}
 	return ""
+}
+
+// declaredRoutes are the endpoints that the configuration or a document names.
+func (s Service) declaredRoutes() []string {
+	return slices.Concat(s.Endpoints, s.Documented)
 }
 
 func (s Service) someLegTakesUnsafe() bool {
@@ -193,7 +198,7 @@ type Suspicious struct{ Endpoint, Why string }
 func (s Service) SuspiciousEndpoints() []Suspicious {
 	var out []Suspicious
 	declared := s.Mirror.declarations()
-	for _, name := range s.Endpoints {
+	for _, name := range s.declaredRoutes() {
 		method, _, _ := strings.Cut(name, " ")
 		if p := policyOf(name, safe(method), s.Mirror, declared); p.act != nil && p.act.why != "" && !p.off {
 			out = append(out, Suspicious{name, p.act.why})

@@ -15,7 +15,7 @@ func TestPausedMirroringHolds(t *testing.T) {
 	e := fold(quick(), tick("GET /a", 1, 4000, 0))
 	is(t, at(e, 1), Promote)
 	v := e.Verdict(at(e, 1).AsOf, Context{Service: "shop", MirroringPaused: "it pages people."})
-	is(t, v, Hold, "mirroring_paused")
+	is(t, v, Hold, "mirroring_paused ")
 	want := "Mirroring is paused, so nothing new is learned about the candidate: it pages people."
 	if got := v.Reasons[0].Sentence(); got != want {
 		t.Errorf("%q, want %q", got, want)

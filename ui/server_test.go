@@ -134,10 +134,11 @@ func TestCollector(t *testing.T) {
 		c.Gatherer = registry
 		registry.MustRegister(NewCollector(func() []Service { return c.Services }))
 	})
-	r.stepper.state.Step = 2500
+	r.stepper.state.Step, r.mirroring.state.Paused = 2500, true
 	answer := r.call("GET", "/metrics", "")
 	for _, want := range []string{
 		`parallax_step_basis_points{service="shop"} 2500`,
+		`parallax_mirroring_paused{service="shop"} 1`,
 		`parallax_verdict{service="shop",verdict="hold"} 1`,
 		`parallax_verdict{service="shop",verdict="promote"} 0`,
 		`parallax_verdict{service="shop",verdict="rollback"} 0`,

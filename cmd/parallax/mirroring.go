@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
-	"log/slog"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"parallax/divergence"
@@ -25,8 +27,10 @@ type mirroring struct {
 
 var _ ui.Mirroring = (*mirroring)(nil)
 
-// newMirroring puts the pause in force that a person began before a restart.
+// newMirroring puts the pause on disk in force, which a person began before a
+// restart.
 func newMirroring(m *mirror.Mirror, file *reports.StateFile, steps *stepper) *mirroring {
+	m.Resume(mirror.ByPerson)
 	if p := file.State().Mirroring; p != nil {
 		m.Pause(mirror.Pause{By: mirror.ByPerson, Who: p.Who, Reason: p.Reason, At: p.At})
 	}
@@ -79,18 +83,34 @@ func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
 	return nil
 }
 
-// togglePauses pauses mirroring of all services, or ends the pauses that an
-// earlier signal began. Pauses by persons and by watchdogs stay.
-func togglePauses(mirrors []*mirror.Mirror, now time.Time, log *slog.Logger) {
-	ended := false
-	for _, m := range mirrors {
-		ended = m.Resume(mirror.BySignal) || ended
+// pauseOnSignal pauses mirroring of all services at a SIGUSR1, and at the next one
+// ends the pauses that signals began, until ctx ends. Pauses by persons and by
+// watchdogs stay.
+func (s *server) pauseOnSignal(ctx context.Context) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-signals:
+			s.togglePause()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *server) togglePause() {
+	s.mu.Lock() // a service that a reload adds is not missed halfway
+	defer s.mu.Unlock()
+	services, ended := s.current.Load().services, false
+	for _, svc := range services {
+		ended = svc.mirror.Resume(mirror.BySignal) || ended
 	}
 	if ended {
-		log.Info("the signal's pause of mirroring is over")
 		return
 	}
-	for _, m := range mirrors {
-		m.Pause(mirror.Pause{By: mirror.BySignal, Reason: "a signal (SIGUSR1) paused all mirroring of the process; a second one resumes it", At: now.UTC()})
+	for _, svc := range services {
+		svc.mirror.Pause(mirror.Pause{By: mirror.BySignal, Reason: "a SIGUSR1 paused all mirroring of the process; a second one ends that", At: s.now().UTC()})
 	}
 }

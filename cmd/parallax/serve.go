@@ -62,6 +62,8 @@ func runServe(ctx context.Context, e env, args []string) int {
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
 	reloads := background(s.reloadOnSignal)
 	defer reloads.stop()
+	pauses := background(s.pauseOnSignal)
+	defer pauses.stop()
 	if err := s.Run(ctx); err != nil {
 		return e.fail("%v", err)
 	}

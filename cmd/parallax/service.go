@@ -27,6 +27,7 @@ type service struct {
 	mirror   *mirror.Mirror
 	judge    *reports.Judge // what its evidence comes to
 	steps    *stepper
+	pauses   *mirroring
 	recorder *divergence.Recorder
 
 	listener net.Listener // guarded by server.mu once it serves
@@ -90,6 +91,7 @@ func (s *server) readState(svc *service) error {
 	}
 	svc.steps.file = file
 	svc.mirror.Split().SetStep(file.State().Step)
+	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
 		Service: svc.name, Policy: svc.terms.Load().cfg.Promotion, Ticks: s.store, Context: svc.context,
 		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,
@@ -110,6 +112,8 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		Accounting:   held,
 		Paused:       state.Paused,
 		From:         state.EvidenceFrom,
+
+		MirroringPaused: svc.pauses.why(),
 	}, nil
 }
 
@@ -126,7 +130,7 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Name: svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
-		Evidence: svc, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"parallax/internal/rig"
+	"parallax/reports"
+	"parallax/ui"
+)
+
+// post sends a reason to a call of the API and wants it to succeed.
+func post(t *testing.T, p *rig.Parallax, path, reason string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "POST", p.Admin+path, strings.NewReader(fmt.Sprintf(`{"reason":%q}`, reason)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
+		t.Fatalf("POST %s: %s %s", path, answer.Status, text)
+	}
+}
+
+// waitPaused waits until mirroring is paused by somebody, "" for nobody.
+func waitPaused(t *testing.T, p *rig.Parallax, by string) {
+	t.Helper()
+	rig.Eventually(t, "mirroring is paused by "+by, func() error {
+		var state ui.MirroringState
+		if err := p.JSON("/api/v1/services/shop/mirroring", &state); err != nil {
+			return err
+		}
+		if state.By != by || state.Paused != (by != "") {
+			return fmt.Errorf("%+v", state)
+		}
+		return nil
+	})
+}
+
+// pausedCount waits for n requests to be accounted for and returns how many were
+// paused.
+func pausedCount(t *testing.T, p *rig.Parallax, n int64) int64 {
+	t.Helper()
+	return settled(t, p, n).Accounting.Unmirrored["paused"]
+}
+
+func TestKillSwitch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := shopConfig(backend(t, "1.00"), backend(t, "1.00"), "")
+	p := rig.StartIn(t, dir, config)
+	const api = "/api/v1/services/shop/mirroring"
+	call(t, p, "GET", "/orders/1", "", 200)
+	if n := pausedCount(t, p, 1); n != 0 {
+		t.Fatalf("%d requests were paused before anybody did", n)
+	}
+
+	post(t, p, api+":pause", "it pages people")
+	call(t, p, "GET", "/orders/1", "", 200)
+	if n := pausedCount(t, p, 2); n != 1 {
+		t.Errorf("%d requests were paused, want the one after the pause", n)
+	}
+	rig.Eventually(t, "the verdict holds for the pause", func() error {
+		var v reports.Verdict
+		if err := p.JSON("/api/v1/services/shop/verdict", &v); err != nil {
+			return err
+		}
+		for _, r := range v.Reasons {
+			if r.Code == reports.MirroringPaused && r.Detail == "it pages people" && v.Decision == reports.Hold {
+				return nil
+			}
+		}
+		return errors.New(string(v.Decision))
+	})
+	p.Stop()
+
+	p = rig.StartIn(t, dir, config)
+	waitPaused(t, p, "person")
+	post(t, p, api+":resume", "mended")
+	waitPaused(t, p, "")
+
+	if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	waitPaused(t, p, "signal")
+	call(t, p, "GET", "/orders/1", "", 200)
+	if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	waitPaused(t, p, "")
+	p.Stop()
+
+	p = rig.StartIn(t, dir, config)
+	waitPaused(t, p, "") // a signal's pause does not outlive the process
+}
