@@ -52,8 +52,8 @@ func TestWaterLevelIsFair(t *testing.T) {
 	}
 }
 
-// load is the traffic of one endpoint in a simulation.
-type load struct {
+// stream is the traffic of one endpoint in a simulation.
+type stream struct {
 	perSecond func(at time.Duration) float64
 	owed      bool
 	endpoint  *endpoint
@@ -64,7 +64,7 @@ type load struct {
 
 // simulate sends the loads' traffic, Poisson in steps of a millisecond, through a
 // pacer, and returns when exchanges were taken.
-func simulate(t *testing.T, o Options, seed uint64, lasts time.Duration, loads ...*load) []time.Duration {
+func simulate(t *testing.T, o Options, seed uint64, lasts time.Duration, loads ...*stream) []time.Duration {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 7))
 	p := newPacer("shop", o, NewMetrics(nil))
@@ -75,7 +75,7 @@ func simulate(t *testing.T, o Options, seed uint64, lasts time.Duration, loads .
 	start := time.Unix(1_795_000_000, 0)
 	var taken []time.Duration
 	for at := time.Duration(0); at < lasts; at += time.Millisecond {
-		var now []*load
+		var now []*stream
 		for _, l := range loads {
 			for range poisson(random, l.perSecond(at)/1000) {
 				now = append(now, l)
@@ -132,10 +132,10 @@ func TestBudgetIsKeptWhateverComes(t *testing.T) {
 		o := DefaultOptions()
 		o.MaxRPS = math.Exp(random.Float64() * 7) // 1 to 1100
 		o.Adaptive = seed%2 == 0
-		var loads []*load
+		var loads []*stream
 		for range 1 + random.IntN(12) {
 			rate, burst := math.Exp(random.Float64()*6), time.Duration(1+random.IntN(3))*time.Second
-			loads = append(loads, &load{perSecond: func(at time.Duration) float64 {
+			loads = append(loads, &stream{perSecond: func(at time.Duration) float64 {
 				if at/burst%2 == 0 {
 					return rate
 				}
@@ -156,9 +156,9 @@ func TestRareEndpointsAreMirroredWhole(t *testing.T) {
 	o := DefaultOptions()
 	o.MaxRPS, o.Adaptive = 100, true
 	warm := 5 * time.Second
-	common := &load{perSecond: steady(2000), since: warm}
-	second := &load{perSecond: steady(600), since: warm}
-	rare := []*load{{perSecond: steady(10), since: warm}, {perSecond: steady(3), since: warm}, {perSecond: steady(0.5), since: warm}}
+	common := &stream{perSecond: steady(2000), since: warm}
+	second := &stream{perSecond: steady(600), since: warm}
+	rare := []*stream{{perSecond: steady(10), since: warm}, {perSecond: steady(3), since: warm}, {perSecond: steady(0.5), since: warm}}
 	simulate(t, o, 3, 65*time.Second, append(rare, common, second)...)
 	for _, l := range rare {
 		if float64(l.taken) < 0.99*float64(l.arrived) {
@@ -177,12 +177,12 @@ func TestNobodyStarves(t *testing.T) {
 	t.Parallel()
 	o := DefaultOptions()
 	o.MaxRPS, o.Adaptive = 20, true
-	var loads []*load
+	var loads []*stream
 	for i := range 60 {
-		loads = append(loads, &load{perSecond: steady(float64(1 + i))})
+		loads = append(loads, &stream{perSecond: steady(float64(1 + i))})
 	}
 	simulate(t, o, 5, 60*time.Second, loads...)
-	fewest := slices.MinFunc(loads, func(a, b *load) int { return cmp.Compare(a.taken, b.taken) })
+	fewest := slices.MinFunc(loads, func(a, b *stream) int { return cmp.Compare(a.taken, b.taken) })
 	if fewest.taken < 5 { // a fair share is 20 in 60 s
 		t.Errorf("an endpoint with %d arrivals was mirrored %d times in a minute", fewest.arrived, fewest.taken)
 	}
@@ -196,7 +196,7 @@ func TestWhatIsOwedIsNeverLeftOut(t *testing.T) {
 	o.MaxRPS, o.Adaptive = 100, true
 	f := func(writes float64, least, most int) {
 		t.Helper()
-		owed, reads := &load{perSecond: steady(writes), owed: true}, &load{perSecond: steady(500), since: 5 * time.Second}
+		owed, reads := &stream{perSecond: steady(writes), owed: true}, &stream{perSecond: steady(500), since: 5 * time.Second}
 		simulate(t, o, 9, 35*time.Second, owed, reads)
 		if owed.taken != owed.arrived || reads.taken < least || reads.taken > most {
 			t.Errorf("beside %v writes a second: %d of %d writes and %d reads in 30 s, want all and %d to %d", writes, owed.taken, owed.arrived, reads.taken, least, most)
@@ -211,14 +211,14 @@ func TestAnEndpointThatTurnsCommonIsThinnedAtOnce(t *testing.T) {
 	t.Parallel()
 	o := DefaultOptions()
 	o.MaxRPS, o.Adaptive = 100, true
-	surge := &load{perSecond: func(at time.Duration) float64 {
+	surge := &stream{perSecond: func(at time.Duration) float64 {
 		if at < 10*time.Second {
 			return 5
 		}
 		return 1000
 	}, since: 10 * time.Second}
-	rare := &load{perSecond: steady(20), since: 10 * time.Second}
-	simulate(t, o, 11, 20*time.Second, surge, rare, &load{perSecond: steady(200)})
+	rare := &stream{perSecond: steady(20), since: 10 * time.Second}
+	simulate(t, o, 11, 20*time.Second, surge, rare, &stream{perSecond: steady(200)})
 	if surge.taken > 700 || float64(rare.taken) < 0.9*float64(rare.arrived) {
 		t.Errorf("in the 10 s of a surge %d of it and %d of %d rare requests are mirrored, want at most 700 and nearly all", surge.taken, rare.taken, rare.arrived)
 	}
