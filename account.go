@@ -39,8 +39,9 @@ const (
 	UnmirroredBodySize    Place = "unmirrored/body_size"   // request body over max_body
 	UnmirroredBudget      Place = "unmirrored/budget"      // no room in the byte budget for all copies
 	UnmirroredConcurrency Place = "unmirrored/concurrency" // as many requests as mirror.in_flight allows wait for a leg already
-	UnmirroredRejected    Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503) or did not answer
+	UnmirroredRejected    Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503; gRPC: RESOURCE_EXHAUSTED, UNAVAILABLE) or did not answer
 	UnmirroredUnfinished  Place = "unmirrored/unfinished"  // the caller never finished the request body
+	UnmirroredStream      Place = "unmirrored/stream"      // messages or events that go on: gRPC with more than one message a way, text/event-stream, an answer longer than mirror.timeout
 	UnmirroredUpgrade     Place = "unmirrored/upgrade"     // protocol upgrade, passed through
 	UnmirroredShadowCall  Place = "unmirrored/shadow_call" // itself a shadow's downstream call
 	UnmirroredLoop        Place = "unmirrored/loop"        // an address of a leg leads back to Parallax
@@ -74,7 +75,7 @@ const (
 var Places = []Place{
 	InLive, InLane, InShadow, InQueue, InWorker, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
-	UnmirroredRejected, UnmirroredUnfinished, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
+	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,
 	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,

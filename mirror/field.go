@@ -168,7 +168,7 @@ func (f *flight) forward() []parallax.Field {
 	in := f.in
 	out := endToEnd(in.Headers, 12)
 	keep := out[:0]
-	var forwardedFor, baggage []string
+	var forwardedFor, forwarded, baggage []string
 	var proto, host, traced bool
 	for _, h := range out {
 		switch {
@@ -176,6 +176,9 @@ func (f *flight) forward() []parallax.Field {
 			continue
 		case strings.EqualFold(h.Name, "X-Forwarded-For"):
 			forwardedFor = append(forwardedFor, h.Value)
+			continue
+		case strings.EqualFold(h.Name, "Forwarded"):
+			forwarded = append(forwarded, h.Value)
 			continue
 		case strings.EqualFold(h.Name, "Baggage"):
 			baggage = append(baggage, h.Value)
@@ -196,6 +199,9 @@ func (f *flight) forward() []parallax.Field {
 		keep = append(keep, parallax.Field{Name: "Te", Value: "trailers"})
 	}
 	keep = append(keep, parallax.Field{Name: "X-Forwarded-For", Value: strings.Join(append(forwardedFor, in.RemoteIP), ", ")})
+	if len(forwarded) > 0 {
+		keep = append(keep, parallax.Field{Name: "Forwarded", Value: forwardedBy(forwarded, in)})
+	}
 	if !proto {
 		keep = append(keep, parallax.Field{Name: "X-Forwarded-Proto", Value: in.scheme()})
 	}

@@ -29,6 +29,7 @@ type flight struct {
 	from     mark             // the mark it came with; zero for none
 	hops     int              // Parallaxes it came through in a row, this one counted
 	upgrade  string           // protocol the caller wants to change to
+	rpc      *rpc             // nil: it is no gRPC call
 	body     *tap             // nil: the request has no body
 
 	shadows    []*leg         // legs to be asked besides the live one
@@ -37,12 +38,13 @@ type flight struct {
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
 	captures   [parallax.Legs]*capture
 	inline     inline
-	turns      *visit      // its place in the lanes of its user; nil: it is not ordered
-	where      whereabouts // of an exchange that is ordered
-	behind     atomic.Bool // the lane of a leg that is compared had no room, or took too long
-	crowded    atomic.Bool // a leg that is compared had no room
-	abandoned  atomic.Bool // a shadow leg was given up by a shutdown
-	broken     atomic.Bool // a shadow leg's goroutine panicked
+	outlasting *outlastingContext // what an unsafe live call runs under
+	turns      *visit             // its place in the lanes of its user; nil: it is not ordered
+	where      whereabouts        // of an exchange that is ordered
+	behind     atomic.Bool        // the lane of a leg that is compared had no room, or took too long
+	crowded    atomic.Bool        // a leg that is compared had no room
+	abandoned  atomic.Bool        // a shadow leg was given up by a shutdown
+	broken     atomic.Bool        // a shadow leg's goroutine panicked
 }
 
 // inline is room for what most flights need, so that it is not allocated piece by
@@ -291,6 +293,9 @@ func (f *flight) settle() {
 	case f.behind.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostLane)
 		return
+	case f.outlived():
+		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredStream)
+		return
 	}
 	f.assemble()
 	ledger.Move(stamp, parallax.InShadow, parallax.InQueue) // before a worker can take it on
@@ -312,6 +317,7 @@ func (f *flight) assemble() {
 			continue
 		}
 		c.Request.Body, c.Request.Trailers = body, trailers
+		f.asTrailers(&c.Response)
 		if f.captures[l] != nil {
 			c.Response.Body = f.captures[l].bodyLike(other)
 			other = &c.Response.Body

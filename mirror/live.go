@@ -25,6 +25,10 @@ func (f *flight) askLive(ctx context.Context, out caller) {
 	c := f.newCall(f.live, live)
 	f.x.Legs[f.live.name] = c
 	err := f.passThrough(ctx, legCtx, out, f.live, live, c)
+	if f.rpc != nil {
+		f.endRPC(c, err)
+		return
+	}
 	if f.endpoint.safe || f.reason != "" {
 		return
 	}
@@ -121,7 +125,8 @@ func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, cont
 	if f.endpoint.safe {
 		return ctx, func() {}
 	}
-	legCtx := &outlastingContext{Context: f.m.lives, caller: ctx, body: f.body, timeout: l.timeout}
+	legCtx := &outlastingContext{Context: f.m.lives, caller: ctx, body: f.body, rpc: f.rpc, timeout: l.timeout}
+	f.outlasting = legCtx
 	return legCtx, legCtx.over
 }
 
@@ -137,9 +142,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 		return f.pipe(a, out)
 	}
 	defer a.Body.Close()
-	if !f.endpoint.safe {
-		f.answered(a.Status)
-	}
+	f.begin(a)
 	if f.reason == "" {
 		f.keepAnswer(f.live, a.Length)
 	}
@@ -155,6 +158,20 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 		out.Trailers(trailers)
 	}
 	return nil
+}
+
+// begin is called with the head of the live answer.
+func (f *flight) begin(a *answer) {
+	switch {
+	case f.rpc != nil:
+		f.rpc.begun.Store(true)
+		return
+	case isEventStream(a.Headers):
+		f.lose(parallax.UnmirroredStream)
+	}
+	if !f.endpoint.safe {
+		f.answered(a.Status)
+	}
 }
 
 // answered is called with the live leg's status line of an unsafe request: now
@@ -186,14 +203,18 @@ func (f *flight) copyAnswer(a *answer, out caller, keep *capture) error {
 			if passed += int64(n); passed == a.Length {
 				f.answeredLive()
 			}
+			if f.rpc != nil && f.rpc.count((*buf)[:n]) {
+				keep = f.stopKeeping(keep)
+			}
 			if keep != nil {
 				keep.write((*buf)[:n])
 			}
 			if !gone && !send(out, (*buf)[:n], err == nil && !a.ready()) {
 				gone = true
-			}
-			if gone && f.endpoint.safe {
-				return errCallerGone
+				if f.endpoint.safe || f.rpc.streams() {
+					return errCallerGone
+				}
+				f.outlasting.nobodyTakes()
 			}
 		}
 		if err == io.EOF {
@@ -243,32 +264,6 @@ func (f *flight) passUnmirrored(ctx context.Context, out caller, l *leg, r role)
 	legCtx, end := f.callContext(ctx, l)
 	defer end()
 	_ = f.passThrough(ctx, legCtx, out, l, r, f.newCall(l, r)) // the caller has been told
-}
-
-// pipe connects a caller and a leg that have changed protocols, until either
-// side ends or Parallax shuts down.
-func (f *flight) pipe(a *answer, out caller) error {
-	defer a.Conn.Close()
-	conn, err := out.Switch(a.Headers)
-	if err != nil {
-		return errCallerGone
-	}
-	end := sync.OnceFunc(func() {
-		a.Conn.Close()
-		conn.Close()
-	})
-	defer end()
-	defer context.AfterFunc(f.m.stopping, end)()
-	up := make(chan struct{})
-	go func() {
-		defer close(up)
-		defer end()
-		_, _ = io.Copy(a.Conn, conn) // either side may end it, in any way
-	}()
-	_, _ = io.Copy(conn, a.Conn)
-	end()
-	<-up
-	return nil
 }
 
 // count records the end of a call.

@@ -228,7 +228,7 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	default:
 		f.plan()      // which other legs may get it
 		f.enterLane() // behind what its user did before
-		if f.endpoint.safe {
+		if f.endpoint.safe && f.rpc == nil {
 			f.dispatch() // before the live leg is asked; an unsafe one after its status line
 		}
 		f.askLive(ctx, out)
@@ -258,6 +258,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 	f.headers = f.forward()
 	if in.Body != nil {
 		f.body = newTap(in)
+		if f.rpc = newRPC(in); f.rpc != nil {
+			f.body.messages = &f.rpc.asked
+		}
 	}
 	m.deps.Ledger.Enter(f.x.Stamp())
 	return f

@@ -64,12 +64,13 @@ func (c *callerContext) leave() {
 // outlastingContext is what the live call of an unsafe request runs under. A
 // caller that leaves ends it only while the body is incomplete; else the leg may
 // have acted on it, and gets as long as it has for the head of an answer to
-// finish. Fast path: as long as the caller is there and nobody asks for Done,
+// finish. A gRPC call whose answer has begun ends with its caller. Fast path: as long as the caller is there and nobody asks for Done,
 // there is neither timer nor goroutine (BenchmarkMirrored).
 type outlastingContext struct {
 	context.Context // of all callers' requests
 	caller          context.Context
 	body            *tap
+	rpc             *rpc // nil: no gRPC call
 	timeout         time.Duration
 
 	mu   sync.Mutex
@@ -102,7 +103,7 @@ func (c *outlastingContext) watch() context.Context {
 	}
 	told, cancel := context.WithCancel(c.Context)
 	stop := context.AfterFunc(c.caller, func() {
-		if c.body.sent() {
+		if c.body.sent() && !c.rpc.streams() {
 			late := time.NewTimer(c.timeout)
 			defer late.Stop()
 			select {
@@ -114,6 +115,14 @@ func (c *outlastingContext) watch() context.Context {
 	})
 	c.told, c.end = told, func() { stop(); cancel() }
 	return told
+}
+
+// nobodyTakes bounds the rest of a call whose caller takes nothing of the answer,
+// though it may still be there.
+func (c *outlastingContext) nobodyTakes() {
+	told := c.watch()
+	late := time.AfterFunc(c.timeout, c.over)
+	context.AfterFunc(told, func() { late.Stop() })
 }
 
 // over ends the context: the call is at its end.

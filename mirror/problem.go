@@ -31,6 +31,10 @@ func problemOf(kind parallax.ErrKind) problem {
 
 // refuse answers the caller in Parallax's own name.
 func (f *flight) refuse(out caller, p problem) {
+	if f.rpc != nil {
+		f.refuseRPC(out, p)
+		return
+	}
 	body := fmt.Sprintf(`{"type":"urn:parallax:problem:%s","title":%q,"status":%d,"detail":%q,"instance":"urn:uuid:%s"}`+"\n",
 		p.kind, p.title, p.status, p.detail, f.id)
 	out.Head(p.status, []parallax.Field{

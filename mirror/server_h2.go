@@ -169,7 +169,7 @@ func (c *h2Caller) incoming(r *http.Request) *incoming {
 		in.Length = 0
 		return in
 	}
-	c.body = &h2Body{body: r.Body, caller: c}
+	c.body = &h2Body{body: r.Body, caller: c, streams: ofGRPC(in.Headers)}
 	in.Body = c.body
 	if len(r.Trailer) > 0 {
 		in.Length = -1 // with a length, HTTP/1.1 has no room for trailers
@@ -194,15 +194,18 @@ func fieldsOf(h http.Header) []parallax.Field {
 // h2Body is the body of a caller's request. A caller who is silent for too long
 // is cut off.
 type h2Body struct {
-	body   io.Reader
-	caller *h2Caller
-	ended  atomic.Bool
+	body    io.Reader
+	caller  *h2Caller
+	streams bool // of gRPC: it may be silent for as long as it likes
+	ended   atomic.Bool
 }
 
 // Read implements io.Reader.
 func (b *h2Body) Read(p []byte) (int, error) {
-	b.caller.patience.await(&b.caller.patience.reading, b.caller.control.SetReadDeadline)
-	defer b.caller.patience.rest(&b.caller.patience.reading)
+	if !b.streams {
+		b.caller.patience.await(&b.caller.patience.reading, b.caller.control.SetReadDeadline)
+		defer b.caller.patience.rest(&b.caller.patience.reading)
+	}
 	n, err := b.body.Read(p)
 	if err != nil {
 		b.ended.Store(true)

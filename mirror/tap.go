@@ -17,6 +17,7 @@ type tap struct {
 	trailers func() []parallax.Field // valid once src is at its end; may be nil
 	length   int64                   // declared; -1 when unknown
 	arrived  func() bool             // whether all of src is there already; may be nil
+	messages *messages               // of gRPC; nil: it is something else
 
 	mu    sync.Mutex
 	copy  *capture // nil: nothing is kept, only the end is waited for
@@ -46,6 +47,11 @@ func (t *tap) Read(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.read += int64(n)
+	if t.messages != nil {
+		if t.messages.count(p[:n]); t.messages.n > 1 {
+			t.lose(parallax.UnmirroredStream)
+		}
+	}
 	t.keep(p[:n])
 	switch {
 	case err == io.EOF || t.read == t.length:
@@ -66,6 +72,20 @@ func (t *tap) Close() error {
 		t.lose(parallax.UnmirroredUnfinished)
 	}
 	return nil
+}
+
+// giveUp forgets the copy; nobody will ask for it.
+func (t *tap) giveUp(why parallax.Place) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost == "" && t.copy != nil {
+		t.copy.drop()
+		t.copy = nil
+	}
+	t.lose(why)
 }
 
 // keep copies p aside. A request is mirrored whole or not at all, so the copy
