@@ -50,7 +50,7 @@ func startForDemo(_ context.Context, file string, logs io.Writer) (stop func(con
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("the demo's own configuration has faults: %w", errors.Join(asErrors(faults)...))
 	}
-	s, err := newServer(cfg, slog.New(slog.NewTextHandler(logs, nil)))
+	s, err := newServer(cfg, slog.New(slog.NewTextHandler(logs, nil)), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -45,11 +45,12 @@ func (l *lineup) forUI() []ui.Service {
 	return services
 }
 
-// startServices makes every service serve. The group ends when all have stopped,
-// which they do when ctx ends or one fails.
-func (s *server) startServices(ctx context.Context) *errgroup.Group {
+// startServices makes every service and the pages serve. The group ends when all
+// services have stopped, which they do when ctx ends or one fails.
+func (s *server) startServices(ctx context.Context) (*errgroup.Group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	ctx, s.retire = context.WithCancel(ctx)
 	s.mirrors, s.stopping = errgroup.WithContext(ctx)
 	for _, svc := range s.current.Load().services {
 		s.start(svc)
@@ -61,7 +62,11 @@ func (s *server) startServices(ctx context.Context) *errgroup.Group {
 		s.stopped = true
 		return nil
 	})
-	return s.mirrors
+	err := s.administrate()
+	if err != nil {
+		s.retire()
+	}
+	return s.mirrors, err
 }
 
 // start makes a service accept callers and its judge look. The caller holds mu.

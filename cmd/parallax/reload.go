@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"os/signal"
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 
 	"parallax/mirror"
 	"parallax/ui"
@@ -40,21 +37,6 @@ func (s *server) LastReload() ui.Reload {
 		return *r
 	}
 	return ui.Reload{}
-}
-
-// reloadOnSignal reloads at each SIGHUP until ctx ends.
-func (s *server) reloadOnSignal(ctx context.Context) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	for {
-		select {
-		case <-hangups:
-			s.Reload(ctx)
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // reload returns what changed, or everything that is wrong. The caller holds mu.
@@ -104,6 +86,9 @@ func changed(a, b reflect.Value, path string) (paths []string) {
 			continue
 		}
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if key == "-" { // read from another file
+			key = strings.ToLower(f.Name)
+		}
 		if path != "" && key != "" {
 			key = path + "." + key
 		} else if key == "" { // inline
@@ -220,7 +205,7 @@ func (p *plan) commit() (changes []string) {
 	if order && len(changes) == 0 {
 		changes = append(changes, "services: in another order")
 	}
-	if err := s.admin.SetServices(p.next.forUI()); err != nil {
+	if err := s.admin.Load().SetServices(p.next.forUI()); err != nil {
 		s.log.Error("the pages show the services of before", "error", err) // a defect: names were validated
 	}
 	return changes

@@ -8,9 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,29 +45,51 @@ func runServe(ctx context.Context, e env, args []string) int {
 	if *roles != "" {
 		return e.fail("serve --roles is not supported yet; leave it out, and one process does everything")
 	}
-	cfg, faults, err := loadConfig(*file)
+	given, err := givenSockets(e.getenv)
 	if err != nil {
+		return e.fail("%v", err)
+	}
+	return e.serve(ctx, *file, given)
+}
+
+// serve serves what a file describes, on sockets that were given where they fit,
+// and takes over from the process that gave them.
+func (e env) serve(ctx context.Context, file string, given *sockets) int {
+	signals := make(chan os.Signal, 1) // from here on they do not end the process
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	before := given.replacedProcess()
+	cfg, faults, err := loadConfig(file)
+	if err != nil {
+		before.fail(err.Error())
 		return e.fail("%v", err)
 	}
 	if len(faults) > 0 {
-		printFaults(e.stderr, faults)
+		var text strings.Builder
+		printFaults(io.MultiWriter(e.stderr, &text), faults)
+		before.fail(text.String())
 		return exitError
 	}
 	log := slog.New(slog.NewTextHandler(e.stderr, nil))
-	s, err := newServer(cfg, log)
+	s, err := newServer(cfg, log, given)
+	if err == nil {
+		s.file = file
+		s.serves = func() { before.ready(); notify(e.getenv, serving) }
+		s.stops = func() { notify(e.getenv, shutting) }
+		err = s.takeOver(before)
+	}
 	if err != nil {
+		before.fail(err.Error())
 		return e.fail("%v", err)
 	}
-	s.file = *file
 	for _, svc := range s.current.Load().services {
 		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
 	}
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
-	reloads := background(s.reloadOnSignal)
-	defer reloads.stop()
+	obeying := background(func(ctx context.Context) error { return s.obey(ctx, signals, e.getenv) })
 	pauses := background(s.pauseOnSignal)
 	defer pauses.stop()
-	if err := s.Run(ctx); err != nil {
+	if err = errors.Join(s.Run(ctx), obeying.stop()); err != nil {
 		return e.fail("%v", err)
 	}
 	return exitGood
@@ -92,6 +117,12 @@ type server struct {
 	mirrors    *errgroup.Group
 	stopping   context.Context // ends when a shutdown begins
 	stopped    bool            // no service may be started any more
+	retire     func()          // begins a shutdown
+	handed     bool            // another process has taken over
+
+	serves, stops  func() // told of the beginning and of an end that leaves nobody; may be nil
+	program        string // what a restart starts
+	administrating *stage
 
 	deps      mirror.Deps
 	redaction []byte // key
@@ -103,14 +134,14 @@ type server struct {
 	recorder *divergence.Recorder
 	worker   *divergence.Worker
 
-	admin         *ui.Server
+	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
 }
 
 // newServer wires the rooms together, in the order data flows. On an error
 // everything that was opened is closed again.
-func newServer(cfg Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{cfg: cfg, log: log, now: time.Now, registry: prometheus.NewRegistry()}
+func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log, given: given, now: time.Now, registry: prometheus.NewRegistry()}
 	s.current.Store(&lineup{})
 	defer func() {
 		if err != nil {
@@ -118,6 +149,9 @@ func newServer(cfg Config, log *slog.Logger) (_ *server, err error) {
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.program, err = program(); err != nil {
+		return nil, err
+	}
 	newID := parallax.NewIDSource(s.now, rand.Reader)
 	secrets, err := loadKeys(cfg.Keys)
 	if err != nil {
@@ -143,7 +177,33 @@ func newServer(cfg Config, log *slog.Logger) (_ *server, err error) {
 	s.worker = divergence.NewWorker(divergence.WorkerConfig{
 		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf,
 	})
-	return s, s.openAdmin()
+	if err := s.openAdmin(); err != nil {
+		return nil, err
+	}
+	given.closeRest(log)
+	return s, nil
+}
+
+// takeOver waits until the process before this one, nil for none, has let go of
+// the state on disk, and reads that anew.
+func (s *server) takeOver(before *predecessor) (err error) {
+	if before == nil {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := before.takeOver(); err != nil {
+		return err
+	}
+	for _, svc := range s.current.Load().services {
+		if err := s.readState(svc); err != nil {
+			return err
+		}
+	}
+	return s.admin.Load().SetServices(s.current.Load().forUI())
 }
 
 // openStore opens the store on an outside ClickHouse or on the engine inside,
@@ -172,44 +232,60 @@ func (s *server) openStore(instance string) (err error) {
 
 // openAdmin opens the admin listener.
 func (s *server) openAdmin() error {
-	var err error
-	s.admin, err = ui.New(ui.Config{
-		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Gatherer: s.registry, Reloads: s,
-		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
-	})
+	admin, err := s.newAdmin()
 	if err != nil {
 		return err
 	}
-	s.registry.MustRegister(ui.NewCollector(s.admin.Services))
+	s.admin.Store(admin)
+	s.registry.MustRegister(ui.NewCollector(func() []ui.Service { return s.admin.Load().Services() }))
 	if s.adminListener, err = s.given.listen(adminSocket, s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("cannot open the admin listener: %w", err)
 	}
 	return nil
 }
 
+func (s *server) newAdmin() (*ui.Server, error) {
+	return ui.New(ui.Config{
+		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Gatherer: s.registry, Reloads: s,
+		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
+	})
+}
+
 // AdminURL is where the pages are.
 func (s *server) AdminURL() string { return "http://" + s.adminListener.Addr().String() }
 
-// Run serves until ctx ends or a listener fails. Then it shuts down in the
-// direction data flows, each stage bounded by its own room: callers and shadow
-// requests finish, the queue is drained, what was compared is stored, the pages
-// close, the engine stops.
+// Run serves until ctx ends, a listener fails or another process has taken over.
+// Then it shuts down in the direction data flows, each stage bounded by its own
+// room: callers and shadow requests finish, the queue is drained, what was
+// compared is stored, the pages close, the engine stops.
 func (s *server) Run(ctx context.Context) error {
 	defer s.close()
-	mirrors := s.startServices(ctx)
 	working := background(func(context.Context) error { return s.worker.Run(context.Background()) })
 	recording := background(s.recorder.Run)
-	administrating := background(func(ctx context.Context) error { return s.admin.Run(ctx, s.adminListener) })
+	mirrors, err := s.startServices(ctx)
+	if err == nil {
+		tell(s.serves)
+		<-s.stopping.Done()
+	}
+	if s.mu.Lock(); !s.handed {
+		tell(s.stops)
+	}
+	s.mu.Unlock()
 
-	mirrors.Go(func() error { return administrating.failure(s.stopping) })
-
-	err := mirrors.Wait()
+	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()
-	err = errors.Join(err, working.wait())
-	for _, stage := range []*stage{recording, background(s.stopJudges), administrating} {
-		err = errors.Join(err, stage.stop())
+	err = errors.Join(err, working.wait(), recording.stop(), s.stopJudges(ctx))
+	if s.administrating != nil {
+		err = errors.Join(err, s.administrating.stop())
 	}
 	return err
+}
+
+// tell calls a function that may not be there.
+func tell(f func()) {
+	if f != nil {
+		f()
+	}
 }
 
 // close closes what newServer opened. Closing twice does no harm.

@@ -445,7 +445,7 @@ func TestServeInProcess(t *testing.T) {
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	s, err := newServer(cfg, testLog(t))
+	s, err := newServer(cfg, testLog(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,7 @@ type Parallax struct {
 
 	t       testing.TB
 	cmd     *exec.Cmd
+	pid     int // of the process that serves
 	logs    *lockedBuffer
 	done    chan struct{}
 	stopped sync.Once
@@ -112,8 +113,16 @@ func StartIn(t testing.TB, dir, config string) *Parallax {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return StartCommand(t, nil, Binary(t), "serve", "-c", file)
+}
+
+// StartCommand runs a command that becomes parallax serve, with files as its
+// descriptors from 3 on.
+func StartCommand(t testing.TB, files []*os.File, name string, args ...string) *Parallax {
+	t.Helper()
 	p := &Parallax{Services: map[string]string{}, t: t, logs: &lockedBuffer{}, done: make(chan struct{})}
-	p.cmd = exec.Command(Binary(t), "serve", "-c", file)
+	p.cmd = exec.Command(name, args...)
+	p.cmd.ExtraFiles = files
 	p.cmd.Stderr = p.logs
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -128,8 +137,29 @@ func StartIn(t testing.TB, dir, config string) *Parallax {
 			t.Logf("log of parallax:\n%s", p.Log())
 		}
 	})
+	p.pid = p.cmd.Process.Pid
 	p.readAddresses(stdout)
 	return p
+}
+
+// Restart makes the process start its successor and returns once that one serves;
+// the one before may still finish what it has begun.
+func (p *Parallax) Restart() {
+	p.t.Helper()
+	before := p.pid
+	if err := syscall.Kill(before, syscall.SIGUSR2); err != nil {
+		p.t.Fatalf("cannot restart: %v", err)
+	}
+	Eventually(p.t, "a restart", func() error {
+		var live struct{ PID int }
+		if err := p.JSON("/livez", &live); err != nil {
+			return err
+		}
+		if p.pid = live.PID; p.pid == before {
+			return errors.New("the old process answers")
+		}
+		return nil
+	})
 }
 
 // readAddresses reads what serve prints until the admin address is known.
@@ -160,15 +190,16 @@ func (p *Parallax) readAddresses(stdout io.Reader) {
 // Log returns what the process has logged.
 func (p *Parallax) Log() string { return p.logs.String() }
 
-// Stop asks the process to end, waits for it, and returns its exit code.
+// Stop asks the process to end, waits for it and for those that it replaced, and
+// returns the exit code of the first of them.
 func (p *Parallax) Stop() int {
-	p.stopped.Do(func() { p.cmd.Process.Signal(syscall.SIGTERM) }) // it may have ended
+	p.stopped.Do(func() { syscall.Kill(p.pid, syscall.SIGTERM) }) // it may have ended
 	return p.wait()
 }
 
 // Kill ends the process as a crash would.
 func (p *Parallax) Kill() {
-	p.stopped.Do(func() { p.cmd.Process.Kill() }) // it may have ended
+	p.stopped.Do(func() { syscall.Kill(p.pid, syscall.SIGKILL) }) // it may have ended
 	p.wait()
 }
 
@@ -176,15 +207,15 @@ func (p *Parallax) wait() int {
 	select {
 	case <-p.done:
 	case <-time.After(Patience):
-		p.cmd.Process.Kill() // it may have ended
+		syscall.Kill(p.pid, syscall.SIGKILL) // it may have ended
 		<-p.done
 		p.t.Errorf("parallax did not stop within %v", Patience)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// PID is the process id.
-func (p *Parallax) PID() int { return p.cmd.Process.Pid }
+// PID is the id of the process that serves.
+func (p *Parallax) PID() int { return p.pid }
 
 // JSON gets a path of the admin API into value. The error has the status and the
 // body of any answer but 200.
