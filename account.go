@@ -46,7 +46,7 @@ const (
 	UnmirroredShadowCall  Place = "unmirrored/shadow_call" // itself a shadow's downstream call
 	UnmirroredLoop        Place = "unmirrored/loop"        // an address of a leg leads back to Parallax
 	UnmirroredNoLeg       Place = "unmirrored/no_leg"      // no other leg is configured
-	UnmirroredDraining    Place = "unmirrored/draining"    // Parallax is shutting down
+	UnmirroredDraining    Place = "unmirrored/draining"    // a shutdown has given its callers up
 	UnmirroredDeclared    Place = "unmirrored/declared"    // mirror.endpoints says so
 	UnmirroredSuspicious  Place = "unmirrored/suspicious"  // it looks like an act although its method is safe, and nobody declared it
 	UnmirroredRate        Place = "unmirrored/rate"        // over mirror.max_rps

@@ -75,7 +75,7 @@ func (f *flight) lose(why parallax.Place) {
 // own; with none, it notes why. From here on the body is copied aside.
 func (f *flight) plan() {
 	switch {
-	case f.m.stopping.Err() != nil:
+	case f.m.lives.Err() != nil: // until then a leg with its own state would miss a write at each deploy
 		f.lose(parallax.UnmirroredDraining)
 	case !f.service.anywhere:
 		f.lose(parallax.UnmirroredNoLeg)

@@ -174,14 +174,19 @@ func (broken) Send(context.Context, *url.URL, *outgoing) (*answer, error) {
 }
 func (broken) Close() {}
 
-func TestNothingIsMirroredDuringAShutdown(t *testing.T) {
+func TestMirroringEndsWhenAShutdownGivesCallersUp(t *testing.T) {
 	t.Parallel()
 	candidate := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
 	m, ledger := newTestMirror(t, mirrortest.NewBackend(t, mirrortest.JSON(`{}`)).URL, candidate.URL)
 	m.stop()
 	m.serve(t.Context(), get(), &answered{})
-	if places := settle(t, ledger, 1); places[parallax.UnmirroredDraining] != 1 || candidate.Count() != 0 {
-		t.Errorf("places %v", places)
+	if places := settle(t, ledger, 1); places[parallax.InQueue] != 1 || candidate.Count() != 1 {
+		t.Errorf("while callers are let finish: places %v", places)
+	}
+	m.cutOff()
+	m.serve(t.Context(), get(), &answered{})
+	if places := settle(t, ledger, 2); places[parallax.UnmirroredDraining] != 1 || candidate.Count() != 1 {
+		t.Errorf("afterwards: places %v", places)
 	}
 }
 
