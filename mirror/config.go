@@ -29,6 +29,7 @@ type Service struct {
 	Endpoints []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
 	OpenAPI   string       `yaml:"openapi" doc:"OpenAPI 3.0 or 3.1 document, JSON or YAML, whose operations are endpoints too, as seen from this file; where both describe a path, endpoints decides"`
 	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
+	Tap       bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
 	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
 
 	Documented []string `yaml:"-"` // what the document in OpenAPI lists, as Endpoints are written; whoever reads the configuration fills it in
@@ -90,7 +91,7 @@ func DefaultOptions() Options {
 // that this version refuses rather than ignores, as paths within the service.
 func NotYet() []string {
 	paths := []string{
-		"tap", "partitioned_by", "egress", "net",
+		"partitioned_by", "egress", "net",
 		"mirror.request.mask",
 	}
 	for _, leg := range []string{"primary", "candidate", "secondary"} {
@@ -136,6 +137,9 @@ func (s Service) Validate() []parallax.Fault {
 // candidate has a database of its own, that is the database the candidate has
 // just written to.
 func (s Service) contradictions() []parallax.Fault {
+	if s.Tap {
+		return s.tapContradictions()
+	}
 	if len(s.Candidate.URLs) == 0 || s.Candidate.State == Own {
 		return nil
 	}
@@ -148,6 +152,19 @@ func (s Service) contradictions() []parallax.Fault {
 		}}
 	}
 	return nil
+}
+
+// tapContradictions returns what makes no sense where another proxy serves the
+// callers. Each leg's state stands for itself there: no leg is live.
+func (s Service) tapContradictions() []parallax.Fault {
+	var faults []parallax.Fault
+	if len(s.Candidate.URLs) == 0 {
+		faults = append(faults, parallax.Fault{Path: "candidate.urls", Text: "with tap there is nothing to do without a candidate", Hint: `write urls: ["http://127.0.0.1:9002"]`})
+	}
+	if c := s.Split; c.Key != "" || c.Salt != "" || len(c.Endpoints) > 0 || len(c.Pin) > 0 {
+		faults = append(faults, parallax.Fault{Path: "split", Text: "with tap another proxy decides who answers the callers", Hint: "take it out; mirror.order_by has a key of its own"})
+	}
+	return faults
 }
 
 // Validate returns everything that is wrong with the leg.

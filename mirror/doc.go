@@ -37,6 +37,15 @@
 // lost/lane, or goes without the secondary if only its lane is behind. What
 // is not mirrored takes no turn. The live path takes one short lock twice.
 //
+// # Beside another proxy
+//
+// With tap another proxy serves the callers and sends copies (beside.go). A copy
+// is read within bounds, answered 202 whatever becomes of it, and then sent to all
+// legs as a shadow, the primary included; there is no live leg. As the primary is
+// asked a second time, an unsafe copy goes to no leg that is not [Own] or [None],
+// and to none at all if the primary is not; the others get it once the primary has
+// answered and not rejected it. Order is that of arrival.
+//
 // # Promises
 //
 // The caller never waits for a shadow leg, and no fault of one reaches the

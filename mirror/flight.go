@@ -22,7 +22,7 @@ type flight struct {
 	id       string
 	start    time.Time
 	endpoint *endpoint
-	live     *leg
+	live     *leg             // nil: the request is a copy that another proxy sent
 	headers  []parallax.Field // what every leg gets of the caller's
 	baggage  string           // the caller's, without role marks
 	marks    [roles]string    // role marks of requests to legs
@@ -42,6 +42,7 @@ type flight struct {
 	turns      *visit             // its place in the lanes of its user; nil: it is not ordered
 	where      whereabouts        // of an exchange that is ordered
 	behind     atomic.Bool        // the lane of a leg that is compared had no room, or took too long
+	rejected   atomic.Bool        // the primary rejected a copy from another proxy
 	crowded    atomic.Bool        // a leg that is compared had no room
 	abandoned  atomic.Bool        // a shadow leg was given up by a shutdown
 	broken     atomic.Bool        // a shadow leg's goroutine panicked
@@ -126,7 +127,7 @@ func (f *flight) refuses(l *leg) parallax.Place {
 	switch {
 	case !f.endpoint.safe && !f.mayTakeUnsafe(l):
 		return parallax.UnmirroredUnsafe
-	case !f.endpoint.safe && l.state == Own:
+	case !f.endpoint.safe && f.mustGetAll(l):
 		return "" // its database would miss a write
 	case !inSample(f.x.ID, f.endpoint.sample):
 		return parallax.UnmirroredSample
@@ -138,6 +139,9 @@ func (f *flight) refuses(l *leg) parallax.Place {
 // the candidate writes as the live leg is in the primary's database already,
 // unless it has its own; so the primary's declaration alone does not count.
 func (f *flight) mayTakeUnsafe(l *leg) bool {
+	if f.beside() {
+		return f.endpoint.unsafe && f.takesCopies(l)
+	}
 	return f.endpoint.unsafe && l.state.TakesUnsafe() &&
 		(l.name != parallax.Primary || f.live.state == Own)
 }
@@ -290,8 +294,12 @@ func (f *flight) settle() {
 	case f.abandoned.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)
 		return
+	case f.rejected.Load():
+		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredRejected)
+		return
 	case f.behind.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostLane)
+		f.noteGap(parallax.LostLane)
 		return
 	case f.outlived():
 		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredStream)

@@ -221,6 +221,8 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	case in.Method == "CONNECT":
 		f.lose(parallax.UnmirroredUnsafe)
 		f.refuse(out, noTunnels)
+	case f.beside():
+		f.takeCopy(out)
 	case f.isShadowCall():
 		f.serveShadowCall(ctx, out)
 	case f.upgrade != "":
@@ -251,10 +253,14 @@ func (m *Mirror) receive(in *incoming) *flight {
 	}
 	user := s.split.User(in.Headers, in.RemoteIP)
 	f.x.User = m.nameOf(user)
-	if f.endpoint.mayLive {
-		f.x.Live = s.split.Pick(user)
+	if s.cfg.Tap {
+		f.x.Source = parallax.FromTap // and no leg is live
+	} else {
+		if f.endpoint.mayLive {
+			f.x.Live = s.split.Pick(user)
+		}
+		f.live = s.legs[f.x.Live]
 	}
-	f.live = s.legs[f.x.Live]
 	f.headers = f.forward()
 	if in.Body != nil {
 		f.body = newTap(in)

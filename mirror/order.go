@@ -54,16 +54,18 @@ func (f *flight) enterLane() {
 	}
 }
 
-// answeredLive is called just before the caller can know the end of the live
-// leg's answer: what its user sends from now on comes after this exchange.
+// answeredLive is called just before the caller can know the end of its answer:
+// what its user sends from now on comes after this exchange.
 func (f *flight) answeredLive() {
 	if f.turns == nil || !f.turns.live {
 		return
 	}
-	c := f.x.Legs[f.live.name]
-	bytes := weigh(c.Response.Headers)
-	if keep := f.captures[f.live.name]; keep != nil {
-		bytes += int64(cap(keep.bytes))
+	var bytes int64
+	if f.live != nil {
+		bytes = weigh(f.x.Legs[f.live.name].Response.Headers)
+		if keep := f.captures[f.live.name]; keep != nil {
+			bytes += int64(cap(keep.bytes))
+		}
 	}
 	f.turns.answered(bytes)
 }
@@ -77,12 +79,12 @@ func weigh(fields []parallax.Field) (bytes int64) {
 }
 
 // askInOrder asks each shadow leg when the exchange's turn there has come.
-func (f *flight) askInOrder() {
+func (f *flight) askInOrder(legs []*leg) {
 	bytes := weigh(f.headers) + int64(len(f.in.Target))
 	if f.body != nil {
 		bytes += int64(cap(f.body.copy.bytes))
 	}
-	for _, l := range f.shadows {
+	for _, l := range legs {
 		ready, ok := f.turns.ask(l.name, bytes)
 		switch {
 		case !ok:

@@ -214,10 +214,38 @@ func TestNothingUnsafeIsMirroredUnlessAllowed(t *testing.T) {
 		}
 		r.Stop()
 	}
+	// Beside another proxy every leg executes a second time, the primary too.
+	executesAgain := map[mirror.State]bool{mirror.None: true, mirror.Own: true}
+	checkTap := func(allow mirror.Unsafe, ps, cs, ss mirror.State) {
+		cfg := pair(primary.URL, candidate.URL, cs)
+		cfg.Tap = true
+		cfg.Primary.State = ps
+		cfg.Secondary = at(secondary.URL, ss)
+		cfg.Mirror.Unsafe = allow
+		r := start(t, cfg)
+		for _, method := range methods {
+			before := counts()
+			if res, _ := r.do(method, "/orders", ""); res.StatusCode != 202 {
+				t.Errorf("%s: a copy is answered %d", method, res.StatusCode)
+			}
+			r.settled(r.Ledger.Received())
+			after := counts()
+			compared := allow == mirror.UnsafeAllowed && executesAgain[ps] && executesAgain[cs]
+			for leg, state := range []mirror.State{ps, cs, ss} {
+				want := method == "GET" || compared && executesAgain[state]
+				if got := after[leg] - before[leg]; got != map[bool]int{true: 1}[want] {
+					t.Errorf("tap, unsafe: %q, primary %q, candidate %q, secondary %q: %s reached the %s %d times, want %t",
+						allow, ps, cs, ss, method, parallax.Leg(leg), got, want)
+				}
+			}
+		}
+		r.Stop()
+	}
 	for _, allow := range []mirror.Unsafe{"", mirror.UnsafeNever, mirror.UnsafeAllowed} {
 		for _, ps := range states {
 			for _, cs := range states {
 				for _, ss := range states {
+					checkTap(allow, ps, cs, ss)
 					for _, user := range []string{"on-primary", "on-candidate"} {
 						check(allow, ps, cs, ss, user)
 					}

@@ -19,7 +19,7 @@ func (f *flight) dispatch() {
 	f.dispatched = true
 	f.pending.Store(2) // the live leg, and what asks the others
 	if f.body.sent() {
-		f.askShadows()
+		f.askShadows(f.firstLegs())
 		if f.crowded.Load() {
 			f.lose(parallax.UnmirroredConcurrency)
 		}
@@ -27,7 +27,7 @@ func (f *flight) dispatch() {
 	}
 	go func() {
 		if f.body.wait() == "" {
-			f.askShadows()
+			f.askShadows(f.firstLegs())
 			return
 		}
 		f.leave() // leaveLive says why
@@ -38,16 +38,16 @@ func (f *flight) dispatch() {
 // complete, so that no caller holds a slot by sending slowly. Without room for
 // the secondary, noise is not measured this time; without room for a leg that is
 // compared, the exchange is given up.
-func (f *flight) askShadows() {
+func (f *flight) askShadows(legs []*leg) {
 	defer f.leave()
 	defer f.noteDefect()
 	if f.turns != nil {
-		f.askInOrder()
+		f.askInOrder(legs)
 		return
 	}
-	var legs [parallax.Legs]*leg
-	room := legs[:0]
-	for _, l := range f.shadows {
+	var with [parallax.Legs]*leg
+	room := with[:0]
+	for _, l := range legs {
 		switch {
 		case l.takeSlot(f.service.options.InFlight):
 			room = append(room, l)
@@ -111,6 +111,7 @@ func (f *flight) askShadow(l *leg) {
 	}
 	c.Done = f.since()
 	f.count(l, shadow, c)
+	f.askOthers(l, c)
 }
 
 func (f *flight) shadowCall(l *leg, c *parallax.Call) error {

@@ -37,6 +37,10 @@ func (s State) TakesUnsafe() bool {
 	return s == None || s == Dry || s == Own
 }
 
+// takesAgain reports whether a leg in this state may get unsafe requests that
+// somebody has executed before, whatever the leg.
+func (s State) takesAgain() bool { return s == None || s == Own }
+
 // MayBeLive reports whether a leg in this state may answer for a share of
 // users. safe tells whether the endpoint's method is.
 func (s State) MayBeLive(safe bool) bool {

@@ -18,6 +18,9 @@ func isEventStream(headers []parallax.Field) bool {
 // may take, and one was cut off in the middle of its answer: it had no chance to
 // be the same.
 func (f *flight) outlived() bool {
+	if f.live == nil {
+		return false // no leg had longer than the others
+	}
 	live := f.x.Legs[f.live.name]
 	if live == nil || live.Done-live.Start <= time.Duration(f.service.options.Timeout) {
 		return false
