@@ -147,9 +147,10 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 			return rows[i].record.appendCall(to, parallax.Leg(rows[i].n), b.written)
 		})
 	case writeComparisons:
-		return s.insertAll(ctx, "comparisons", b, len(b.records), func(to driver.Batch, i int) error {
-			return b.records[i].appendComparison(to, b.instance, b.seq, b.written)
-		})
+		if len(b.records) == 0 {
+			return nil
+		}
+		return s.insertColumns(ctx, "comparisons", insertToken(b.instance, b.seq, "comparisons"), comparisonColumns(b))
 	}
 	if err := s.insertAll(ctx, "totals", b, len(b.totals), func(to driver.Batch, i int) error {
 		t := &b.totals[i]

@@ -8,7 +8,7 @@
 // A [Worker] receives exchanges from a [Source], compares each with the [Judge]
 // of its service and takes the secrets out of everything that will be stored. A
 // [Recorder] holds what came of it until there is enough, or a second has
-// passed, and writes a batch. A [Store] is ClickHouse: the engine inside
+// passed (three where exchanges are many), and writes a batch. A [Store] is ClickHouse: the engine inside
 // ([parallax/divergence/embedded]) or a server, with the same client and SQL. The
 // schema is in schema/*.sql, with a word on every table.
 //

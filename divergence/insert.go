@@ -3,6 +3,8 @@ package divergence
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -14,9 +16,30 @@ import (
 // did not hear the answer may send the same rows again. Values stand in the
 // order of the table's columns.
 func (s *Store) insert(ctx context.Context, table, token string, n int, row func(b driver.Batch, i int) error) error {
+	return s.send(ctx, table, token, nil, func(b driver.Batch) error {
+		for i := range n {
+			if err := row(b, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// insertColumns does the same with rows that are given column by column.
+func (s *Store) insertColumns(ctx context.Context, table, token string, all []column) error {
+	list, names := filled(all)
+	return s.send(ctx, table, token, names, func(b driver.Batch) error {
+		return fillAll(list, func(i int) cells { return b.Column(i) })
+	})
+}
+
+// send begins an insert into the named columns, all if there are none, has them
+// filled and sends them.
+func (s *Store) send(ctx context.Context, table, token string, names []string, fill func(driver.Batch) error) error {
 	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
-	columns, err := s.shapes.of(ctx, s, table)
+	columns, err := s.shapes.of(ctx, s, table, names)
 	if err != nil {
 		return fmt.Errorf("cannot read the columns of %s: %w", table, away(ctx, err))
 	}
@@ -26,15 +49,17 @@ func (s *Store) insert(ctx context.Context, table, token string, n int, row func
 		"insert_deduplication_token": token,
 		"optimize_on_insert":         0, // rows are written as they are, and merged when parts are: BenchmarkWrite
 	}))
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+table)
+	into := table
+	if len(names) > 0 {
+		into += " (" + strings.Join(names, ", ") + ")"
+	}
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+into)
 	if err != nil {
 		return fmt.Errorf("cannot begin an insert into %s: %w", table, away(ctx, err))
 	}
 	defer batch.Close()
-	for i := range n {
-		if err := row(batch, i); err != nil {
-			return fmt.Errorf("cannot encode a row of %s: %w", table, err)
-		}
+	if err := fill(batch); err != nil {
+		return fmt.Errorf("cannot encode rows of %s: %w", table, err)
 	}
 	if err := batch.Send(); err != nil {
 		s.shapes.forget()
@@ -50,12 +75,30 @@ type shapes struct {
 	columns map[string][]clickhouse.ColumnNameAndType // by table
 }
 
-// of returns the columns of a table in their order, nil where the protocol
-// brings them along.
-func (h *shapes) of(ctx context.Context, s *Store, table string) ([]clickhouse.ColumnNameAndType, error) {
+// of returns the named columns of a table, all in their order if there are no
+// names, and nil where the protocol brings them along.
+func (h *shapes) of(ctx context.Context, s *Store, table string, names []string) ([]clickhouse.ColumnNameAndType, error) {
 	if s.opts.Protocol != clickhouse.HTTP {
 		return nil, nil
 	}
+	all, err := h.all(ctx, s, table)
+	if err != nil || len(names) == 0 || len(all) == 0 {
+		return all, err
+	}
+	list := make([]clickhouse.ColumnNameAndType, len(names))
+	for i, name := range names {
+		at := slices.IndexFunc(all, func(c clickhouse.ColumnNameAndType) bool { return c.Name == name })
+		if at < 0 {
+			h.forget()
+			return nil, fmt.Errorf("there is no column %s", name)
+		}
+		list[i] = all[at]
+	}
+	return list, nil
+}
+
+// all returns the columns of a table in their order.
+func (h *shapes) all(ctx context.Context, s *Store, table string) ([]clickhouse.ColumnNameAndType, error) {
 	h.mu.Lock()
 	list := h.columns[table]
 	h.mu.Unlock()

@@ -81,16 +81,6 @@ func figures(c *parallax.Call) legFigures {
 	return legFigures{asked: true, status: uint16(c.Response.Status), err: c.Err.Kind.String(), seconds: seconds, version: c.Version}
 }
 
-// appendComparison encodes a row of the table comparisons.
-func (r *record) appendComparison(b driver.Batch, instance string, batch uint64, written time.Time) error {
-	c, p, d, s := &r.comparison, &r.legs[0], &r.legs[1], &r.legs[2]
-	return b.Append(uuid.UUID(r.id), r.stamp.Received.UTC(), r.stamp.Service, r.stamp.Endpoint, r.live.String(), r.source.String(),
-		c.Outcome.String(), c.Reason, uint32(c.Divergences), uint32(c.Noise), uint32(c.Ruled), uint32(c.Accepted),
-		c.Truncated, r.concurrent, r.covered, r.exchange != nil, c.PrimaryFailed, c.CandidateFailed,
-		p.status, d.status, s.status, p.err, d.err, s.err, p.seconds, d.seconds, s.seconds, s.asked,
-		p.version, d.version, s.version, r.rules, r.policy, instance, batch, written)
-}
-
 // appendDifference encodes a row of the table divergences.
 func (r *record) appendDifference(b driver.Batch, n int, instance string, written time.Time) error {
 	d := &r.comparison.Differences[n]
