@@ -62,6 +62,9 @@ const (
 	LostStore     Place = "lost/store"      // the store was away for longer than the buffer lasts
 	LostShutdown  Place = "lost/shutdown"   // not finished within the shutdown deadline
 	LostPanic     Place = "lost/panic"      // a defect in Parallax; the log has it
+
+	LostBreakerOpen Place = "lost/breaker_open" // the shadow leg gave no answers and is left alone for a while
+	LostRateLimited Place = "lost/rate_limited" // more requests than the shadow leg's max_rps allows
 )
 
 // Places where a compared exchange ends.
@@ -77,7 +80,7 @@ var Places = []Place{
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,
-	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic,
+	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBreakerOpen, LostRateLimited,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }
 

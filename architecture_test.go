@@ -26,7 +26,8 @@ var rooms = []struct {
 	{"parallax/divergence", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/compare"}},
 	{"parallax/reports", []string{"parallax", "parallax/compare", "parallax/divergence"}},
 	{"parallax/ui", []string{"parallax", "parallax/compare", "parallax/divergence", "parallax/reports"}},
-	{"parallax/mirror", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split"}},
+	{"parallax/mirror", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split", "parallax/mirror/upstream"}},
+	{"parallax/mirror/upstream", []string{"parallax"}},
 }
 
 // only names outside packages that one room alone may use.
@@ -35,6 +36,7 @@ var only = map[string]string{
 	"github.com/ClickHouse/clickhouse-go/v2": "parallax/divergence",
 	"github.com/ebitengine/purego":           "parallax/divergence/embedded",
 	"github.com/getkin/kin-openapi/openapi3": "parallax/mirror/openapi",
+	"github.com/hashicorp/consul/api":        "parallax/mirror/upstream/consul",
 }
 
 type goPackage struct {

@@ -41,14 +41,24 @@ type h2Sender struct {
 	stopped   context.Context
 
 	mu     sync.Mutex
-	hosts  map[string]*h2Host // by scheme and address
+	hosts  map[h2Address]*h2Host
 	closed bool
 }
 
+// h2Address is where connections lead to, and under which name.
+type h2Address struct{ scheme, host, addr string }
+
+func h2AddressOf(to *url.URL, addr string) h2Address { return h2Address{to.Scheme, to.Host, addr} }
+
+// dialInstead is the key of a context's address to connect to in place of that of
+// the name.
+type dialInstead struct{}
+
 // h2Host is the connections to one instance. All is guarded by h2Sender.mu.
 type h2Host struct {
-	conns   []*http.ClientConn
-	dialing *h2Dial // nil: none is being opened
+	conns     []*http.ClientConn
+	dialing   *h2Dial // nil: none is being opened
+	forgotten bool
 }
 
 // h2Dial is a connection that is being opened, for whoever waits for one.
@@ -65,16 +75,18 @@ func newH2Sender(headTimeout time.Duration, dialTLS func(ctx context.Context, ne
 	var speaks http.Protocols
 	speaks.SetHTTP2(true)
 	speaks.SetUnencryptedHTTP2(true)
-	s := &h2Sender{hosts: map[string]*h2Host{}}
+	s := &h2Sender{hosts: map[h2Address]*h2Host{}}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.transport = &http.Transport{
 		Protocols: &speaks, DisableCompression: true,
 		IdleConnTimeout: h2IdleTimeout, ResponseHeaderTimeout: headTimeout,
 		ExpectContinueTimeout: expectContinueIn, MaxResponseHeaderBytes: maxAnswerHead,
-		DialContext: (&net.Dialer{}).DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, insteadOf(ctx, address))
+		},
 		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			name, _, _ := net.SplitHostPort(address)
-			return dialTLS(ctx, network, address, name)
+			return dialTLS(ctx, network, insteadOf(ctx, address), name)
 		},
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream: answerWindow,
@@ -97,6 +109,29 @@ func (s *h2Sender) Close() {
 		}
 	}
 	clear(s.hosts)
+}
+
+// Forget implements sender.
+func (s *h2Sender) Forget(to *url.URL, addr string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := h2AddressOf(to, addr)
+	if h := s.hosts[at]; h != nil {
+		h.forgotten = true
+		for _, c := range h.conns {
+			c.SetStateHook(closeWhenIdle)
+			closeWhenIdle(c)
+		}
+		delete(s.hosts, at)
+	}
+}
+
+// insteadOf returns where to connect for an address.
+func insteadOf(ctx context.Context, address string) string {
+	if addr, _ := ctx.Value(dialInstead{}).(string); addr != "" {
+		return addr
+	}
+	return address
 }
 
 // closeWhenIdle closes a connection that nothing is under way on.
@@ -123,7 +158,7 @@ func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answe
 	// is closed or closing, and once when the leg says that it has not looked at it.
 	asked := false
 	for tries := 1; ; tries++ {
-		conn, err := s.conn(ctx, to)
+		conn, err := s.conn(ctx, to, out.Addr)
 		if err != nil {
 			c.release()
 			if errors.Is(err, errOnlyHTTP1) {
@@ -139,7 +174,7 @@ func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answe
 		again := ctx.Err() == nil && !c.body.touched()
 		switch {
 		case again && !c.sent.Load() && unusable(err) && tries <= maxH2Connections+1:
-			s.drop(to, conn)
+			s.drop(h2AddressOf(to, out.Addr), conn)
 			continue
 		case again && unprocessed(err) && !asked:
 			asked = true
@@ -157,9 +192,9 @@ func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answe
 // conn returns a connection to an instance with room for a request, which is
 // reserved; when there are as many connections as there may be, the one with the
 // least to do, where the request waits for its turn.
-func (s *h2Sender) conn(ctx context.Context, to *url.URL) (*http.ClientConn, error) {
+func (s *h2Sender) conn(ctx context.Context, to *url.URL, addr string) (*http.ClientConn, error) {
 	for {
-		conn, dial, err := s.next(to)
+		conn, dial, err := s.next(to, addr)
 		if conn != nil || err != nil {
 			return conn, err
 		}
@@ -175,13 +210,13 @@ func (s *h2Sender) conn(ctx context.Context, to *url.URL) (*http.ClientConn, err
 }
 
 // next returns a connection, or the dial to wait for.
-func (s *h2Sender) next(to *url.URL) (*http.ClientConn, *h2Dial, error) {
+func (s *h2Sender) next(to *url.URL, addr string) (*http.ClientConn, *h2Dial, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, nil, errSenderClosed
 	}
-	key := to.Scheme + "://" + to.Host
+	key := h2AddressOf(to, addr)
 	h := s.hosts[key]
 	if h == nil {
 		s.prune()
@@ -200,39 +235,39 @@ func (s *h2Sender) next(to *url.URL) (*http.ClientConn, *h2Dial, error) {
 	}
 	if h.dialing == nil {
 		h.dialing = &h2Dial{over: make(chan struct{})}
-		go s.dial(to, h, h.dialing)
+		go s.dial(to, addr, h, h.dialing)
 	}
 	return nil, h.dialing, nil
 }
 
 // drop takes out a connection that takes no more requests. It closes itself when
 // those on it are at their end.
-func (s *h2Sender) drop(to *url.URL, conn *http.ClientConn) {
+func (s *h2Sender) drop(at h2Address, conn *http.ClientConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.hosts[to.Scheme+"://"+to.Host]; h != nil {
+	if h := s.hosts[at]; h != nil {
 		h.conns = slices.DeleteFunc(h.conns, func(c *http.ClientConn) bool { return c == conn })
 	}
 }
 
 // prune forgets instances without a connection. s.mu is held.
 func (s *h2Sender) prune() {
-	maps.DeleteFunc(s.hosts, func(_ string, h *h2Host) bool {
+	maps.DeleteFunc(s.hosts, func(_ h2Address, h *h2Host) bool {
 		return h.dialing == nil && !slices.ContainsFunc(h.conns, func(c *http.ClientConn) bool { return c.Err() == nil })
 	})
 }
 
 // dial opens a connection, whoever leaves while it does.
-func (s *h2Sender) dial(to *url.URL, h *h2Host, d *h2Dial) {
+func (s *h2Sender) dial(to *url.URL, addr string, h *h2Host, d *h2Dial) {
 	ctx, cancel := context.WithTimeout(s.stopped, dialTimeout)
 	defer cancel()
-	conn, err := s.transport.NewClientConn(ctx, to.Scheme, net.JoinHostPort(to.Hostname(), portOf(to)))
+	conn, err := s.transport.NewClientConn(context.WithValue(ctx, dialInstead{}, addr), to.Scheme, net.JoinHostPort(to.Hostname(), portOf(to)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err != nil:
 		d.err = err
-	case s.closed:
+	case s.closed, h.forgotten:
 		conn.Close()
 		d.err = errSenderClosed
 	default:
@@ -295,6 +330,7 @@ func (c *h2Call) failure(ctx context.Context, err error, dialling bool) *sendErr
 	case !c.sent.Load():
 		e.kind = parallax.NotAsked
 	}
+	e.unsent = dialling || !c.sent.Load()
 	return e
 }
 

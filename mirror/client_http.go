@@ -13,10 +13,8 @@ import (
 // Connections to a leg.
 const (
 	dialTimeout      = 5 * time.Second
-	idleConnections  = 256             // kept per instance at least; as many as may be in use, where that is bounded
-	idleTimeout      = 4 * time.Second // then an idle connection is closed; before the 5 s after which many servers close theirs
-	maxAnswerHead    = 1 << 20         // bytes
-	expectContinueIn = time.Second     // then a body is sent without a leg's 100
+	maxAnswerHead    = 1 << 20     // bytes
+	expectContinueIn = time.Second // then a body is sent without a leg's 100
 )
 
 // httpSender speaks HTTP/1.1 to a leg.
@@ -25,18 +23,20 @@ type httpSender struct{ pool *h1.Pool }
 var _ sender = (*httpSender)(nil)
 
 // newHTTPSender returns a sender with a connection pool of its own. headTimeout
-// bounds the wait for an answer's head, connections those to one instance; zero
-// means no bound.
-func newHTTPSender(headTimeout time.Duration, connections int) *httpSender {
+// bounds the wait for an answer's head; zero means no bound.
+func newHTTPSender(headTimeout time.Duration, c Connections) *httpSender {
 	return &httpSender{&h1.Pool{
-		DialTimeout: dialTimeout, HeadTimeout: headTimeout, IdleTimeout: idleTimeout,
+		DialTimeout: dialTimeout, HeadTimeout: headTimeout, IdleTimeout: c.IdleTimeout,
 		ContinueTimeout: expectContinueIn, WriteTimeout: silence,
-		MaxIdle: max(idleConnections, connections), MaxConns: connections, MaxHead: maxAnswerHead,
+		MaxIdle: c.Idle, MaxConns: c.Max, MaxHead: maxAnswerHead,
 	}}
 }
 
 // Close implements sender.
 func (s *httpSender) Close() { s.pool.Close() }
+
+// Forget implements sender.
+func (s *httpSender) Forget(to *url.URL, addr string) { s.pool.Forget(to, addr) }
 
 // Send implements sender.
 func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error) {
@@ -45,7 +45,7 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 		host = to.Host // a caller that speaks HTTP/1.0 need not name one
 	}
 	res, err := s.pool.Do(ctx, to, &h1.Message{
-		Method: out.Method, Target: out.Target, Host: host, Headers: out.Headers,
+		Method: out.Method, Target: out.Target, Host: host, Addr: out.Addr, Headers: out.Headers,
 		Length: out.Length, Body: out.Body, Ready: out.Ready, Continue: out.Continue,
 		TrailerNames: out.TrailerNames, Trailers: out.Trailers,
 		Upgrade: out.Upgrade, Deadline: out.Deadline, Inform: out.Inform,
@@ -87,5 +87,5 @@ func failed(err error) *sendError {
 	if !ok {
 		return &sendError{kind: parallax.Reset, err: err}
 	}
-	return &sendError{kind: e.Kind, reused: e.Reused, err: err}
+	return &sendError{kind: e.Kind, reused: e.Reused, unsent: !e.Sent, err: err}
 }

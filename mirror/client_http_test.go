@@ -22,7 +22,7 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	backend := mirrortest.NewBackend(t, mirrortest.Status(200))
 	to, _ := url.Parse(backend.URL)
-	s := newHTTPSender(0, 0)
+	s := newHTTPSender(0, DefaultConnections())
 	defer s.Close()
 	var last net.Conn
 	var dialer net.Dialer
@@ -61,7 +61,7 @@ func TestKindOfFailure(t *testing.T) {
 			ctx, cancel = context.WithTimeout(t.Context(), 20e6)
 		}
 		defer cancel()
-		s := newHTTPSender(0, 0)
+		s := newHTTPSender(0, DefaultConnections())
 		defer s.Close()
 		_, err := s.Send(ctx, mustURL(t, url), &outgoing{Method: "GET", Target: "/", Host: "a"})
 		if got := callErr(err); got.Kind != want || got.Text == "" {
@@ -101,7 +101,7 @@ func TestErrorTextRepeatsNothingOfAnAnswer(t *testing.T) {
 	f := func(answer string) {
 		t.Helper()
 		backend := mirrortest.NewBackend(t, mirrortest.Closing([]byte(answer)))
-		s := newHTTPSender(0, 0)
+		s := newHTTPSender(0, DefaultConnections())
 		defer s.Close()
 		a, err := s.Send(t.Context(), mustURL(t, backend.URL), &outgoing{Method: "GET", Target: "/", Host: "a"})
 		if err == nil {
@@ -132,7 +132,7 @@ func TestErrorTextRepeatsNothingOfAnAnswer(t *testing.T) {
 func TestRequestsThatReachNoLeg(t *testing.T) {
 	t.Parallel()
 	backend := mirrortest.NewBackend(t, mirrortest.Status(200))
-	s := newHTTPSender(0, 0)
+	s := newHTTPSender(0, DefaultConnections())
 	defer s.Close()
 	f := func(url string, out outgoing, want parallax.ErrKind) {
 		t.Helper()
@@ -161,7 +161,7 @@ func TestLegsOverTLS(t *testing.T) {
 		io.Copy(w, r.Body)
 	}))
 	defer secured.Close()
-	s := newHTTPSender(0, 0)
+	s := newHTTPSender(0, DefaultConnections())
 	defer s.Close()
 	s.pool.TLS = secured.Client().Transport.(*http.Transport).TLSClientConfig
 	for range 5 {
@@ -186,7 +186,7 @@ func TestFailuresTellWhetherTheConnectionWasUsed(t *testing.T) {
 	f := func(breaks mirrortest.Answer, used bool) {
 		t.Helper()
 		backend := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
-		s := newHTTPSender(0, 0)
+		s := newHTTPSender(0, DefaultConnections())
 		defer s.Close()
 		out := &outgoing{Method: "GET", Target: "/", Host: "a"}
 		if used {

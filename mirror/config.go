@@ -14,6 +14,7 @@ import (
 
 	"parallax"
 	"parallax/mirror/split"
+	"parallax/mirror/upstream"
 )
 
 // Service is what the mirror needs to know of one service: its listener, its
@@ -37,12 +38,22 @@ type Service struct {
 
 // LegConfig is where a leg is and what its writes touch.
 type LegConfig struct {
-	URLs     []string      `yaml:"urls" doc:"the leg's instances, http or https, without a path; they take turns"`
+	URLs     []LegURL      `yaml:"urls" doc:"where the leg's instances are: http or https, without a path; a name stands for all its addresses; srv+http://name for its SRV records, consul+http://service for what Consul knows; or {url: ..., weight: 3}"`
 	Protocol Protocol      `yaml:"protocol" enum:"auto,http1,http2" doc:"what is spoken to the leg; auto: HTTP/2 where an https address offers it, else HTTP/1.1; http2 with an http address is HTTP/2 in the clear"`
 	TLS      LegTLS        `yaml:"tls" doc:"how https addresses are spoken to"`
 	State    State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
 	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
+
+	Balance     upstream.Policy `yaml:"balance" enum:"round_robin,least_in_flight,weighted,hash" doc:"how requests are shared out among the instances"`
+	HashBy      string          `yaml:"hash_by" doc:"with balance: hash, what decides the instance: header:NAME, cookie:NAME, ip or path; requests without it take turns"`
+	Resolve     time.Duration   `yaml:"resolve" doc:"how often names and SRV records are looked up, give or take a tenth"`
+	Consul      string          `yaml:"consul" doc:"address of Consul, such as 127.0.0.1:8500; empty: CONSUL_HTTP_ADDR"`
+	Connections Connections     `yaml:"connections" doc:"connections to each instance"`
+	Health      upstream.Health `yaml:"health" doc:"how the instances are asked whether they are up"`
+	Eject       upstream.Eject  `yaml:"eject" doc:"when an instance that fails requests is left alone for a while"`
+	MaxRPS      float64         `yaml:"max_rps" doc:"requests a second that the leg gets as a shadow; further exchanges are lost, and counted; 0 for no bound"`
+	Breaker     Breaker         `yaml:"breaker" doc:"when a leg that gives no answers is not asked as a shadow"`
 }
 
 // Options is the mirror block of a service.
@@ -174,11 +185,11 @@ func (l LegConfig) validate(listen string) []parallax.Fault {
 	faults := l.State.validate()
 	for i, text := range l.URLs {
 		at := fmt.Sprintf("urls[%d]", i)
-		u, err := parseURL(text)
+		how, u, err := parseAddress(text.URL)
 		switch {
 		case err != nil:
-			faults = append(faults, parallax.Fault{Path: at, Text: err.Error(), Hint: "write http://host:port"})
-		case leadsTo(u, listen):
+			faults = append(faults, parallax.Fault{Path: at, Text: err.Error(), Hint: "write http://host:port, srv+http://name or consul+http://service"})
+		case how == byName && leadsTo(u, listen):
 			faults = append(faults, parallax.Fault{Path: at, Text: "this is the service's own listener", Hint: "write where the leg itself listens"})
 		}
 	}
@@ -190,7 +201,7 @@ func (l LegConfig) validate(listen string) []parallax.Fault {
 	if l.Timeout < 0 {
 		faults = append(faults, parallax.Fault{Path: "timeout", Text: "a timeout cannot be negative", Hint: "write 1m, or leave it out"})
 	}
-	return faults
+	return append(faults, l.validatePool()...)
 }
 
 // Validate returns everything that is wrong with the mirror block.
@@ -275,14 +286,9 @@ func newChanges(c RequestChanges) changes {
 	return out
 }
 
-// parseURL reads the address of a leg. Its errors quote no more than the host:
-// anything else may hold credentials.
+// parseURL reads an address. Its errors quote no more than the host: anything
+// else may hold credentials.
 func parseURL(text string) (*url.URL, error) {
-	for _, scheme := range []string{"srv+http", "srv+https", "consul+http", "consul+https"} {
-		if strings.HasPrefix(text, scheme+"://") {
-			return nil, fmt.Errorf("cannot use this address: %s is not supported yet", scheme)
-		}
-	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:

@@ -304,7 +304,7 @@ func TestGRPCToALegThatIsDownOrTooOld(t *testing.T) {
 		}
 	}
 	f(func(s *mirror.Service) { s.Primary.Protocol = mirror.ProtocolHTTP1 }, "gave no answer")
-	f(func(s *mirror.Service) { s.Primary.URLs = []string{"http://127.0.0.1:1"} }, "gave no answer")
+	f(func(s *mirror.Service) { s.Primary.URLs = mirror.LegURLs("http://127.0.0.1:1") }, "gave no answer")
 }
 
 // Without unsafe: allowed, gRPC calls reach the live leg alone.

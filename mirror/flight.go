@@ -38,14 +38,15 @@ type flight struct {
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
 	captures   [parallax.Legs]*capture
 	inline     inline
-	outlasting *outlastingContext // what an unsafe live call runs under
-	turns      *visit             // its place in the lanes of its user; nil: it is not ordered
-	where      whereabouts        // of an exchange that is ordered
-	behind     atomic.Bool        // the lane of a leg that is compared had no room, or took too long
-	rejected   atomic.Bool        // the primary rejected a copy from another proxy
-	crowded    atomic.Bool        // a leg that is compared had no room
-	abandoned  atomic.Bool        // a shadow leg was given up by a shutdown
-	broken     atomic.Bool        // a shadow leg's goroutine panicked
+	outlasting *outlastingContext             // what an unsafe live call runs under
+	turns      *visit                         // its place in the lanes of its user; nil: it is not ordered
+	where      whereabouts                    // of an exchange that is ordered
+	behind     atomic.Bool                    // the lane of a leg that is compared had no room, or took too long
+	rejected   atomic.Bool                    // the primary rejected a copy from another proxy
+	abandoned  atomic.Bool                    // a shadow leg was given up by a shutdown
+	broken     atomic.Bool                    // a shadow leg's goroutine panicked
+	eras       [parallax.Legs]uint64          // of the gates that the shadow requests passed
+	unasked    atomic.Pointer[parallax.Place] // why a leg that is compared was not asked; nil while it was
 }
 
 // inline is room for what most flights need, so that it is not allocated piece by
@@ -287,9 +288,9 @@ func (f *flight) settle() {
 	case f.broken.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostPanic)
 		return
-	case f.crowded.Load():
-		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredConcurrency)
-		f.noteGap(parallax.UnmirroredConcurrency)
+	case f.unasked.Load() != nil:
+		ledger.Move(stamp, parallax.InShadow, *f.unasked.Load())
+		f.noteGap(*f.unasked.Load())
 		return
 	case f.abandoned.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)

@@ -45,6 +45,8 @@ func at(deadline time.Time) <-chan time.Time {
 
 func (h *held) Close() {}
 
+func (h *held) Forget(*url.URL, string) {}
+
 // leaving serves one request whose caller leaves while the live leg is at work.
 func leaving(t *testing.T, method string, then func(primary, candidate *held, served <-chan struct{})) (places map[parallax.Place]int, x *parallax.Exchange) {
 	t.Helper()
@@ -169,6 +171,8 @@ func (e early) Send(_ context.Context, _ *url.URL, out *outgoing) (*answer, erro
 }
 
 func (early) Close() {}
+
+func (early) Forget(*url.URL, string) {}
 
 func TestTheRestOfARequestThatWasAnsweredEarlyIsWaitedForBriefly(t *testing.T) {
 	f := func(after time.Duration, want parallax.Place) {

@@ -1,12 +1,11 @@
 package mirror
 
 import (
-	"log/slog"
-	"net/url"
 	"sync/atomic"
 	"time"
 
 	"parallax"
+	"parallax/mirror/upstream"
 )
 
 // defaultLiveTimeout is how long a live leg may take to begin its answer when
@@ -21,9 +20,12 @@ type leg struct {
 	state   State
 	version string // answer header that names the version; "" for none
 	timeout time.Duration
-	urls    []*url.URL
-	turn    atomic.Uint32
+	urls    []string // as they are written down
+	pool    *upstream.Set
+	hashBy  hashKey
+	gate    *gate // for shadow requests
 	senders [roles]sender
+	prober  sender       // for health checks
 	holders atomic.Int64 // configurations that use it; the last closes it
 
 	inFlight atomic.Int64 // requests under way, live and shadow
@@ -31,34 +33,52 @@ type leg struct {
 	failure  atomic.Pointer[LegError]
 }
 
-func newLeg(name parallax.Leg, c LegConfig, o Options, log *slog.Logger) (*leg, error) {
+// newLeg returns a leg. Nothing of it runs before its pool is started.
+func newLeg(name parallax.Leg, c LegConfig, o Options, deps Deps) (*leg, error) {
+	c = c.orDefaults()
 	l := &leg{name: name, state: c.State.orShared(), timeout: c.Timeout}
-	for _, text := range c.URLs {
-		u, err := parseURL(text)
-		if err != nil {
-			return nil, err
-		}
-		l.urls = append(l.urls, u)
-	}
 	if l.timeout == 0 {
 		l.timeout = defaultLiveTimeout
 	}
 	l.version, _ = parseVersion(c.Version)
-	credentials, err := c.TLS.credentials(log.With("leg", name.String()))
+	for _, u := range c.URLs {
+		l.urls = append(l.urls, u.URL)
+	}
+	log := deps.Log.With("leg", name.String())
+	credentials, err := c.TLS.credentials(log)
 	if err != nil {
 		return nil, err
 	}
-	l.senders[live] = newSender(c.Protocol, credentials, l.timeout, 0)
-	l.senders[shadow] = newSender(c.Protocol, credentials, 0, o.InFlight)
+	if l.hashBy, err = newHashKey(c.HashBy); err != nil {
+		return nil, err
+	}
+	if l.pool, err = newPool(l, c, deps, log); err != nil {
+		return nil, err
+	}
+	l.gate = newGate(c, log)
+	l.senders[live] = newSender(c.Protocol, credentials, l.timeout, c.Connections)
+	l.senders[shadow] = newSender(c.Protocol, credentials, 0, c.Connections.forShadows(o.InFlight))
+	l.prober = newSender(c.Protocol, credentials, 0, c.Connections)
 	return l, nil
 }
 
-// url returns the instance whose turn it is.
-func (l *leg) url() *url.URL {
-	if len(l.urls) == 1 {
-		return l.urls[0]
+// admit lets one more shadow request through, of at most max under way, or says
+// why not. One that was let through gives its slot back with freeSlot and tells
+// the gate how it ended, with the era.
+func (l *leg) admit(max int) (era uint64, why parallax.Place) {
+	if !l.takeSlot(max) {
+		return 0, parallax.UnmirroredConcurrency
 	}
-	return l.urls[int(l.turn.Add(1)-1)%len(l.urls)]
+	if era, why = l.gate.pass(); why != "" {
+		l.freeSlot()
+	}
+	return era, why
+}
+
+// giveBack undoes admit for a request that is not sent after all.
+func (l *leg) giveBack(era uint64) {
+	l.gate.giveBack(era)
+	l.freeSlot()
 }
 
 // takeSlot reports whether one more shadow request may be under way, of at most
@@ -84,9 +104,11 @@ func (l *leg) finished(c *parallax.Call, at time.Time) {
 }
 
 func (l *leg) close() {
+	l.pool.Close()
 	for _, s := range l.senders {
 		s.Close()
 	}
+	l.prober.Close()
 }
 
 // LegStatus is what is known of a leg while it is in use.
@@ -96,6 +118,10 @@ type LegStatus struct {
 	State     State
 	InFlight  int       // requests under way, live and shadow
 	LastError *LegError // the latest failure; nil when there was none
+
+	Instances   []InstanceStatus
+	Ignored     int  // addresses that were found and are more than a leg may have
+	BreakerOpen bool // the leg is not asked as a shadow, or only tried
 }
 
 // LegError is one failure of a leg.
@@ -106,9 +132,8 @@ type LegError struct {
 }
 
 func (l *leg) status() LegStatus {
-	s := LegStatus{Leg: l.name, State: l.state, InFlight: int(l.inFlight.Load()), LastError: l.failure.Load()}
-	for _, u := range l.urls {
-		s.URLs = append(s.URLs, u.String())
+	return LegStatus{
+		Leg: l.name, URLs: l.urls, State: l.state, InFlight: int(l.inFlight.Load()), LastError: l.failure.Load(),
+		Instances: l.instances(), Ignored: l.pool.Ignored(), BreakerOpen: l.gate.open(),
 	}
-	return s
 }

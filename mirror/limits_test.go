@@ -175,7 +175,7 @@ func TestAFreshConnectionIsNotTriedAgain(t *testing.T) {
 		}
 	}
 	up := mirrortest.NewBackend(t, mirrortest.Status(200))
-	cfg := mirror.Service{Name: "shop", Mirror: mirror.DefaultOptions(), Primary: mirror.LegConfig{URLs: []string{mirrortest.Refused(t), up.URL}}}
+	cfg := mirror.Service{Name: "shop", Mirror: mirror.DefaultOptions(), Primary: mirror.LegConfig{URLs: mirror.LegURLs(mirrortest.Refused(t), up.URL)}}
 	if res, _ := start(t, cfg).do("GET", "/", ""); res.StatusCode != 200 || up.Count() != 1 {
 		t.Errorf("with one of two instances down the caller got %d", res.StatusCode)
 	}

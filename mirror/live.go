@@ -68,11 +68,7 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	}
 	l.inFlight.Add(1)
 	c.Start = f.since()
-	a, err := l.senders[live].Send(legCtx, l.url(), request)
-	if err != nil && f.mayAskAgain(legCtx, r, err) {
-		f.tryAgain(l, r, c, err)
-		a, err = l.senders[live].Send(legCtx, l.url(), request)
-	}
+	a, at, err := f.askInstances(legCtx, l, r, c, request)
 	if err == nil {
 		c.First, c.Request.Proto = f.since(), a.Proto
 		err = f.pass(a, out, c)
@@ -94,19 +90,9 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	if err == nil {
 		_ = out.End() // the leg has answered, whether the caller is still there or not
 	}
+	done(at, c)
 	f.count(l, r, c)
 	return err
-}
-
-// mayAskAgain reports whether the live leg is asked a second time: a safe request
-// without a body whose connection had served others and broke before an answer,
-// or that one of several instances refused. Legs close idle connections as they
-// like, and a caller should not pay for that. Unsafe requests and shadow legs are
-// asked once, whatever happens, and so is a leg that broke a fresh connection.
-func (f *flight) mayAskAgain(ctx context.Context, r role, err error) bool {
-	e, ok := errors.AsType[*sendError](err)
-	return ok && r == live && f.endpoint.safe && f.body == nil && f.upgrade == "" && ctx.Err() == nil &&
-		(e.kind == parallax.Reset && e.reused || e.kind == parallax.Refused && len(f.live.urls) > 1)
 }
 
 // tryAgain counts a request that is sent once more, so that nothing is asked

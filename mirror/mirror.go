@@ -12,6 +12,7 @@ import (
 
 	"parallax"
 	"parallax/mirror/split"
+	"parallax/mirror/upstream"
 )
 
 // Queue takes exchanges towards the workers.
@@ -47,6 +48,9 @@ type Deps struct {
 	Log     *slog.Logger // nil: no log
 	Budget  *Budget      // shared by all mirrors of a process; nil: DefaultBudget for this one
 	Learned []string     // endpoints that were learned before, as [Mirror.Learned] names them; may be nil
+
+	Resolver upstream.Resolver // looks up the names of legs; nil: the system's
+	Catalog  upstream.Catalog  // for legs at consul+http://; nil: there are none
 }
 
 // Mirror stands in front of one service.
@@ -157,7 +161,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 		if len(c.URLs) == 0 {
 			continue
 		}
-		if s.legs[i], err = s.legFor(i, c, before, deps.Log); err != nil {
+		if s.legs[i], err = s.legFor(i, c, before, deps); err != nil {
 			return nil, err
 		}
 		s.anywhere = s.anywhere || i != parallax.Primary
@@ -272,14 +276,15 @@ func (m *Mirror) receive(in *incoming) *flight {
 	return f
 }
 
-// Serve accepts callers until the context ends, and then shuts down step by
-// step: it stops accepting and lets requests finish, cuts off those that do not,
+// Serve looks for the legs' instances, accepts callers until the context ends, and
+// then shuts down step by step: it stops accepting and lets requests finish, cuts off those that do not,
 // then does the same with shadow requests, then closes the connections to the
 // legs. Each step is bounded. It closes the listener, or the one that [Mirror.Move]
 // put in its place. The error says why accepting failed, nil after the context
 // ended.
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
 	defer m.leaving.Wait()
+	m.current.Load().start(ctx)
 	f := m.openFront(listener)
 	for {
 		select {

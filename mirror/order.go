@@ -122,17 +122,20 @@ func (f *flight) awaitTurn(l *leg, ready <-chan bool) {
 	f.takeTurn(l)
 }
 
-// takeTurn asks a leg now if it has room, and else gives the turn back.
+// takeTurn asks a leg now if it has room and is let through, and else gives the
+// turn back.
 func (f *flight) takeTurn(l *leg) {
-	if !l.takeSlot(f.service.options.InFlight) {
+	era, why := l.admit(f.service.options.InFlight)
+	if why != "" {
 		f.endTurn(l)
 		if f.needs(l) {
-			f.crowded.Store(true)
+			f.unasked.Store(&why)
 		} else {
-			f.x.Legs[l.name] = f.notAsked(l, noRoom)
+			f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))
 		}
 		return
 	}
+	f.eras[l.name] = era
 	f.pending.Add(1)
 	go f.askShadow(l)
 }

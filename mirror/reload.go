@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"reflect"
 
@@ -19,7 +18,8 @@ type Change struct {
 }
 
 // Prepare builds another configuration of the same service. Nothing changes
-// before [Change.Commit]; with any fault nothing will. A leg whose configuration
+// before [Change.Commit]; with any fault nothing will. It looks for the instances
+// of new legs, for up to three seconds. A leg whose configuration
 // stays the same is taken over with its connections and what is known of its
 // health. The listener is not part of it: see [Mirror.Move].
 func (m *Mirror) Prepare(cfg Service) (*Change, []parallax.Fault) {
@@ -34,6 +34,7 @@ func (m *Mirror) Prepare(cfg Service) (*Change, []parallax.Fault) {
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
+	s.start(m.stopping)
 	return &Change{m, s}, nil
 }
 
@@ -107,13 +108,13 @@ func (s *service) leave() {
 
 // legFor returns a leg for a configuration: that of the configuration before it,
 // unless something about the leg is another.
-func (s *service) legFor(name parallax.Leg, c LegConfig, before *service, log *slog.Logger) (*leg, error) {
+func (s *service) legFor(name parallax.Leg, c LegConfig, before *service, deps Deps) (*leg, error) {
 	if before != nil && before.legs[name] != nil && reflect.DeepEqual(c, before.cfg.leg(name)) && reflect.DeepEqual(s.options, before.options) {
 		l := before.legs[name]
 		l.holders.Add(1) // above zero before: it is in force
 		return l, nil
 	}
-	l, err := newLeg(name, c, s.options, log)
+	l, err := newLeg(name, c, s.options, deps)
 	if err == nil {
 		l.holders.Store(1)
 	}

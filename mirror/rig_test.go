@@ -37,7 +37,7 @@ var keys = mirror.Keys{User: []byte("user key of the tests"), Fleet: []byte("fle
 
 // at returns a leg at one backend.
 func at(url string, state mirror.State) mirror.LegConfig {
-	return mirror.LegConfig{URLs: []string{url}, State: state}
+	return mirror.LegConfig{URLs: mirror.LegURLs(url), State: state}
 }
 
 // pair is a service with two legs, unsafe requests allowed where state permits.

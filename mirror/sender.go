@@ -57,9 +57,9 @@ const askProtocolAgain = 5 * time.Minute
 var _ sender = (*legSender)(nil)
 
 // newSender returns a sender with connections of its own. headTimeout bounds the
-// wait for an answer's head, connections those of HTTP/1.1 to one instance; zero
-// means no bound.
-func newSender(p Protocol, c *credentials, headTimeout time.Duration, connections int) sender {
+// wait for an answer's head, zero means no bound; connections are those of
+// HTTP/1.1.
+func newSender(p Protocol, c *credentials, headTimeout time.Duration, connections Connections) sender {
 	s := &legSender{protocol: p, credentials: c, plain: map[string]time.Time{}}
 	s.h1 = newHTTPSender(headTimeout, connections)
 	s.h1.pool.DialTLS = s.dialHTTP1
@@ -71,6 +71,12 @@ func newSender(p Protocol, c *credentials, headTimeout time.Duration, connection
 func (s *legSender) Close() {
 	s.h1.Close()
 	s.h2.Close()
+}
+
+// Forget implements sender.
+func (s *legSender) Forget(to *url.URL, addr string) {
+	s.h1.Forget(to, addr)
+	s.h2.Forget(to, addr)
 }
 
 // Send implements sender.

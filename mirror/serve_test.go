@@ -55,7 +55,7 @@ func newTestMirror(t *testing.T, primary, candidate string) (*Mirror, *mirrortes
 	t.Helper()
 	o := DefaultOptions()
 	o.Timeout, o.Unsafe = time.Hour, UnsafeAllowed
-	cfg := Service{Name: "shop", Mirror: o, Primary: LegConfig{URLs: []string{primary}}, Candidate: LegConfig{URLs: []string{candidate}, State: Own}}
+	cfg := Service{Name: "shop", Mirror: o, Primary: LegConfig{URLs: LegURLs(primary)}, Candidate: LegConfig{URLs: LegURLs(candidate), State: Own}}
 	key := []byte("0123456789abcdef")
 	ledger := mirrortest.NewLedger()
 	m, faults := New(cfg, Deps{
@@ -174,6 +174,8 @@ func (broken) Send(context.Context, *url.URL, *outgoing) (*answer, error) {
 }
 func (broken) Close() {}
 
+func (broken) Forget(*url.URL, string) {}
+
 func TestMirroringEndsWhenAShutdownGivesCallersUp(t *testing.T) {
 	t.Parallel()
 	candidate := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
@@ -267,14 +269,14 @@ func TestServeSaysWhyItCannotAccept(t *testing.T) {
 func TestLegsTakeTurns(t *testing.T) {
 	t.Parallel()
 	a, b := mirrortest.NewBackend(t, mirrortest.Status(200)), mirrortest.NewBackend(t, mirrortest.Status(200))
-	cfg := LegConfig{URLs: []string{a.URL, b.URL}}
-	l, err := newLeg(parallax.Primary, cfg, DefaultOptions(), slog.New(slog.DiscardHandler))
+	cfg := LegConfig{URLs: LegURLs(a.URL, b.URL)}
+	l, err := newLeg(parallax.Primary, cfg, DefaultOptions(), Deps{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	turns := map[string]int{}
 	for range 10 {
-		turns[l.url().String()]++
+		turns[l.pool.Pick(0, nil).String()]++
 	}
 	if turns[a.URL] != 5 || turns[b.URL] != 5 {
 		t.Errorf("turns %v", turns)

@@ -20,8 +20,8 @@ func (f *flight) dispatch() {
 	f.pending.Store(2) // the live leg, and what asks the others
 	if f.body.sent() {
 		f.askShadows(f.firstLegs())
-		if f.crowded.Load() {
-			f.lose(parallax.UnmirroredConcurrency)
+		if why := f.unasked.Load(); why != nil {
+			f.lose(*why)
 		}
 		return
 	}
@@ -34,9 +34,9 @@ func (f *flight) dispatch() {
 	}()
 }
 
-// askShadows starts a call to each shadow leg that has room for one. The copy is
-// complete, so that no caller holds a slot by sending slowly. Without room for
-// the secondary, noise is not measured this time; without room for a leg that is
+// askShadows starts a call to each shadow leg that has room for one and lets it
+// through. The copy is complete, so that no caller holds a slot by sending slowly.
+// Without the secondary, noise is not measured this time; without a leg that is
 // compared, the exchange is given up.
 func (f *flight) askShadows(legs []*leg) {
 	defer f.leave()
@@ -48,20 +48,19 @@ func (f *flight) askShadows(legs []*leg) {
 	var with [parallax.Legs]*leg
 	room := with[:0]
 	for _, l := range legs {
-		switch {
-		case l.takeSlot(f.service.options.InFlight):
+		switch era, why := l.admit(f.service.options.InFlight); {
+		case why == "":
+			f.eras[l.name] = era
 			room = append(room, l)
 		case l.name == parallax.Secondary && len(room) > 0: // it is the last of the legs
-			f.x.Legs[l.name] = f.notAsked(l, noRoom)
+			f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))
 		default:
-			f.crowded.Store(true)
+			f.unasked.Store(&why)
+			for _, l := range room {
+				l.giveBack(f.eras[l.name])
+			}
+			return
 		}
-	}
-	if f.crowded.Load() {
-		for _, l := range room {
-			l.freeSlot()
-		}
-		return
 	}
 	f.pending.Add(int32(len(room)))
 	for _, l := range room {
@@ -78,11 +77,8 @@ func (f *flight) noteDefect() {
 	}
 }
 
-// Why a secondary was not asked.
-const (
-	noRoom = "as many requests as mirror.in_flight allows wait for this leg already"
-	late   = "this leg does not keep up with its user's requests in order"
-)
+// late is why a secondary was not asked whose lane is behind.
+const late = "this leg does not keep up with its user's requests in order"
 
 // notAsked is the call of a leg that was not asked, and why.
 func (f *flight) notAsked(l *leg, why string) *parallax.Call {
@@ -101,6 +97,7 @@ func (f *flight) askShadow(l *leg) {
 	defer f.noteDefect()
 	c := f.newCall(l, shadow)
 	f.x.Legs[l.name] = c
+	defer func() { l.gate.passed(f.eras[l.name], c.Err.Kind) }()
 	l.inFlight.Add(1)
 	c.Start = f.since()
 	if err := f.shadowCall(l, c); err != nil {
@@ -114,8 +111,14 @@ func (f *flight) askShadow(l *leg) {
 	f.askOthers(l, c)
 }
 
-func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
+func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
+	at := l.pool.Pick(l.hashBy.of(f.in), nil)
+	if at == nil {
+		return errNoInstance
+	}
+	defer func() { at.Done(f.shadowOutcome(err)) }()
 	r := f.outgoing(l, c)
+	r.Addr = at.Addr()
 	r.Deadline = time.Now().Add(f.service.options.Timeout)
 	r.Again = func(err error) { f.tryAgain(l, shadow, c, err) }
 	if f.body != nil {
@@ -123,7 +126,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) error {
 		r.Body = io.NopCloser(bytes.NewReader(f.body.copy.bytes))
 		r.Trailers = func() []parallax.Field { return f.body.tail }
 	}
-	a, err := l.senders[shadow].Send(f.m.shadows, l.url(), r)
+	a, err := l.senders[shadow].Send(f.m.shadows, at.URL(), r)
 	if err != nil {
 		return err
 	}

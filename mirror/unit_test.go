@@ -120,7 +120,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	bad := Service{
 		Name: "Shop!", Listen: "127.0.0.1:8080",
 		Primary:   LegConfig{State: "owned", Timeout: -1, Version: "header:X Version"},
-		Candidate: LegConfig{URLs: []string{"http://ok:1", "ftp://x", "http://u:p@x", "http://x/path", "srv+http://name", "http://127.0.0.1:8080"}, Version: "body"},
+		Candidate: LegConfig{URLs: LegURLs("http://ok:1", "ftp://x", "http://u:p@x", "http://x/path", "srv+http://name:80", "http://127.0.0.1:8080"), Version: "body"},
 		Endpoints: []string{"GET /x", "nonsense"},
 		Mirror: Options{Sample: 2, Unsafe: "maybe", Request: RequestChanges{
 			Set:    map[string]string{"X-Parallax-Role": "live", "X Shadow": "1", "X-Lines": "x\ny", "X-Ok": "x\ty"},
@@ -160,7 +160,7 @@ func TestNoFaultQuotesAnAddress(t *testing.T) {
 		"http://user:s3cret@host:port", "http://user:s3cret@host/%zz", "ftp://user:s3cret@host", "user:s3cret@host:80", "srv+http://user:s3cret@name",
 		"http://user:s3cret@host", "http://host/?token=s3cret", "http://host/s3cret", "://s3cret",
 	} {
-		faults := LegConfig{URLs: []string{text}}.Validate()
+		faults := LegConfig{URLs: LegURLs(text)}.Validate()
 		if len(faults) != 1 || faults[0].Path != "urls[0]" || strings.Contains(faults[0].Error(), "s3cret") {
 			t.Errorf("%q: %v, want one fault without the secret", text, faults)
 		}
@@ -171,7 +171,7 @@ func TestOwnListenerIsNoLeg(t *testing.T) {
 	t.Parallel()
 	f := func(listen, address string, want bool) {
 		t.Helper()
-		faults := Service{Name: "shop", Listen: listen, Primary: LegConfig{URLs: []string{address}}, Mirror: DefaultOptions()}.Validate()
+		faults := Service{Name: "shop", Listen: listen, Primary: LegConfig{URLs: LegURLs(address)}, Mirror: DefaultOptions()}.Validate()
 		if got := len(faults) > 0; got != want {
 			t.Errorf("listen %q, primary %q: %v, want a fault: %t", listen, address, faults, want)
 		}
@@ -207,7 +207,7 @@ func TestThePrimarysStateIsNotBelievedAlone(t *testing.T) {
 	all := append([]State{""}, states...)
 	for _, ps := range all {
 		for _, cs := range all {
-			cfg := Service{Name: "shop", Mirror: DefaultOptions(), Primary: LegConfig{URLs: []string{"http://a"}, State: ps}, Candidate: LegConfig{URLs: []string{"http://b"}, State: cs}}
+			cfg := Service{Name: "shop", Mirror: DefaultOptions(), Primary: LegConfig{URLs: LegURLs("http://a"), State: ps}, Candidate: LegConfig{URLs: LegURLs("http://b"), State: cs}}
 			contradicts := cs != Own && ps != "" && ps != Shared
 			if faults := cfg.Validate(); (len(faults) > 0) != contradicts {
 				t.Errorf("primary %q, candidate %q: %v, want a fault: %t", ps, cs, faults, contradicts)

@@ -66,6 +66,7 @@ type caller interface {
 // outgoing is a request for one leg.
 type outgoing struct {
 	Method, Target, Host string
+	Addr                 string // where to connect, host and port; "" for what the URL says
 	Headers              []parallax.Field
 	Length               int64
 	Body                 io.ReadCloser // nil when Length is 0
@@ -99,6 +100,9 @@ type sender interface {
 	// Send returns when the head of the answer is there. It closes the body,
 	// perhaps later. A failure is one of *sendError.
 	Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error)
+	// Forget closes the connections to an instance that is no more, those in use
+	// at the end of their answers. addr is as in outgoing.
+	Forget(to *url.URL, addr string)
 	// Close closes the connections, those in use at the end of their answers.
 	// Nothing can be sent afterwards.
 	Close()
@@ -128,6 +132,7 @@ func (out *outgoing) fault() error {
 type sendError struct {
 	kind   parallax.ErrKind
 	reused bool // on a connection that had served other requests
+	unsent bool // surely no byte of the request has left
 	err    error
 }
 

@@ -113,6 +113,26 @@ type LegStatus struct {
 	Version string   `json:"version,omitempty"`
 	Healthy bool     `json:"healthy"`
 	Detail  string   `json:"detail,omitempty"` // why it is not healthy
+
+	Instances []InstanceStatus `json:"instances,omitempty"`
+}
+
+// InstanceStatus is how one instance of a leg is doing.
+type InstanceStatus struct {
+	Name   string `json:"name"` // its URL and, if that was looked up, the address
+	Up     bool   `json:"up"`
+	Reason string `json:"reason,omitempty"` // why it is not up
+}
+
+// Down returns the instances that are not up.
+func (l LegStatus) Down() []InstanceStatus {
+	var out []InstanceStatus
+	for _, i := range l.Instances {
+		if !i.Up {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // Dependency is how something is doing that Parallax needs.

@@ -33,7 +33,7 @@ func TestComposeFile(t *testing.T) {
 	if err := yaml.Unmarshal(text, &compose); err != nil {
 		t.Fatal(err)
 	}
-	reached := map[string]string{"primary": cfg.Services[0].Primary.URLs[0], "candidate": cfg.Services[0].Candidate.URLs[0], "clickhouse": cfg.Store.ClickHouse}
+	reached := map[string]string{"primary": cfg.Services[0].Primary.URLs[0].URL, "candidate": cfg.Services[0].Candidate.URLs[0].URL, "clickhouse": cfg.Store.ClickHouse}
 	for name, address := range reached {
 		u, err := url.Parse(address)
 		if err != nil {

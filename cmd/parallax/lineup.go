@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"parallax/mirror"
 	"parallax/ui"
 )
 
@@ -35,6 +36,14 @@ func (l *lineup) without(svc *service) *lineup {
 	next := &lineup{l.services, maps.Clone(l.byName)}
 	delete(next.byName, svc.name)
 	return next
+}
+
+func (l *lineup) mirrors() []*mirror.Mirror {
+	out := make([]*mirror.Mirror, len(l.services))
+	for i, svc := range l.services {
+		out[i] = svc.mirror
+	}
+	return out
 }
 
 func (l *lineup) forUI() []ui.Service {

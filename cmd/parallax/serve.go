@@ -25,6 +25,7 @@ import (
 	"parallax/divergence/embedded"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
+	"parallax/mirror/upstream/consul"
 	"parallax/ui"
 )
 
@@ -166,6 +167,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Queue: s.queue, Ledger: s.ledger, Now: s.now, NewID: newID,
 		Keys:    mirror.Keys{User: secrets.user, Fleet: secrets.fleet},
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
+		Catalog: new(consul.Catalog),
 	}
 	for _, c := range cfg.Services {
 		svc, err := s.newService(c)
@@ -237,7 +239,10 @@ func (s *server) openAdmin() error {
 		return err
 	}
 	s.admin.Store(admin)
-	s.registry.MustRegister(ui.NewCollector(func() []ui.Service { return s.admin.Load().Services() }))
+	s.registry.MustRegister(
+		ui.NewCollector(func() []ui.Service { return s.admin.Load().Services() }),
+		mirror.NewLegCollector(func() []*mirror.Mirror { return s.current.Load().mirrors() }),
+	)
 	if s.adminListener, err = s.given.listen(adminSocket, s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("cannot open the admin listener: %w", err)
 	}

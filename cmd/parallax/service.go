@@ -148,9 +148,40 @@ func (svc *service) legs() []ui.LegStatus {
 			status.Healthy = false
 			status.Detail = fmt.Sprintf("%s: %s", e.Kind, e.Text)
 		}
+		status.Instances = instances(l)
+		if why := unwell(l); why != "" {
+			status.Healthy, status.Detail = false, why
+		}
 		out = append(out, status)
 	}
 	return out
+}
+
+func instances(l mirror.LegStatus) []ui.InstanceStatus {
+	out := make([]ui.InstanceStatus, len(l.Instances))
+	for n, i := range l.Instances {
+		out[n] = ui.InstanceStatus{Name: i.Name, Up: i.Up, Reason: i.Reason}
+	}
+	return out
+}
+
+// unwell says what is wrong with a leg besides its latest failure, or "".
+func unwell(l mirror.LegStatus) string {
+	up := 0
+	for _, i := range l.Instances {
+		if i.Up {
+			up++
+		}
+	}
+	switch {
+	case l.BreakerOpen:
+		return "not asked as a shadow for now: it gave no answers"
+	case len(l.Instances) == 0:
+		return "no instance is known"
+	case up == 0:
+		return "no instance is up"
+	}
+	return ""
 }
 
 // judgeOf returns what the exchanges of a service are compared by.

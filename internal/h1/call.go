@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +17,9 @@ import (
 // its strings and Headers are only read.
 type Message struct {
 	Method, Target, Host string
+	// Addr is where to connect, host and port; empty: what the URL says. The URL
+	// still gives the name that TLS asks for.
+	Addr string
 	// Headers are written in order, after Host. Those that frame the message or
 	// are about the connection (Connection, Content-Length, Expect, Host,
 	// Keep-Alive, Proxy-Connection, Trailer, Transfer-Encoding, Upgrade) are
@@ -108,19 +112,15 @@ func (r *Response) release(err error) error {
 // ticks; its Err is asked every tick, and its Done only where a connection has to
 // be waited for.
 func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, error) {
-	h, err := p.host(to)
-	if err == nil {
-		err = m.check()
-	}
-	if err != nil {
+	if err := m.check(); err != nil {
 		m.closeBody()
 		return nil, failure(to.Host, false, false, err)
 	}
 	for fresh := false; ; fresh = true {
-		c, err := h.get(ctx, m.Deadline, fresh)
+		c, err := p.connect(ctx, to, m, fresh)
 		if err != nil {
 			m.closeBody()
-			return nil, failure(h.addr, false, false, err)
+			return nil, failure(cmp.Or(m.Addr, to.Host), false, false, err)
 		}
 		call := call{conn: c, message: m}
 		res, err := call.run(ctx)
@@ -131,7 +131,20 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 			continue
 		}
 		call.closeBody()
-		return nil, failure(h.addr, call.sent, c.reused, err)
+		return nil, failure(c.host.addr, call.sent, c.reused, err)
+	}
+}
+
+// connect returns a connection to use.
+func (p *Pool) connect(ctx context.Context, to *url.URL, m *Message, fresh bool) (*clientConn, error) {
+	for {
+		h, err := p.host(to, m.Addr)
+		if err != nil {
+			return nil, err
+		}
+		if c, err := h.get(ctx, m.Deadline, fresh); err != errRetired {
+			return c, err
+		}
 	}
 }
 

@@ -170,7 +170,7 @@ func TestDeadIdleConnectionIsReplaced(t *testing.T) {
 		if _, _, err := ask(t, p, addr, &Message{}); err != nil {
 			t.Fatal(err)
 		}
-		idle := p.hosts[address{"http", addr}].idle
+		idle := p.hosts[address{"http", addr, ""}].idle
 		if len(idle) != 1 {
 			t.Fatalf("%d idle connections", len(idle))
 		}

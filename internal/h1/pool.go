@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,8 +47,8 @@ type Pool struct {
 	closed bool
 }
 
-// address is where a connection leads to.
-type address struct{ scheme, host string }
+// address is where a connection leads to, and under which name.
+type address struct{ scheme, host, addr string }
 
 // Longest wait between two looks at time limits.
 const poolTick = 25 * time.Millisecond
@@ -74,9 +76,10 @@ func (p *Pool) prepare() {
 func (p *Pool) Close() {
 	p.prepare()
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
-	for _, h := range p.hosts {
+	hosts := slices.Collect(maps.Values(p.hosts))
+	p.mu.Unlock()
+	for _, h := range hosts {
 		h.close()
 	}
 }
@@ -85,24 +88,41 @@ func (p *Pool) Close() {
 func (p *Pool) CloseIdle() {
 	p.prepare()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, h := range p.hosts {
+	hosts := slices.Collect(maps.Values(p.hosts))
+	p.mu.Unlock()
+	for _, h := range hosts {
+		h.closeIdle()
+	}
+}
+
+// Forget closes the connections to an instance that is no more: those in use at
+// the end of their answers. addr is as in [Message].
+func (p *Pool) Forget(to *url.URL, addr string) {
+	p.prepare()
+	p.mu.Lock()
+	h := p.hosts[address{to.Scheme, to.Host, addr}]
+	if h != nil {
+		h.retire()
+		delete(p.hosts, h.at)
+	}
+	p.mu.Unlock()
+	if h != nil {
 		h.closeIdle()
 	}
 }
 
 // host returns the connections to an instance.
-func (p *Pool) host(to *url.URL) (*host, error) {
+func (p *Pool) host(to *url.URL, addr string) (*host, error) {
 	p.prepare()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, ErrClosed
 	}
-	at := address{to.Scheme, to.Host}
+	at := address{to.Scheme, to.Host, addr}
 	h := p.hosts[at]
 	if h == nil {
-		h = &host{pool: p, name: to.Hostname(), secured: to.Scheme == "https"}
+		h = &host{pool: p, at: at, name: to.Hostname(), addr: addr, secured: to.Scheme == "https"}
 		port := to.Port()
 		switch {
 		case port == "" && h.secured:
@@ -110,15 +130,31 @@ func (p *Pool) host(to *url.URL) (*host, error) {
 		case port == "":
 			port = "80"
 		}
-		h.addr = net.JoinHostPort(h.name, port)
+		if addr == "" {
+			h.addr = net.JoinHostPort(h.name, port)
+		}
 		p.hosts[at] = h
 	}
 	return h, nil
 }
 
+// tidy forgets an instance to which there is no connection any more, so that a
+// pool holds no more of them than it uses.
+func (p *Pool) tidy(h *host) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open == 0 && !h.retired {
+		h.retired = true
+		delete(p.hosts, h.at)
+	}
+}
+
 // host holds the connections to one instance.
 type host struct {
 	pool    *Pool
+	at      address
 	addr    string // host and port
 	name    string // for TLS
 	secured bool
@@ -128,7 +164,12 @@ type host struct {
 	open    int           // connections and those being dialled
 	waiting []chan *clientConn
 	closed  bool
+	retired bool // no longer the pool's: takes no requests, keeps no connection
 }
+
+// errRetired says that the pool has forgotten a host meanwhile. It may be asked
+// for again.
+var errRetired = errors.New("instance was forgotten")
 
 // get returns a connection to use: an idle one that is alive, the one used last
 // first, or a new one.
@@ -158,8 +199,11 @@ func (h *host) get(ctx context.Context, deadline time.Time, fresh bool) (*client
 func (h *host) next(fresh bool) (*clientConn, chan *clientConn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	switch {
+	case h.closed:
 		return nil, nil, ErrClosed
+	case h.retired:
+		return nil, nil, errRetired
 	}
 	if n := len(h.idle); n > 0 && !fresh {
 		c := h.idle[n-1]
@@ -275,7 +319,7 @@ func (h *host) put(c *clientConn) {
 		turn <- c
 		return
 	}
-	if h.closed || len(h.idle) >= h.pool.MaxIdle || !c.rest() {
+	if h.closed || h.retired || len(h.idle) >= h.pool.MaxIdle || !c.rest() {
 		h.mu.Unlock()
 		c.close()
 		return
@@ -287,14 +331,19 @@ func (h *host) put(c *clientConn) {
 // gave tells that there is one connection less.
 func (h *host) gave() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if len(h.waiting) > 0 {
 		turn := h.waiting[0]
 		h.waiting = h.waiting[1:]
+		h.mu.Unlock()
 		turn <- nil // dials in its place
 		return
 	}
 	h.open--
+	last := h.open == 0 && !h.retired
+	h.mu.Unlock()
+	if last {
+		h.pool.tidy(h)
+	}
 }
 
 // forget takes an idle connection out to close it. It is false if it is in use
@@ -316,6 +365,12 @@ func (h *host) close() {
 	h.closed = true
 	h.mu.Unlock()
 	h.closeIdle()
+}
+
+func (h *host) retire() {
+	h.mu.Lock()
+	h.retired = true
+	h.mu.Unlock()
 }
 
 func (h *host) closeIdle() {

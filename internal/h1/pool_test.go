@@ -41,7 +41,7 @@ func TestTunnel(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	res.Tunnel.Close()
-	equal(t, "connections", p.hosts[address{"http", addr}].open, 0)
+	equal(t, "connections", openTo(p, addr), 0)
 }
 
 func TestCloseKeepsTheConnectionIfTheRestIsThere(t *testing.T) {
@@ -79,7 +79,7 @@ func TestCloseKeepsTheConnectionIfTheRestIsThere(t *testing.T) {
 	if _, err := res.Read(make([]byte, 1)); err != ErrClosed {
 		t.Errorf("read after Close: %v", err)
 	}
-	equal(t, "connections", p.hosts[address{"http", addr}].open, 0)
+	equal(t, "connections", openTo(p, addr), 0)
 	p.Close()
 }
 
@@ -104,7 +104,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}()
 	}
 	goOn <- struct{}{}
-	h, _ := p.host(at(addr))
+	h, _ := p.host(at(addr), "")
 	for waiting := 0; waiting == 0; {
 		h.mu.Lock()
 		waiting = len(h.waiting)

@@ -119,6 +119,6 @@ func TestCancellationComesTooLate(t *testing.T) {
 		if _, got, err := ask(t, p, "leg", &Message{}); err != nil || got != "ok" {
 			t.Errorf("got %q, %v", got, err)
 		}
-		equal(t, "connections", p.hosts[address{"http", "leg"}].open, 1)
+		equal(t, "connections", openTo(p, "leg"), 1)
 	})
 }

@@ -1,0 +1,282 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"parallax"
+	"parallax/mirror/upstream"
+)
+
+// newPool returns the instances of a leg.
+func newPool(l *leg, c LegConfig, deps Deps, log *slog.Logger) (*upstream.Set, error) {
+	targets, err := newTargets(c, deps)
+	if err != nil {
+		return nil, err
+	}
+	cfg := upstream.Config{
+		Targets: targets, Policy: c.Balance, Eject: c.Eject, Health: c.Health, Log: log,
+		Gone: func(i *upstream.Instance) {
+			for _, s := range l.senders {
+				s.Forget(i.URL(), i.Addr())
+			}
+		},
+	}
+	if c.Health.Path != "" {
+		cfg.Check = func(ctx context.Context, i *upstream.Instance) error { return l.check(ctx, i, c.Health) }
+	}
+	return upstream.New(cfg), nil
+}
+
+// newTargets turns the addresses of a leg into where its instances are found.
+func newTargets(c LegConfig, deps Deps) ([]upstream.Target, error) {
+	resolver := deps.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	targets := make([]upstream.Target, len(c.URLs))
+	for n, text := range c.URLs {
+		how, u, err := parseAddress(text.URL)
+		if err != nil {
+			return nil, err
+		}
+		t := upstream.Target{URL: u, Weight: text.Weight}
+		switch {
+		case how == byService:
+			t.Find = upstream.Services(resolver, u.Hostname(), c.Resolve)
+		case how == byCatalog && deps.Catalog == nil:
+			return nil, fmt.Errorf("cannot look up %q: there is no Consul client", u.Hostname())
+		case how == byCatalog:
+			t.Find = upstream.Catalogued(deps.Catalog, c.Consul, u.Hostname())
+		case !isLiteral(u.Hostname()):
+			t.Find, t.StandIn = upstream.Names(resolver, u.Hostname(), portOf(u), text.Weight, c.Resolve), true
+		}
+		targets[n] = t
+	}
+	return targets, nil
+}
+
+// check asks an instance how it is, on a connection of its own.
+func (l *leg) check(ctx context.Context, i *upstream.Instance, h upstream.Health) error {
+	out := &outgoing{
+		Method: "GET", Target: h.Path, Host: i.URL().Host, Addr: i.Addr(),
+		Headers: []parallax.Field{{Name: "User-Agent", Value: "Parallax health check"}, {Name: "Accept", Value: "*/*"}},
+	}
+	out.Deadline, _ = ctx.Deadline()
+	a, err := l.prober.Send(ctx, i.URL(), out)
+	if err != nil {
+		return errors.New(callErr(err).Text)
+	}
+	if a.Body != nil {
+		a.Body.Close()
+	}
+	if !h.Good(a.Status) {
+		return fmt.Errorf("GET %s is answered %d", h.Path, a.Status)
+	}
+	return nil
+}
+
+// errNoInstance is the failure of a leg of which no instance is known.
+var errNoInstance = &sendError{kind: parallax.Refused, err: errors.New("no instance of the leg is known")}
+
+// maxTries bounds how many instances a request is tried on.
+const maxTries = 4
+
+// askInstances sends a request to an instance of a leg, and to others in its
+// place as long as that asks nobody twice: when the connection could not be made,
+// or broke before an answer to a safe request. Every try is counted. The instance
+// is to be told how it ended; it is nil when there is none.
+func (f *flight) askInstances(ctx context.Context, l *leg, r role, c *parallax.Call, request *outgoing) (*answer, *upstream.Instance, error) {
+	key := l.hashBy.of(f.in)
+	at := l.pool.Pick(key, nil)
+	if at == nil {
+		if request.Body != nil {
+			request.Body.Close()
+		}
+		return nil, nil, errNoInstance
+	}
+	held := holdBody(request, l.pool.Size() > 1)
+	defer held.letGo()
+	asked := 0 // tries of which the leg may have seen something
+	for try := 1; ; try++ {
+		request.Addr = at.Addr()
+		a, err := l.senders[live].Send(ctx, at.URL(), request)
+		if err == nil || ctx.Err() != nil || r != live || try == maxTries {
+			return a, at, err
+		}
+		next := f.nextInstance(l, key, at, held, err, &asked)
+		if next == nil {
+			return nil, at, err
+		}
+		f.tryAgain(l, r, c, err)
+		at.Done(outcomeOf(callErr(err).Kind))
+		at = next
+	}
+}
+
+// nextInstance returns where a request is tried once more, nil when it is not.
+// Nothing of it has left: on another instance. It was sent, is safe and has no
+// body, and the connection broke before an answer: once, on another instance or,
+// for want of one, on a new connection in place of one that had served others.
+// Legs close idle connections as they like, and a caller should not pay for that.
+func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *heldBody, err error, asked *int) *upstream.Instance {
+	e, ok := errors.AsType[*sendError](err)
+	switch {
+	case !ok || !legFailed(e.kind):
+		return nil
+	case e.unsent && held.untouched():
+		return l.pool.Pick(key, at)
+	case e.kind != parallax.Reset || !f.endpoint.safe || f.body != nil || f.upgrade != "" || *asked > 0:
+		return nil
+	}
+	*asked++
+	next := l.pool.Pick(key, at)
+	if next == nil && e.reused {
+		next = l.pool.Pick(key, nil)
+	}
+	return next
+}
+
+// outcomeOf is what the end of a call says about the instance.
+func outcomeOf(kind parallax.ErrKind) upstream.Outcome {
+	switch {
+	case kind == parallax.NoError:
+		return upstream.Answered
+	case legFailed(kind):
+		return upstream.Failed
+	}
+	return upstream.Neutral
+}
+
+// done tells an instance, if there was one, how a call to it ended.
+func done(at *upstream.Instance, c *parallax.Call) {
+	if at != nil {
+		at.Done(outcomeOf(c.Err.Kind))
+	}
+}
+
+// shadowOutcome is what the end of a shadow call says about the instance: nothing
+// when a shutdown gave it up.
+func (f *flight) shadowOutcome(err error) upstream.Outcome {
+	switch {
+	case err == nil:
+		return upstream.Answered
+	case f.m.shadows.Err() != nil:
+		return upstream.Neutral
+	}
+	return outcomeOf(callErr(err).Kind)
+}
+
+// heldBody keeps a request's body usable for another try as long as nothing of it
+// was read: closing it is put off until then. Nil stands for no body.
+type heldBody struct {
+	body interface {
+		Read([]byte) (int, error)
+		Close() error
+	}
+
+	mu      sync.Mutex
+	read    bool
+	free    bool // closing is no longer put off
+	pending bool // to be closed when it is let go
+}
+
+// holdBody puts a held body in place of a request's own, if it may be tried again.
+func holdBody(request *outgoing, again bool) *heldBody {
+	if request.Body == nil {
+		return nil
+	}
+	h := &heldBody{body: request.Body, read: !again}
+	if again {
+		request.Body = h
+	}
+	return h
+}
+
+// Read implements io.Reader.
+func (h *heldBody) Read(p []byte) (int, error) {
+	h.mu.Lock()
+	h.read = true
+	h.mu.Unlock()
+	return h.body.Read(p)
+}
+
+// Close implements io.Closer.
+func (h *heldBody) Close() error {
+	h.mu.Lock()
+	h.pending = true
+	now := h.read || h.free
+	h.mu.Unlock()
+	if now {
+		return h.body.Close()
+	}
+	return nil
+}
+
+// untouched reports whether the body can be sent as if for the first time.
+func (h *heldBody) untouched() bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.read {
+		return false
+	}
+	h.pending = false
+	return true
+}
+
+// letGo says that there will be no other try.
+func (h *heldBody) letGo() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	h.free = true
+	now := h.pending && !h.read
+	h.mu.Unlock()
+	if now {
+		_ = h.body.Close() // it only takes note
+	}
+}
+
+// InstanceStatus is what is known of one instance of a leg.
+type InstanceStatus struct {
+	Name     string // its URL and, if that was looked up, the address
+	Up       bool
+	Reason   string // why it is not up
+	InFlight int    // requests under way, live and shadow
+}
+
+// instances returns how the instances of the leg are doing.
+func (l *leg) instances() []InstanceStatus {
+	var out []InstanceStatus
+	for _, s := range l.pool.Status() {
+		out = append(out, InstanceStatus(s))
+	}
+	return out
+}
+
+// startWithin bounds how long a mirror waits for the instances of its legs to be
+// found before it serves callers.
+const startWithin = 3 * time.Second
+
+// start begins to look for the legs' instances and to check their health. It
+// returns when they were looked for once, or soon.
+func (s *service) start(ctx context.Context) {
+	ctx, end := context.WithTimeout(ctx, startWithin)
+	defer end()
+	var all sync.WaitGroup
+	for _, l := range s.legs {
+		if l != nil {
+			all.Go(func() { l.pool.Start(ctx) })
+		}
+	}
+	all.Wait()
+}
