@@ -181,7 +181,7 @@ type Exchange struct {
 	User       [16]byte // keyed HMAC of the user the split and lanes go by; zero when unknown
 	Received   time.Time
 	Live       Leg
-	Concurrent bool // overlapped with another exchange of its user
+	Concurrent bool // overlapped with another exchange of its user; known where users are kept in order
 	Covered    bool // the safety net answered instead of the live leg
 	Legs       [Legs]*Call
 }

@@ -139,6 +139,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
 		return err
 	}
+	f.answeredLive()
 	if trailers := fieldsThat(unframed, a.Trailers()); len(trailers) > 0 {
 		c.Response.Trailers = trailers
 		out.Trailers(trailers)

@@ -184,6 +184,7 @@ func TestOrderIsKeptAcrossConnections(t *testing.T) {
 		{"no content", "HTTP/1.1 204 No Content\r\n\r\n"},
 		{"not modified", "HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n"},
 		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"},
+		{"trailers", "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n"},
 	} {
 		t.Run(answer.name, func(t *testing.T) {
 			t.Parallel()
@@ -245,6 +246,31 @@ func TestHangingShadowWithOrder(t *testing.T) {
 	}
 }
 
+// What waits in a lane may hold four bodies and heads, whatever callers send.
+func TestBytesInLanesAreBounded(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Sized(30<<10))
+	candidate := mirrortest.NewBackend(t, mirrortest.Hang)
+	cfg := ordered(primary.URL, candidate.URL)
+	cfg.Mirror.Timeout = time.Hour
+	cfg.Mirror.MaxBody = 64 << 10
+	r := start(t, cfg)
+	const n = 40
+	for range n {
+		r.do("PUT", "/a", strings.Repeat("x", 60<<10), alice)
+	}
+	places := r.answered()
+	const room = 4 * (64<<10 + 64<<10)
+	if held := r.Budget.InUse(); held > room+2*(64<<10) {
+		t.Errorf("%d bytes are held: want at most %d in the lane, and one exchange at the candidate", held, room)
+	}
+	if places[parallax.InLane] < 2 || places[parallax.LostLane] != n-1-places[parallax.InLane] {
+		t.Errorf("places %v: want what does not fit dropped", places)
+	}
+	candidate.Stop()
+	r.settled(n)
+}
+
 // A lane's patience ends: whoever waited too long is dropped, and counted.
 func TestWaitsInLanesEnd(t *testing.T) {
 	t.Parallel()
@@ -253,16 +279,17 @@ func TestWaitsInLanesEnd(t *testing.T) {
 	secondary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	cfg := ordered(primary.URL, candidate.URL)
 	cfg.Secondary = at(secondary.URL, mirror.Own)
-	cfg.Mirror.Timeout = 40 * time.Millisecond
+	cfg.Mirror.Timeout = 150 * time.Millisecond
 	r := start(t, cfg)
-	for range 6 {
+	const n = 12
+	for range n {
 		r.do("PUT", "/a", "x", alice)
 	}
-	places := r.settled(6) // 40 ms each, one after the other; after 80 the rest is dropped
-	if lost := places[parallax.LostLane]; lost < 2 || lost > 5 || places[parallax.InQueue] != 6-lost {
+	places := r.settled(n) // 150 ms each, one after the other; after 300 the rest is dropped
+	if lost := places[parallax.LostLane]; lost == 0 || lost > n-2 || places[parallax.InQueue] != n-lost {
 		t.Errorf("places %v: want those lost for whom it took too long", places)
 	}
-	if n := secondary.Count(); n != 6 {
+	if n := secondary.Count(); n != 12 {
 		t.Errorf("the secondary was asked %d times: the candidate's lane held it up", n)
 	}
 }

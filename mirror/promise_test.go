@@ -329,6 +329,23 @@ func TestSampling(t *testing.T) {
 
 func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	t.Parallel()
+	for name, change := range map[string]func(*mirror.Service){
+		"at once":             func(*mirror.Service) {},
+		"in order":            func(s *mirror.Service) { s.Mirror.OrderBy = "ip" },
+		"beside a proxy":      func(s *mirror.Service) { s.Tap, s.Primary.State = true, mirror.Own },
+		"in order beside one": func(s *mirror.Service) { s.Tap, s.Primary.State, s.Mirror.OrderBy = true, mirror.Own, "ip" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			accountForOdd(t, change)
+		})
+	}
+}
+
+// accountForOdd sends requests of all kinds to legs with all faults, and adds up
+// where they went.
+func accountForOdd(t *testing.T, change func(*mirror.Service)) {
+	t.Helper()
 	const callers, each = 8, 60
 	primary := mirrortest.NewBackend(t, mirrortest.JSON(`{}`)).Forget()
 	candidate := mirrortest.NewBackend(t, mirrortest.JSON(`{}`)).Forget()
@@ -337,6 +354,7 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 	cfg.Mirror.InFlight = 6
 	cfg.Mirror.MaxBody = 8 << 10
 	cfg.Mirror.Sample = 0.9
+	change(&cfg)
 	r := start(t, cfg, func(d *mirror.Deps) { d.Budget = mirror.NewBudget(64 << 10) })
 
 	workers := consume(r)
@@ -372,7 +390,7 @@ func TestEveryExchangeIsAccountedFor(t *testing.T) {
 			t.Errorf("%v: the mix of faults never led to %s", places, p)
 		}
 	}
-	for _, p := range []parallax.Place{parallax.InLive, parallax.InShadow, parallax.InQueue, parallax.InWorker, parallax.LostPanic} {
+	for _, p := range []parallax.Place{parallax.InLive, parallax.InLane, parallax.InShadow, parallax.InQueue, parallax.InWorker, parallax.LostPanic} {
 		if places[p] != 0 {
 			t.Errorf("%v: something is left at %s", places, p)
 		}
