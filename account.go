@@ -41,7 +41,7 @@ const (
 	UnmirroredConcurrency Place = "unmirrored/concurrency" // as many requests as mirror.in_flight allows wait for a leg already
 	UnmirroredRejected    Place = "unmirrored/rejected"    // an unsafe request that the live leg refused (429, 503; gRPC: RESOURCE_EXHAUSTED, UNAVAILABLE) or did not answer
 	UnmirroredUnfinished  Place = "unmirrored/unfinished"  // the caller never finished the request body
-	UnmirroredStream      Place = "unmirrored/stream"      // messages or events that go on: gRPC with more than one message a way, text/event-stream, an answer longer than mirror.timeout
+	UnmirroredStream      Place = "unmirrored/stream"      // messages or events that go on: gRPC with more than one message a way, a GraphQL subscription, text/event-stream, an answer longer than mirror.timeout
 	UnmirroredUpgrade     Place = "unmirrored/upgrade"     // protocol upgrade, passed through
 	UnmirroredShadowCall  Place = "unmirrored/shadow_call" // itself a shadow's downstream call
 	UnmirroredLoop        Place = "unmirrored/loop"        // an address of a leg leads back to Parallax

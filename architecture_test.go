@@ -37,6 +37,7 @@ var only = map[string]string{
 	"github.com/ebitengine/purego":           "parallax/divergence/embedded",
 	"github.com/getkin/kin-openapi/openapi3": "parallax/mirror/openapi",
 	"github.com/hashicorp/consul/api":        "parallax/mirror/upstream/consul",
+	"github.com/vektah/gqlparser/v2/parser":  "parallax/mirror/graphql",
 }
 
 type goPackage struct {

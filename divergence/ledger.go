@@ -141,6 +141,21 @@ func (l *Ledger) Move(s parallax.Stamp, from, to parallax.Place) {
 	l.mu.Unlock()
 }
 
+// Refine takes an exchange that is at a place in flight from one endpoint to
+// another, as if it had been received there. The stamps differ in nothing else.
+func (l *Ledger) Refine(from, to parallax.Stamp, at parallax.Place) {
+	i := mustIndex(at)
+	l.mu.Lock()
+	for _, c := range []struct {
+		*cell
+		d int64
+	}{{l.cell(from), -1}, {l.cell(to), 1}} {
+		c.add(received, c.d) // what is in flight is not among the received ones that a flush takes
+		c.add(i, c.d)
+	}
+	l.mu.Unlock()
+}
+
 func mustIndex(p parallax.Place) int {
 	i, ok := placeIndex[p]
 	if !ok {

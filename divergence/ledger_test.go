@@ -302,3 +302,35 @@ func BenchmarkLedger(b *testing.B) {
 		}
 	})
 }
+
+// TestLedgerRefines takes exchanges to another endpoint, also around a flush and
+// where the ledger has no cells left.
+func TestLedgerRefines(t *testing.T) {
+	t.Parallel()
+	l := NewLedger()
+	a, b := stamp("POST /graphql", 0), stamp("POST /graphql query Get", 0)
+	for range 3 {
+		l.Enter(a)
+		l.Move(a, parallax.InLive, parallax.InShadow)
+	}
+	l.Move(a, parallax.InShadow, parallax.LostShutdown) // not refined
+	l.Refine(a, b, parallax.InShadow)
+	first := l.take(100, nil)
+	l.Refine(a, b, parallax.InShadow)
+	l.Move(b, parallax.InShadow, parallax.UnmirroredUnsafe)
+	l.Move(b, parallax.InShadow, parallax.LostPanic)
+	stored := map[string]int64{}
+	for _, c := range append(first, l.take(100, nil)...) {
+		if c.N < 0 {
+			t.Errorf("a negative count: %+v", c)
+		}
+		stored[c.Endpoint+" "+c.Reason] += c.N
+	}
+	want := map[string]int64{
+		"POST /graphql received": 1, "POST /graphql lost/shutdown": 1,
+		"POST /graphql query Get received": 2, "POST /graphql query Get unmirrored/unsafe": 1, "POST /graphql query Get lost/panic": 1,
+	}
+	if diff := cmp.Diff(want, stored); diff != "" {
+		t.Errorf("stored counts (-want +got):\n%s", diff)
+	}
+}

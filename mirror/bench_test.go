@@ -40,9 +40,10 @@ func benchmark(b *testing.B, mirrored bool) {
 // free takes everything and keeps nothing.
 type free struct{}
 
-func (free) Enter(parallax.Stamp)                                {}
-func (free) Move(parallax.Stamp, parallax.Place, parallax.Place) {}
-func (free) Offer(*parallax.Exchange) bool                       { return true }
+func (free) Enter(parallax.Stamp)                                  {}
+func (free) Move(parallax.Stamp, parallax.Place, parallax.Place)   {}
+func (free) Refine(parallax.Stamp, parallax.Stamp, parallax.Place) {}
+func (free) Offer(*parallax.Exchange) bool                         { return true }
 
 func drive(b *testing.B, url string, transport *http.Transport) {
 	defer transport.CloseIdleConnections()

@@ -40,13 +40,18 @@ func (f *flight) takeCopy(out caller) {
 // comparable gives up an exchange unless both legs that are compared would be
 // asked; they are the first two.
 func (f *flight) comparable() {
-	if f.reason != "" || len(f.shadows) > 1 && f.shadows[0].name == parallax.Primary && f.shadows[1].name == parallax.Candidate {
+	if f.reason != "" || f.bothCompared() {
 		return
 	}
 	if f.endpoint.safe {
 		f.lose(parallax.UnmirroredNoLeg)
 	}
 	f.lose(parallax.UnmirroredUnsafe)
+}
+
+// bothCompared reports whether both legs that are compared would be asked.
+func (f *flight) bothCompared() bool {
+	return len(f.shadows) > 1 && f.shadows[0].name == parallax.Primary && f.shadows[1].name == parallax.Candidate
 }
 
 // takeBody reads the body, whether it is kept or not, so that the other proxy's

@@ -29,6 +29,7 @@ type Service struct {
 	Secondary LegConfig    `yaml:"secondary" doc:"a second instance of the old version, to tell noise; without urls noise is not measured"`
 	Endpoints []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
 	OpenAPI   string       `yaml:"openapi" doc:"OpenAPI 3.0 or 3.1 document, JSON or YAML, whose operations are endpoints too, as seen from this file; where both describe a path, endpoints decides"`
+	GraphQL   []string     `yaml:"graphql" doc:"paths at which GraphQL is spoken, such as /graphql; each operation is an endpoint by its name, queries are safe"`
 	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
 	Tap       bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
 	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
@@ -138,6 +139,7 @@ func (s Service) Validate() []parallax.Fault {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a template, such as "GET /orders/{id}" or "GET /files/{rest...}"`})
 		}
 	}
+	faults = append(faults, s.validateGraphQL()...)
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	faults = append(faults, s.idleDeclarations()...)
 	return append(faults, parallax.Under("split", s.Split.Validate())...)

@@ -81,6 +81,17 @@
 // closes what only that value used. A leg whose configuration is the same goes
 // on with its connections, and so do the step and the endpoints that were learnt.
 //
+// # Endpoints
+//
+// An endpoint is declared (Service.Endpoints, an OpenAPI document), or learned of
+// the paths that come (learn.go): values of known shapes become classes at once,
+// a place with many values becomes {name} from then on, and the rest is "METHOD
+// other". What was learned outlasts a reload and not a restart, after which it is
+// learned anew and may differ where the order of the paths does. At a path of
+// GraphQL's the body names the operation: the exchange is received as POST
+// /graphql, and when it settles the [Ledger] takes it to its operation's endpoint
+// (operation.go). Metrics of single calls stay with the former.
+//
 // # How HTTP is spoken
 //
 // Package h1 parses and writes HTTP/1.1; server_http.go and client_http.go put it

@@ -6,13 +6,18 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"parallax"
 )
 
 // endpoint is method and route template: the unit everything is counted by.
 type endpoint struct {
 	name    string
-	mayLive bool // the candidate may be live for it, as its state and split.endpoints have it
+	never   parallax.Place // why its requests are never mirrored; "" when they may be
+	mayLive bool           // the candidate may be live for it, as its state and split.endpoints have it
 	counts  *endpointMetrics
+
+	operations *operations // of a path of GraphQL's, when the body will tell which; else nil
 
 	endpointPolicy
 	told  atomic.Bool // the log has that it looks like an act
@@ -22,12 +27,13 @@ type endpoint struct {
 // router finds the endpoint of a request. Its set of endpoints is closed: the
 // declared ones, and what the learner makes of other paths.
 type router struct {
-	listed  map[string]*node // by method
+	graphql map[string]*operations // by path
+	listed  map[string]*node       // by method
 	learned *learner
 }
 
 func newRouter(routes []string, max int, make func(name string, safe bool) *endpoint) (*router, error) {
-	r := &router{listed: map[string]*node{}, learned: newLearner(max, make)}
+	r := &router{graphql: map[string]*operations{}, listed: map[string]*node{}, learned: newLearner(max, make)}
 	for _, text := range routes {
 		route, err := parseRoute(text)
 		if err != nil {
@@ -48,6 +54,11 @@ func newRouter(routes []string, max int, make func(name string, safe bool) *endp
 // find returns the endpoint of a request.
 func (r *router) find(method, target string) *endpoint {
 	path := pathOf(target)
+	if o := r.graphql[path]; o != nil {
+		if e := o.find(method, target); e != nil {
+			return e
+		}
+	}
 	if root := r.listed[method]; root != nil {
 		if e := root.find(path); e != nil {
 			return e

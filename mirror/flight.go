@@ -38,6 +38,8 @@ type flight struct {
 	pending    atomic.Int32   // legs under way, of a dispatched exchange
 	captures   [parallax.Legs]*capture
 	inline     inline
+	refined    *endpoint                      // what the body said the endpoint is; written before the exchange settles
+	unfit      parallax.Place                 // why no leg was asked although the copy is complete; likewise
 	outlasting *outlastingContext             // what an unsafe live call runs under
 	turns      *visit                         // its place in the lanes of its user; nil: it is not ordered
 	where      whereabouts                    // of an exchange that is ordered
@@ -83,6 +85,8 @@ func (f *flight) plan() {
 		f.lose(parallax.UnmirroredNoLeg)
 	case f.in.Method == "TRACE":
 		f.lose(parallax.UnmirroredUnsafe) // its answer repeats credentials
+	case f.endpoint.never != "":
+		f.lose(f.endpoint.never)
 	case f.endpoint.off:
 		f.lose(parallax.UnmirroredDeclared)
 	case f.looksLikeAct():
@@ -91,15 +95,32 @@ func (f *flight) plan() {
 	if f.reason != "" {
 		return
 	}
-	f.shadows = f.inline.shadows[:0]
 	var why parallax.Place
+	f.shadows, why = f.legsFor(f.endpoint)
+	f.lose(why)
+	if f.reason == "" {
+		f.lose(f.withhold())
+	}
+	if f.reason != "" {
+		f.shadows = nil
+		return
+	}
+	if f.body != nil {
+		f.body.copy = f.newCapture(f.in.Length)
+	}
+}
+
+// legsFor returns the legs besides the live one that get the request, which is
+// of an endpoint; with none, the reason.
+func (f *flight) legsFor(e *endpoint) (legs []*leg, why parallax.Place) {
+	legs = f.inline.shadows[:0]
 	for _, l := range f.service.legs {
 		if l == nil || l == f.live {
 			continue
 		}
-		switch not := f.refuses(l); not {
+		switch not := f.refuses(e, l); not {
 		case "":
-			f.shadows = append(f.shadows, l)
+			legs = append(legs, l)
 		case parallax.UnmirroredUnsafe:
 			why = not
 		default:
@@ -108,29 +129,25 @@ func (f *flight) plan() {
 			}
 		}
 	}
-	if len(f.shadows) == 0 {
-		f.lose(why)
-		return
+	if len(legs) > 0 {
+		return legs, ""
 	}
-	if why := f.withhold(); why != "" {
-		f.shadows = nil
-		f.lose(why)
-		return
-	}
-	if f.body != nil {
-		f.body.copy = f.newCapture(f.in.Length)
-	}
+	return nil, why
 }
 
-// refuses returns why a leg does not get this request as a shadow, "" if it
-// does.
-func (f *flight) refuses(l *leg) parallax.Place {
+// refuses returns why a leg does not get this request, which is of an endpoint,
+// as a shadow; "" if it does.
+func (f *flight) refuses(e *endpoint, l *leg) parallax.Place {
 	switch {
-	case !f.endpoint.safe && !f.mayTakeUnsafe(l):
+	case e.operations != nil:
+		return "" // the body will tell
+	case e.off:
+		return parallax.UnmirroredDeclared
+	case !e.safe && !f.mayTakeUnsafe(e, l):
 		return parallax.UnmirroredUnsafe
-	case !f.endpoint.safe && f.mustGetAll(l):
+	case !e.safe && f.mustGetAll(l):
 		return "" // its database would miss a write
-	case !inSample(f.x.ID, f.endpoint.sample):
+	case !inSample(f.x.ID, e.sample):
 		return parallax.UnmirroredSample
 	}
 	return ""
@@ -139,11 +156,11 @@ func (f *flight) refuses(l *leg) parallax.Place {
 // mayTakeUnsafe reports whether a leg may get unsafe requests as a shadow. What
 // the candidate writes as the live leg is in the primary's database already,
 // unless it has its own; so the primary's declaration alone does not count.
-func (f *flight) mayTakeUnsafe(l *leg) bool {
+func (f *flight) mayTakeUnsafe(e *endpoint, l *leg) bool {
 	if f.beside() {
-		return f.endpoint.unsafe && f.takesCopies(l)
+		return e.unsafe && f.takesCopies(l)
 	}
-	return f.endpoint.unsafe && l.state.TakesUnsafe() &&
+	return e.unsafe && l.state.TakesUnsafe() &&
 		(l.name != parallax.Primary || f.live.state == Own)
 }
 
@@ -253,7 +270,7 @@ func (f *flight) leaveLive(out caller) {
 		f.toShadows()
 	} else {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
-		f.noteGap(f.reason)
+		f.noteGap(f.endpoint, f.reason)
 	}
 	if f.dispatched {
 		if f.pending.Add(-1) == 0 {
@@ -283,14 +300,23 @@ func (f *flight) settle() {
 	if f.reason != "" {
 		return // counted when the live leg was done
 	}
-	stamp, ledger := f.x.Stamp(), f.m.deps.Ledger
+	stamp, ledger, endpoint := f.x.Stamp(), f.m.deps.Ledger, f.endpoint
+	if f.refined != nil {
+		endpoint = f.refined
+		f.x.Endpoint = endpoint.name
+		ledger.Refine(stamp, f.x.Stamp(), parallax.InShadow)
+		stamp = f.x.Stamp()
+	}
 	switch {
+	case f.unfit != "":
+		ledger.Move(stamp, parallax.InShadow, f.unfit)
+		return
 	case f.broken.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostPanic)
 		return
 	case f.unasked.Load() != nil:
 		ledger.Move(stamp, parallax.InShadow, *f.unasked.Load())
-		f.noteGap(*f.unasked.Load())
+		f.noteGap(endpoint, *f.unasked.Load())
 		return
 	case f.abandoned.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)
@@ -300,7 +326,7 @@ func (f *flight) settle() {
 		return
 	case f.behind.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.LostLane)
-		f.noteGap(parallax.LostLane)
+		f.noteGap(endpoint, parallax.LostLane)
 		return
 	case f.outlived():
 		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredStream)

@@ -232,7 +232,7 @@ func (f *flight) serveShadowCall(ctx context.Context, out caller) {
 	l := f.live
 	if !f.endpoint.safe {
 		l = f.service.legs[parallax.Candidate]
-		if l == nil || !f.mayTakeUnsafe(l) {
+		if l == nil || !f.mayTakeUnsafe(f.endpoint, l) {
 			f.refuse(out, shadowRefused)
 			return
 		}

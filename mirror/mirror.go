@@ -29,6 +29,9 @@ type Ledger interface {
 	Enter(parallax.Stamp)
 	// Move takes an exchange from one place to another.
 	Move(s parallax.Stamp, from, to parallax.Place)
+	// Refine takes an exchange that is at a place in flight from one endpoint to
+	// another, as if it had been received there. The stamps differ in nothing else.
+	Refine(from, to parallax.Stamp, at parallax.Place)
 }
 
 // Keys are the secrets the mirror works with.
@@ -168,7 +171,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	}
 	declared := cfg.Mirror.declarations()
 	s.pace = newPacer(cfg.Name, cfg.Mirror, deps.Metrics)
-	s.router, err = newRouter(append(slices.Clone(cfg.Endpoints), cfg.Documented...), DefaultEndpoints, func(name string, safe bool) *endpoint {
+	newEndpoint := func(name string, safe bool) *endpoint {
 		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
 		e := &endpoint{
 			name: name, endpointPolicy: policy, counts: deps.Metrics.of(cfg.Name, name),
@@ -176,9 +179,13 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 		}
 		s.pace.add(e)
 		return e
-	})
+	}
+	s.router, err = newRouter(append(slices.Clone(cfg.Endpoints), cfg.Documented...), DefaultEndpoints, newEndpoint)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build the router: %w", err)
+	}
+	for _, path := range cfg.GraphQL {
+		s.router.graphql[path] = newOperations(path, newEndpoint)
 	}
 	if before != nil {
 		s.router.learned.remember(before.router.learned.born())

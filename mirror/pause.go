@@ -119,14 +119,14 @@ func (f *flight) withhold() parallax.Place {
 // wouldBeMissed reports whether a leg that gets the request has a database of its
 // own that would lack what the request writes.
 func (f *flight) wouldBeMissed() bool {
-	return !f.endpoint.safe && slices.ContainsFunc(f.shadows, func(l *leg) bool { return l.state == Own })
+	return !f.endpoint.safe && slices.ContainsFunc(f.shadows, func(l *leg) bool { return l.state == Own && f.mayTakeUnsafe(f.endpoint, l) })
 }
 
-// noteGap counts an unsafe request that did not reach a leg with a database of
+// noteGap counts an unsafe request of an endpoint that did not reach a leg with a database of
 // its own, for a reason that is Parallax's or its operator's: from then on that
 // database lacks a write.
-func (f *flight) noteGap(why parallax.Place) {
-	if f.endpoint.safe {
+func (f *flight) noteGap(e *endpoint, why parallax.Place) {
+	if e.safe {
 		return
 	}
 	switch why {
@@ -135,7 +135,7 @@ func (f *flight) noteGap(why parallax.Place) {
 		return // the live leg did not act on it either, or nobody meant the others to
 	}
 	for _, l := range f.service.legs {
-		if l != nil && l != f.live && l.state == Own && f.mayTakeUnsafe(l) {
+		if l != nil && l != f.live && l.state == Own && f.mayTakeUnsafe(e, l) {
 			f.m.deps.Metrics.gap(f.service.name, why)
 			return
 		}

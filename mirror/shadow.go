@@ -18,6 +18,10 @@ func (f *flight) dispatch() {
 	f.m.shadowing.enter()
 	f.dispatched = true
 	f.pending.Store(2) // the live leg, and what asks the others
+	if f.endpoint.operations != nil {
+		go f.refineAndAsk() // nobody waits for the body to be read
+		return
+	}
 	if f.body.sent() {
 		f.askShadows(f.firstLegs())
 		if why := f.unasked.Load(); why != nil {

@@ -57,6 +57,50 @@ func (l *Ledger) Move(s parallax.Stamp, from, to parallax.Place) {
 	l.notify()
 }
 
+// Refine takes an exchange from one endpoint to another. It is a fault when there
+// is none at the place.
+func (l *Ledger) Refine(from, to parallax.Stamp, at parallax.Place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.places[from][at] < 1 || at.Group() != "in_flight" || from.Service != to.Service || !from.Received.Equal(to.Received) {
+		l.faults = append(l.faults, fmt.Sprintf("%v at %s becomes %v, but cannot", from, at, to))
+		return
+	}
+	l.received[from]--
+	l.places[from][at]--
+	l.received[to]++
+	if l.places[to] == nil {
+		l.places[to] = map[parallax.Place]int{}
+	}
+	l.places[to][at]++
+	l.notify()
+}
+
+// Endpoints returns what was received by each endpoint and where it is, as in
+// "received" and parallax.Place, without zeros.
+func (l *Ledger) Endpoints() map[string]map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]map[string]int{}
+	add := func(endpoint, what string, n int) {
+		if n != 0 {
+			if out[endpoint] == nil {
+				out[endpoint] = map[string]int{}
+			}
+			out[endpoint][what] += n
+		}
+	}
+	for s, n := range l.received {
+		add(s.Endpoint, "received", n)
+	}
+	for s, places := range l.places {
+		for p, n := range places {
+			add(s.Endpoint, string(p), n)
+		}
+	}
+	return out
+}
+
 func (l *Ledger) notify() {
 	close(l.changed)
 	l.changed = make(chan struct{})
