@@ -100,11 +100,16 @@ func (c *capture) bodyLike(other *parallax.Body) parallax.Body {
 	switch {
 	case !c.ended:
 	case c.sum != nil:
-		c.sum.Sum(b.SHA256[:0])
+		b.SHA256 = sumOf(c.sum)
 	case other != nil && !other.Cut && bytes.Equal(c.bytes, other.Bytes):
 		b.SHA256 = other.SHA256
 	default:
 		b.SHA256 = sha256.Sum256(c.bytes)
 	}
 	return b
+}
+
+func sumOf(h hash.Hash) (sum [32]byte) {
+	h.Sum(sum[:0])
+	return sum
 }

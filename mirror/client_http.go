@@ -44,12 +44,16 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 	if host == "" {
 		host = to.Host // a caller that speaks HTTP/1.0 need not name one
 	}
-	res, err := s.pool.Do(ctx, to, &h1.Message{
+	both := &struct { // in one piece
+		message h1.Message
+		answer  answer
+	}{message: h1.Message{
 		Method: out.Method, Target: out.Target, Host: host, Addr: out.Addr, Headers: out.Headers,
 		Length: out.Length, Body: out.Body, Ready: out.Ready, Continue: out.Continue,
 		TrailerNames: out.TrailerNames, Trailers: out.Trailers,
 		Upgrade: out.Upgrade, Deadline: out.Deadline, Inform: out.Inform,
-	})
+	}}
+	res, err := s.pool.Do(ctx, to, &both.message)
 	if err != nil {
 		e := failed(err)
 		if fault := out.fault(); e.kind == parallax.NotAsked && fault != nil {
@@ -57,16 +61,23 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 		}
 		return nil, e
 	}
-	a := &answer{Status: res.Status, Proto: "HTTP/1.1", Headers: res.Headers, Length: res.Length}
+	a := &both.answer
+	*a = answer{Status: res.Status, Proto: "HTTP/1.1", Headers: res.Headers, Length: res.Length}
 	if res.Tunnel != nil {
 		a.Conn = res.Tunnel
 		return a, nil
 	}
 	a.Headers = endToEnd(a.Headers, 0)
 	a.Body, a.Ready = answerBody{res}, res.Ready
-	a.TrailerNames, a.Trailers = res.TrailerNames, res.Trailers
+	a.TrailerNames, a.Trailers = res.TrailerNames, noTrailers
+	if res.Length < 0 {
+		a.Trailers = res.Trailers
+	}
 	return a, nil
 }
+
+// noTrailers are those of an answer whose length was declared.
+func noTrailers() []parallax.Field { return nil }
 
 // answerBody is the body of an answer. It fails with a *sendError.
 type answerBody struct{ *h1.Response }

@@ -198,7 +198,7 @@ func (f *flight) forward() []parallax.Field {
 	if contains(tokens(in.Headers, "Te"), "trailers") {
 		keep = append(keep, parallax.Field{Name: "Te", Value: "trailers"})
 	}
-	keep = append(keep, parallax.Field{Name: "X-Forwarded-For", Value: strings.Join(append(forwardedFor, in.RemoteIP), ", ")})
+	keep = append(keep, parallax.Field{Name: "X-Forwarded-For", Value: joinAll(forwardedFor, in.RemoteIP)})
 	if len(forwarded) > 0 {
 		keep = append(keep, parallax.Field{Name: "Forwarded", Value: forwardedBy(forwarded, in)})
 	}
@@ -264,4 +264,12 @@ func join(list, member string) string {
 		return member
 	}
 	return list + "," + member
+}
+
+// joinAll joins the lines of a list header and what is added to it.
+func joinAll(lines []string, added string) string {
+	if len(lines) == 0 {
+		return added
+	}
+	return strings.Join(append(lines, added), ", ")
 }

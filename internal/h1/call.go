@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"sync"
 	"time"
 
 	"parallax"
@@ -116,22 +115,34 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 		m.closeBody()
 		return nil, failure(to.Host, false, false, err)
 	}
-	for fresh := false; ; fresh = true {
+	out, err := m.compose()
+	if err != nil {
+		m.closeBody()
+		return nil, failure(cmp.Or(m.Addr, to.Host), false, false, err)
+	}
+	for fresh := false; ; {
 		c, err := p.connect(ctx, to, m, fresh)
 		if err != nil {
+			out.free()
 			m.closeBody()
 			return nil, failure(cmp.Or(m.Addr, to.Host), false, false, err)
 		}
+		c.out = out
 		call := call{conn: c, message: m}
 		res, err := call.run(ctx)
 		if err == nil {
 			return res, nil
 		}
-		if c.reused && !fresh && !call.sent && !call.read && ctx.Err() == nil {
-			continue
+		out, c.out = c.out, outbox{}
+		switch unsent := c.reused && !fresh && !call.sent && ctx.Err() == nil; {
+		case unsent && call.stale: // try the next one
+		case unsent:
+			fresh = true
+		default:
+			out.free()
+			call.closeBody()
+			return nil, failure(c.host.addr, call.sent, c.reused, err)
 		}
-		call.closeBody()
-		return nil, failure(c.host.addr, call.sent, c.reused, err)
 	}
 }
 
@@ -142,10 +153,32 @@ func (p *Pool) connect(ctx context.Context, to *url.URL, m *Message, fresh bool)
 		if err != nil {
 			return nil, err
 		}
-		if c, err := h.get(ctx, m.Deadline, fresh); err != errRetired {
+		if c, err := h.get(ctx, m.Deadline, fresh, m.together()); err != errRetired {
 			return c, err
 		}
 	}
+}
+
+// together reports whether the whole request is sent in one piece.
+func (m *Message) together() bool {
+	return m.Length == 0 || m.Ready && !m.Continue && m.Length > 0 && m.Length <= inline
+}
+
+// compose writes down what is sent in one piece: the head, with the body if it
+// goes together with it.
+func (m *Message) compose() (out outbox, err error) {
+	out.open()
+	out.buf = m.appendHead(out.buf)
+	if m.Length <= 0 || !m.together() {
+		return out, nil
+	}
+	at := len(out.buf)
+	out.buf = append(out.buf, make([]byte, m.Length)...)
+	if n, err := io.ReadFull(m.Body, out.buf[at:]); int64(n) < m.Length {
+		out.free()
+		return out, &ownError{parallax.CallerGone, broken(err)}
+	}
+	return out, nil
 }
 
 // check refuses what cannot be written without being taken for something else.
@@ -216,7 +249,7 @@ type call struct {
 	conn    *clientConn
 	message *Message
 	sent    bool // a byte has left
-	read    bool // of the body
+	stale   bool // the connection was not one any more
 	owned   bool // somebody else closes the body, or has done so
 	upload  *upload
 	turn    uint64
@@ -235,14 +268,19 @@ const inline = 32 << 10
 // run sends the request and reads the head of the answer.
 func (k *call) run(ctx context.Context) (*Response, error) {
 	c, m := k.conn, k.message
-	together := m.Length == 0 || m.Ready && !m.Continue && m.Length > 0 && m.Length <= inline
+	together := m.together()
 	parts := int32(2)
 	if together {
 		parts = 1
 	}
 	k.turn = c.start(ctx, parts)
-	c.readDue.set(c.deadline(m.Deadline, 0))
-	if err := k.send(together); err != nil {
+	var err error
+	if together && c.raw != nil {
+		err = k.converse()
+	} else {
+		err = k.send(together)
+	}
+	if err != nil {
 		if parts == 2 {
 			c.parts.Add(-1) // the upload that was not started
 		}
@@ -250,9 +288,7 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 		c.answered(false)
 		return nil, err
 	}
-	if together {
-		c.expect(m.Deadline)
-	} else {
+	if !together {
 		k.owned = true
 		k.upload = &upload{conn: c, message: m, turn: k.turn, proceed: make(chan struct{})}
 		if !m.Continue {
@@ -270,29 +306,29 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 	return res, nil
 }
 
-// send writes the head, and the body if it goes together with it.
-func (k *call) send(together bool) error {
+// send writes what was composed. The wait for the answer is limited from its end.
+func (k *call) send(whole bool) error {
 	c, m := k.conn, k.message
-	c.out.open()
-	defer c.out.free()
-	c.out.buf = m.appendHead(c.out.buf)
-	if together && m.Length > 0 {
-		k.read = true
-		at := len(c.out.buf)
-		c.out.buf = append(c.out.buf, make([]byte, m.Length)...)
-		if n, err := io.ReadFull(m.Body, c.out.buf[at:]); int64(n) < m.Length {
-			return &ownError{parallax.CallerGone, broken(err)}
-		}
-	}
+	c.readDue.set(c.deadline(m.Deadline, 0))
 	c.writeDue.set(c.deadline(m.Deadline, c.host.pool.WriteTimeout))
 	n, err := c.conn.Write(c.out.buf)
 	c.writeDue.set(0)
-	k.sent = n > 0 || err == nil
-	if together && err == nil {
-		m.closeBody()
-		k.owned = true
+	k.sent = k.sent || n > 0 || err == nil
+	if err != nil {
+		return err
 	}
-	return err
+	c.out.free()
+	if whole {
+		k.whole()
+		c.expect(m.Deadline)
+	}
+	return nil
+}
+
+// whole notes that all of the request has left.
+func (k *call) whole() {
+	k.message.closeBody()
+	k.owned = true
 }
 
 // maxInforms bounds the informational answers before one answer.
@@ -373,129 +409,4 @@ func (k *call) change(r *Response, h *statusHead) (*Response, error) {
 	r.Tunnel = newTunnel(&c.link)
 	r.Tunnel.after = c.close
 	return r, nil
-}
-
-// upload sends a request's body while the answer may come already.
-type upload struct {
-	conn    *clientConn
-	message *Message
-	turn    uint64
-	once    sync.Once
-	proceed chan struct{} // closed when the body may be sent, or never will
-	refused bool          // set before proceed is closed: it never will
-}
-
-// goOn lets the body be sent.
-func (u *upload) goOn() { u.once.Do(func() { close(u.proceed) }) }
-
-// forgo keeps a body back that the leg has answered without asking for it. A
-// body that is being sent goes on.
-func (u *upload) forgo() {
-	if u != nil {
-		u.once.Do(func() {
-			u.refused = true
-			close(u.proceed)
-		})
-	}
-}
-
-var uploads = sync.Pool{New: func() any { return new([32 << 10]byte) }}
-
-func (u *upload) run() {
-	c := u.conn
-	defer c.done()
-	defer u.message.Body.Close()
-	if u.message.Continue && !u.asked() {
-		c.spoiled.Store(true) // the leg may still wait for it
-		return
-	}
-	err := u.send()
-	var own *ownError
-	switch {
-	case err == nil:
-		c.expect(u.message.Deadline)
-	case errors.As(err, &own):
-		c.cut(u.turn, own)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.cut(u.turn, err)
-	default:
-		c.spoiled.Store(true) // the answer may be there all the same
-		c.expect(u.message.Deadline)
-	}
-}
-
-// asked waits for the leg to ask for the body, or to keep silent for long.
-func (u *upload) asked() bool {
-	timer := time.NewTimer(u.conn.host.pool.ContinueTimeout)
-	defer timer.Stop()
-	select {
-	case <-u.proceed:
-		return !u.refused
-	case <-timer.C:
-		u.goOn()
-		<-u.proceed
-		return !u.refused
-	}
-}
-
-// room before the data of a chunk for its size.
-const sizeRoom = 10
-
-func (u *upload) send() error {
-	home := uploads.Get().(*[32 << 10]byte)
-	defer uploads.Put(home)
-	chunked, left := u.message.Length < 0, u.message.Length
-	for {
-		n, err := u.message.Body.Read(home[sizeRoom : len(home)-2])
-		if !chunked {
-			if left -= int64(n); left < 0 || left > 0 && err == io.EOF {
-				return &ownError{parallax.CallerGone, ErrLength}
-			}
-		}
-		if err != nil && err != io.EOF {
-			return &ownError{parallax.CallerGone, err}
-		}
-		if n > 0 {
-			if err := u.write(u.piece(home[:], n, chunked)); err != nil {
-				return err
-			}
-		}
-		switch {
-		case chunked && err == io.EOF:
-			return u.last()
-		case !chunked && left == 0:
-			return nil
-		}
-	}
-}
-
-// piece frames n bytes that stand after the room for the size.
-func (u *upload) piece(b []byte, n int, chunked bool) []byte {
-	if !chunked {
-		return b[sizeRoom : sizeRoom+n]
-	}
-	var size [sizeRoom]byte
-	line := appendChunkSize(size[:0], n)
-	begin := sizeRoom - len(line)
-	copy(b[begin:], line)
-	copy(b[sizeRoom+n:], lineEnd)
-	return b[begin : sizeRoom+n+2]
-}
-
-func (u *upload) last() error {
-	var trailers []parallax.Field
-	if u.message.Trailers != nil {
-		trailers = u.message.Trailers()
-	}
-	return u.write(appendLastChunk(nil, trailers))
-}
-
-func (u *upload) write(p []byte) error {
-	c := u.conn
-	c.writeDue.set(c.deadline(u.message.Deadline, c.host.pool.WriteTimeout))
-	_, err := c.conn.Write(p)
-	if !c.writeDue.set(0) && err == nil {
-		err = os.ErrDeadlineExceeded
-	}
-	return err
 }

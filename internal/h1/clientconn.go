@@ -32,14 +32,19 @@ type clientConn struct {
 	cause error           // why the request under way was cut short
 	heard bool            // its answer has begun
 
+	stage stage
+	talk  func(fd uintptr) bool
+
 	probe    func(fd uintptr)
 	probed   bool // nothing was there to read
+	one      [1]byte
 	probeRaw syscall.RawConn
 }
 
 func newClientConn(h *host, conn net.Conn) *clientConn {
 	c := &clientConn{host: h, socket: conn}
 	c.open(conn, h.pool.guard)
+	c.talk = c.talkOver
 	if under, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		c.socket = under.NetConn()
 	}
@@ -86,11 +91,15 @@ func (c *clientConn) rest() bool {
 	return c.idleDue.set(c.guard.in(c.host.pool.IdleTimeout))
 }
 
+// wake ends the rest of an idle connection.
+func (c *clientConn) wake() {
+	c.idleDue.set(0)
+	c.reused = true
+}
+
 // alive reports whether an idle connection can be used: open, with nothing to
 // read. Whatever there is to read now is no answer to anything.
 func (c *clientConn) alive() bool {
-	c.idleDue.set(0)
-	c.reused = true
 	if c.socket != c.conn && !c.nothingDecrypted() {
 		return false
 	}
@@ -101,10 +110,13 @@ func (c *clientConn) alive() bool {
 	return c.probeRaw.Control(c.probe) == nil && c.probed
 }
 
-func (c *clientConn) look(fd uintptr) {
-	var one [1]byte
-	_, err := readSocket(fd, one[:])
-	c.probed = err == errWouldBlock
+// look notes whether there is nothing to read.
+func (c *clientConn) look(fd uintptr) { c.probed = c.silent(fd) }
+
+// silent reports whether there is nothing to read, not even an end.
+func (c *clientConn) silent(fd uintptr) bool {
+	_, err := readSocket(fd, c.one[:])
+	return err == errWouldBlock
 }
 
 // close closes the connection for good.

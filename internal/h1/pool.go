@@ -172,8 +172,8 @@ type host struct {
 var errRetired = errors.New("instance was forgotten")
 
 // get returns a connection to use: an idle one that is alive, the one used last
-// first, or a new one.
-func (h *host) get(ctx context.Context, deadline time.Time, fresh bool) (*clientConn, error) {
+// first, or a new one. With unlooked, who uses it looks whether it is alive.
+func (h *host) get(ctx context.Context, deadline time.Time, fresh, unlooked bool) (*clientConn, error) {
 	for {
 		c, wait, err := h.next(fresh)
 		switch {
@@ -187,7 +187,7 @@ func (h *host) get(ctx context.Context, deadline time.Time, fresh bool) (*client
 		if c == nil {
 			return h.dial(ctx, deadline)
 		}
-		if c.alive() {
+		if c.wake(); unlooked && c.raw != nil || c.alive() {
 			return c, nil
 		}
 		c.close()

@@ -6,3 +6,5 @@ package h1
 const socketReads = false
 
 func readSocket(uintptr, []byte) (int, error) { return 0, errWouldBlock }
+
+func writeSocket(uintptr, []byte) (int, error) { return 0, errWouldBlock }
