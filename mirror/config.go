@@ -42,9 +42,13 @@ type LegConfig struct {
 	URLs     []LegURL      `yaml:"urls" doc:"where the leg's instances are: http or https, without a path; a name stands for all its addresses; srv+http://name for its SRV records, consul+http://service for what Consul knows; or {url: ..., weight: 3}"`
 	Protocol Protocol      `yaml:"protocol" enum:"auto,http1,http2" doc:"what is spoken to the leg; auto: HTTP/2 where an https address offers it, else HTTP/1.1; http2 with an http address is HTTP/2 in the clear"`
 	TLS      LegTLS        `yaml:"tls" doc:"how https addresses are spoken to"`
+	Rewrite  []Rewrite     `yaml:"rewrite" doc:"changes of the path, the query and the host of the leg's requests, live or shadow"`
+	Host     string        `yaml:"host" doc:"the Host of the leg's requests: keep for the caller's, leg for that of the instance, or a name; keep when empty"`
 	State    State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
 	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
+
+	Request RequestChanges `yaml:"request" doc:"changes of the headers of the leg's requests, live or shadow, after those of mirror.request"`
 
 	Balance     upstream.Policy `yaml:"balance" enum:"round_robin,least_in_flight,weighted,hash" doc:"how requests are shared out among the instances"`
 	HashBy      string          `yaml:"hash_by" doc:"with balance: hash, what decides the instance: header:NAME, cookie:NAME, ip or path; requests without it take turns"`
@@ -107,7 +111,7 @@ func NotYet() []string {
 		"mirror.request.mask",
 	}
 	for _, leg := range []string{"primary", "candidate", "secondary"} {
-		for _, key := range []string{"rewrite", "outbound", "jobs"} {
+		for _, key := range []string{"outbound", "jobs"} {
 			paths = append(paths, leg+"."+key)
 		}
 	}
@@ -196,6 +200,7 @@ func (l LegConfig) validate(listen string) []parallax.Fault {
 		}
 	}
 	faults = append(faults, l.Protocol.validate()...)
+	faults = append(faults, l.validateRewriting()...)
 	faults = append(faults, parallax.Under("tls", l.TLS.Validate())...)
 	if _, err := parseVersion(l.Version); err != nil {
 		faults = append(faults, parallax.Fault{Path: "version", Text: err.Error(), Hint: "write header:X-Version"})

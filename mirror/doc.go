@@ -102,7 +102,7 @@
 // core nor a leg; it does not count as received.
 //
 // Of a request's fields every leg gets those that are end to end, where they
-// stood. What Parallax adds comes after them: Te: trailers, X-Forwarded-For with
+// stood, and the same target, but for what is declared of it (rewrite.go). What Parallax adds comes after them: Te: trailers, X-Forwarded-For with
 // what the caller sent of it, X-Forwarded-Proto, X-Forwarded-Host and Traceparent
 // where the caller sent none, Baggage, and X-Parallax-*. An answer passes without
 // additions, a Date neither.

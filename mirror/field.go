@@ -222,6 +222,7 @@ func (f *flight) headersFor(l *leg, r role) []parallax.Field {
 	if r == shadow && !f.isShadowCall() {
 		out = f.service.changes.apply(out)
 	}
+	out = l.rewriting.headers.apply(out)
 	return append(out,
 		parallax.Field{Name: "Baggage", Value: join(f.baggage, f.marks[r])},
 		parallax.Field{Name: headerExchange, Value: f.id},

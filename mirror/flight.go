@@ -194,6 +194,7 @@ func (f *flight) newCall(l *leg, r role) *parallax.Call {
 		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1",
 		Headers: f.headersFor(l, r),
 	}
+	f.rewrite(l, c)
 	return c
 }
 

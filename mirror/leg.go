@@ -28,6 +28,8 @@ type leg struct {
 	prober  sender       // for health checks
 	holders atomic.Int64 // configurations that use it; the last closes it
 
+	rewriting *rewriting // declared changes of its requests
+
 	inFlight atomic.Int64 // requests under way, live and shadow
 	slots    atomic.Int64 // shadow requests under way
 	failure  atomic.Pointer[LegError]
@@ -43,6 +45,10 @@ func newLeg(name parallax.Leg, c LegConfig, o Options, deps Deps) (*leg, error) 
 	l.version, _ = parseVersion(c.Version)
 	for _, u := range c.URLs {
 		l.urls = append(l.urls, u.URL)
+	}
+	var err error
+	if l.rewriting, err = newRewriting(c); err != nil {
+		return nil, err
 	}
 	log := deps.Log.With("leg", name.String())
 	credentials, err := c.TLS.credentials(log)

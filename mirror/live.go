@@ -57,6 +57,9 @@ func (f *flight) restComes(err error) bool {
 // passThrough is one call that the caller waits for; ctx is the caller's, legCtx
 // the call's. Its end is recorded in c.
 func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
+	if err := unfit(c); err != nil {
+		return f.refuseUnfit(out, c, err)
+	}
 	request := f.outgoing(l, c)
 	request.Upgrade = f.upgrade
 	request.Inform = func(status int, headers []parallax.Field) {

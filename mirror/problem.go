@@ -19,6 +19,7 @@ var (
 	shadowRefused = problem{403, "shadow-refused", "Refused to a shadow", "This unsafe request was made on behalf of a shadow. No leg of this service may take it."}
 	noTunnels     = problem{501, "no-tunnels", "Not implemented", "Parallax stands in front of one service and opens no tunnels."}
 	legDown       = problem{502, "leg-down", "Bad gateway", "The service behind Parallax gave no answer."}
+	notRewritten  = problem{502, "not-rewritten", "Not rewritten", "The rewriting that is configured for the service behind Parallax makes no valid request of this one, so it was not sent."}
 	legLate       = problem{504, "leg-late", "Gateway timeout", "The service behind Parallax did not answer in time."}
 )
 

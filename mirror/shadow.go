@@ -116,6 +116,9 @@ func (f *flight) askShadow(l *leg) {
 }
 
 func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
+	if err := unfit(c); err != nil {
+		return err
+	}
 	at := l.pool.Pick(l.hashBy.of(f.in), nil)
 	if at == nil {
 		return errNoInstance
