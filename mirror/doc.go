@@ -101,10 +101,11 @@
 // like, counted in parallax_refused_total, and reaches neither this package's
 // core nor a leg; it does not count as received.
 //
-// Of a request's fields every leg gets those that are end to end, where they
-// stood, and the same target, but for what is declared of it (rewrite.go). What Parallax adds comes after them: Te: trailers, X-Forwarded-For with
-// what the caller sent of it, X-Forwarded-Proto, X-Forwarded-Host and Traceparent
-// where the caller sent none, Baggage, and X-Parallax-*. An answer passes without
+// Of a request every leg gets the target byte by byte, and of its fields those that
+// are end to end, where they stood; but for what is declared of it (rewrite.go).
+// What Parallax adds comes after them: Te: trailers, X-Forwarded-For with what the
+// caller sent of it, X-Forwarded-Proto, X-Forwarded-Host and Traceparent where the
+// caller sent none, Baggage, and X-Parallax-*. An answer passes without
 // additions, a Date neither.
 //
 // A caller that sent Expect: 100-continue gets its 100 when the live leg has
