@@ -43,7 +43,6 @@ type flight struct {
 	outlasting *outlastingContext             // what an unsafe live call runs under
 	turns      *visit                         // its place in the lanes of its user; nil: it is not ordered
 	where      whereabouts                    // of an exchange that is ordered
-	behind     atomic.Bool                    // the lane of a leg that is compared had no room, or took too long
 	rejected   atomic.Bool                    // the primary rejected a copy from another proxy
 	abandoned  atomic.Bool                    // a shadow leg was given up by a shutdown
 	broken     atomic.Bool                    // a shadow leg's goroutine panicked
@@ -324,10 +323,6 @@ func (f *flight) settle() {
 		return
 	case f.rejected.Load():
 		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredRejected)
-		return
-	case f.behind.Load():
-		ledger.Move(stamp, parallax.InShadow, parallax.LostLane)
-		f.noteGap(endpoint, parallax.LostLane)
 		return
 	case f.outlived():
 		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredStream)

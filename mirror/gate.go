@@ -129,6 +129,10 @@ func notAskedText(why parallax.Place) string {
 	switch why {
 	case parallax.LostRateLimited:
 		return "more requests than the leg's max_rps allows"
+	case parallax.LostLane:
+		return "the leg does not keep up with its user's requests in order"
+	case parallax.LostShutdown:
+		return "Parallax was shutting down"
 	case parallax.LostBreakerOpen:
 		return "the leg's circuit breaker is open: it gave no answers"
 	}

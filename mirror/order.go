@@ -88,7 +88,7 @@ func (f *flight) askInOrder(legs []*leg) {
 		ready, ok := f.turns.ask(l.name, bytes)
 		switch {
 		case !ok:
-			f.fallBehind(l)
+			f.passOver(l, parallax.LostLane)
 		case ready == nil:
 			f.takeTurn(l)
 		default:
@@ -106,17 +106,16 @@ func (f *flight) awaitTurn(l *leg, ready <-chan bool) {
 	defer f.noteDefect()
 	timer := time.NewTimer(laneWaits * f.service.options.Timeout)
 	defer timer.Stop()
-	var mine bool
+	mine, why := false, parallax.LostLane
 	select {
 	case mine = <-ready:
 	case <-timer.C:
 	case <-f.m.shadows.Done():
-		f.abandoned.Store(true)
+		why = parallax.LostShutdown
 	}
 	f.wait(-1)
 	if !mine {
-		f.endTurn(l)
-		f.fallBehind(l)
+		f.passOver(l, why)
 		return
 	}
 	f.takeTurn(l)
@@ -127,12 +126,7 @@ func (f *flight) awaitTurn(l *leg, ready <-chan bool) {
 func (f *flight) takeTurn(l *leg) {
 	era, why := l.admit(f.service.options.InFlight)
 	if why != "" {
-		f.endTurn(l)
-		if f.needs(l) {
-			f.unasked.Store(&why)
-		} else {
-			f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))
-		}
+		f.passOver(l, why)
 		return
 	}
 	f.eras[l.name] = era
@@ -140,14 +134,15 @@ func (f *flight) takeTurn(l *leg) {
 	go f.askShadow(l)
 }
 
-// fallBehind notes that a leg will not be asked because its lane does not keep
-// up. Without the secondary only the measure of noise is missing.
-func (f *flight) fallBehind(l *leg) {
+// passOver gives back the turn at a leg that is not asked, and notes why. Without
+// the secondary only the measure of noise is missing.
+func (f *flight) passOver(l *leg, why parallax.Place) {
+	f.endTurn(l)
 	if f.needs(l) {
-		f.behind.Store(true)
+		f.unasked.Store(&why)
 		return
 	}
-	f.x.Legs[l.name] = f.notAsked(l, late)
+	f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))
 }
 
 // needs reports whether there is nothing to compare without a leg.

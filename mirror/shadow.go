@@ -81,9 +81,6 @@ func (f *flight) noteDefect() {
 	}
 }
 
-// late is why a secondary was not asked whose lane is behind.
-const late = "this leg does not keep up with its user's requests in order"
-
 // notAsked is the call of a leg that was not asked, and why.
 func (f *flight) notAsked(l *leg, why string) *parallax.Call {
 	c := f.newCall(l, shadow)
