@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -29,6 +31,7 @@ const (
 	answerWindow     = 128 << 10        // bytes of an answer that arrived and were not read, per request
 	legPingAfter     = 10 * time.Second // without a frame a leg is asked whether it is there
 	legPingTimeout   = 5 * time.Second  // then the connection is closed
+	settingsWithin   = time.Second      // then a new connection is used without the leg's settings
 	maxInforms       = 32               // informational answers to one request
 )
 
@@ -37,7 +40,8 @@ const (
 // its Transport, which asks again as it likes.
 type h2Sender struct {
 	transport *http.Transport
-	stop      context.CancelFunc // ends what is being dialled
+	secure    func(ctx context.Context, conn net.Conn, name string) (net.Conn, error) // agrees on TLS
+	stop      context.CancelFunc                                                      // ends what is being dialled
 	stopped   context.Context
 
 	mu     sync.Mutex
@@ -49,10 +53,6 @@ type h2Sender struct {
 type h2Address struct{ scheme, host, addr string }
 
 func h2AddressOf(to *url.URL, addr string) h2Address { return h2Address{to.Scheme, to.Host, addr} }
-
-// dialInstead is the key of a context's address to connect to in place of that of
-// the name.
-type dialInstead struct{}
 
 // h2Host is the connections to one instance. All is guarded by h2Sender.mu.
 type h2Host struct {
@@ -71,23 +71,17 @@ var _ sender = (*h2Sender)(nil)
 
 // newH2Sender returns a sender with connections of its own. headTimeout bounds
 // the wait for an answer's head; zero means no bound.
-func newH2Sender(headTimeout time.Duration, dialTLS func(ctx context.Context, network, address, name string) (net.Conn, error)) *h2Sender {
+func newH2Sender(headTimeout time.Duration, secure func(ctx context.Context, conn net.Conn, name string) (net.Conn, error)) *h2Sender {
 	var speaks http.Protocols
 	speaks.SetHTTP2(true)
 	speaks.SetUnencryptedHTTP2(true)
-	s := &h2Sender{hosts: map[h2Address]*h2Host{}}
+	s := &h2Sender{secure: secure, hosts: map[h2Address]*h2Host{}}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.transport = &http.Transport{
 		Protocols: &speaks, DisableCompression: true,
 		IdleConnTimeout: h2IdleTimeout, ResponseHeaderTimeout: headTimeout,
 		ExpectContinueTimeout: expectContinueIn, MaxResponseHeaderBytes: maxAnswerHead,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, insteadOf(ctx, address))
-		},
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			name, _, _ := net.SplitHostPort(address)
-			return dialTLS(ctx, network, insteadOf(ctx, address), name)
-		},
+		DialContext: dialled, DialTLSContext: dialled,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream: answerWindow,
 			SendPingTimeout:           legPingAfter, PingTimeout: legPingTimeout, WriteByteTimeout: silence,
@@ -124,14 +118,6 @@ func (s *h2Sender) Forget(to *url.URL, addr string) {
 		}
 		delete(s.hosts, at)
 	}
-}
-
-// insteadOf returns where to connect for an address.
-func insteadOf(ctx context.Context, address string) string {
-	if addr, _ := ctx.Value(dialInstead{}).(string); addr != "" {
-		return addr
-	}
-	return address
 }
 
 // closeWhenIdle closes a connection that nothing is under way on.
@@ -261,7 +247,7 @@ func (s *h2Sender) prune() {
 func (s *h2Sender) dial(to *url.URL, addr string, h *h2Host, d *h2Dial) {
 	ctx, cancel := context.WithTimeout(s.stopped, dialTimeout)
 	defer cancel()
-	conn, err := s.transport.NewClientConn(context.WithValue(ctx, dialInstead{}, addr), to.Scheme, net.JoinHostPort(to.Hostname(), portOf(to)))
+	conn, err := s.open(ctx, to, addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -275,6 +261,64 @@ func (s *h2Sender) dial(to *url.URL, addr string, h *h2Host, d *h2Dial) {
 	}
 	h.dialing = nil
 	close(d.over)
+}
+
+// open opens a connection, to addr unless it is empty, and waits a while for the
+// leg's settings: before they are known, more streams would be opened than the leg
+// may take.
+func (s *h2Sender) open(ctx context.Context, to *url.URL, addr string) (*http.ClientConn, error) {
+	address := net.JoinHostPort(to.Hostname(), portOf(to))
+	plain, err := (&net.Dialer{}).DialContext(ctx, "tcp", cmp.Or(addr, address))
+	if err != nil {
+		return nil, err
+	}
+	first := &settling{Conn: plain, settled: make(chan struct{})}
+	var conn net.Conn = first
+	if to.Scheme == "https" {
+		first.writes.Store(math.MinInt32) // a handshake's do not count
+		if conn, err = s.secure(ctx, first, to.Hostname()); err != nil {
+			return nil, err
+		}
+		first.writes.Store(0)
+	}
+	out, err := s.transport.NewClientConn(context.WithValue(ctx, dialledKey{}, conn), to.Scheme, address)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	late := time.NewTimer(settingsWithin)
+	defer late.Stop()
+	select {
+	case <-first.settled:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return out, nil
+}
+
+// dialledKey finds a connection in the context that net/http dials with.
+type dialledKey struct{}
+
+// dialled gives net/http the connection that was opened for it.
+func dialled(ctx context.Context, _, _ string) (net.Conn, error) {
+	return ctx.Value(dialledKey{}).(net.Conn), nil
+}
+
+// settling is a connection that tells when the leg's settings were taken in. A
+// client writes its preface first, and then that it has the settings.
+type settling struct {
+	net.Conn
+	writes  atomic.Int32
+	settled chan struct{}
+}
+
+// Write implements net.Conn.
+func (s *settling) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	if s.writes.Add(1) == 2 {
+		close(s.settled)
+	}
+	return n, err
 }
 
 // unprocessed reports whether a failure proves that the leg has not looked at the

@@ -1,19 +1,35 @@
 package mirror_test
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
+	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"parallax"
 	"parallax/mirror"
+	"parallax/mirror/mirrortest"
 )
 
 // h2c returns a client that speaks HTTP/2 in the clear, by prior knowledge.
@@ -34,6 +50,7 @@ func speaker(t testing.TB, handler http.HandlerFunc) string {
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Config.ErrorLog = quiet
 	s.Start()
 	t.Cleanup(s.Close)
 	return s.URL
@@ -127,4 +144,636 @@ func TestEveryPairOfVersions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A leg that breaks off in the middle of its answer has the caller's stream
+// reset, so that it sees that the answer is not complete; other streams of its
+// connection go on.
+func TestBrokenAnswersResetTheStream(t *testing.T) {
+	t.Parallel()
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "the beginning")
+		if r.URL.Path == "/breaks" {
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}
+	for _, v := range versions[1:] {
+		cfg := pair(speaker(t, leg), speaker(t, leg), mirror.Own)
+		if v.leg {
+			cfg = asksHTTP2(cfg)
+		}
+		r := start(t, cfg)
+		if v.caller {
+			r.Client = h2c(t)
+		}
+		for range 3 {
+			res, err := r.Client.Get(r.URL + "/breaks")
+			if err != nil {
+				t.Fatalf("%s: %v", v.name, err)
+			}
+			body, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err == nil || string(body) != "the beginning" {
+				t.Errorf("%s: the caller got %q, %v; want an answer that breaks off", v.name, body, err)
+			}
+			if _, body := r.do("GET", "/", ""); body != "the beginning" {
+				t.Errorf("%s: the caller got %q", v.name, body)
+			}
+		}
+		r.settled(6)
+	}
+}
+
+// A caller that leaves ends a safe request on the live leg, and no unsafe one
+// that is complete.
+func TestCallersOverHTTP2ThatLeave(t *testing.T) {
+	t.Parallel()
+	arrived, ended, release := make(chan string), make(chan error, 1), make(chan struct{})
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.Method
+		select {
+		case <-r.Context().Done():
+			ended <- r.Context().Err()
+		case <-release:
+			ended <- nil
+		}
+	}
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
+	cfg := pair(speaker(t, leg), candidate.URL, mirror.Own)
+	cfg.Primary.Protocol = mirror.ProtocolHTTP2
+	r := start(t, cfg)
+	client := h2c(t)
+	f := func(method string, want error) {
+		t.Helper()
+		ctx, leave := context.WithCancel(t.Context())
+		req, _ := http.NewRequestWithContext(ctx, method, r.URL, strings.NewReader("{}"))
+		gone := make(chan error)
+		go func() {
+			res, err := client.Do(req)
+			if err == nil {
+				res.Body.Close()
+			}
+			gone <- err
+		}()
+		<-arrived
+		leave()
+		<-gone
+		if method == "POST" {
+			close(release)
+		}
+		if err := <-ended; err != want {
+			t.Errorf("%s: the leg saw %v, want %v", method, err, want)
+		}
+	}
+	f("GET", context.Canceled)
+	f("POST", nil)
+	r.settled(2)
+}
+
+// Long bodies pass both ways whatever the windows, and arrive as they were.
+func TestLongBodiesOverHTTP2(t *testing.T) {
+	t.Parallel()
+	const size = 20 << 20
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		sum := sha256.New()
+		n, err := io.Copy(io.MultiWriter(sum, w), r.Body) // as it comes
+		if n != size || err != nil {
+			t.Errorf("a leg got %d bytes, %v", n, err)
+		}
+		w.Header().Set(http.TrailerPrefix+"X-Sum", hex.EncodeToString(sum.Sum(nil)))
+	}
+	cfg := asksHTTP2(pair(speaker(t, leg), mirrortest.Refused(t), mirror.Own))
+	r := start(t, cfg)
+	sent, got := sha256.New(), sha256.New()
+	res, err := h2c(t).Post(r.URL, "text/plain", io.TeeReader(io.LimitReader(&digits{}, size), sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(got, res.Body)
+	res.Body.Close()
+	want := hex.EncodeToString(sent.Sum(nil))
+	if n != size || err != nil || hex.EncodeToString(got.Sum(nil)) != want || res.Trailer.Get("X-Sum") != want {
+		t.Errorf("%d bytes came back, %v; sums %x, %s, want %s", n, err, got.Sum(nil), res.Trailer.Get("X-Sum"), want)
+	}
+	if places := r.settled(1); places[parallax.UnmirroredBodySize] != 1 {
+		t.Errorf("places %v", places)
+	}
+}
+
+// digits is a text that says where one is in it.
+type digits struct{ n byte }
+
+func (c *digits) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = c.n
+		c.n++
+	}
+	return len(p), nil
+}
+
+// A shutdown lets streams finish and tells their connections to go elsewhere.
+func TestStreamsFinishAtAShutdown(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-release
+		io.WriteString(w, "late")
+	}
+	r := start(t, pair(speaker(t, leg), mirrortest.Refused(t), mirror.Shared))
+	client := h2c(t)
+	got := make(chan string)
+	go func() {
+		res, err := client.Post(r.URL, "text/plain", strings.NewReader("x"))
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		got <- string(body)
+	}()
+	<-arrived
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.Stop()
+	}()
+	for { // until nobody is let in
+		conn, err := net.Dial("tcp", r.Addr)
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	close(release)
+	if text := <-got; text != "late" {
+		t.Errorf("the caller got %q", text)
+	}
+	<-stopped
+}
+
+// rawH2 opens a connection on which a test writes frames itself.
+func (r *rig) rawH2() (*http2.Framer, func(id uint32, end bool, fields ...string)) {
+	r.t.Helper()
+	conn, err := net.Dial("tcp", r.Addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { conn.Close() })
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		r.t.Fatal(err)
+	}
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if err := framer.WriteSettings(); err != nil {
+		r.t.Fatal(err)
+	}
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	return framer, func(id uint32, end bool, fields ...string) {
+		block.Reset()
+		for i := 0; i < len(fields); i += 2 {
+			encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+		}
+		_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end})
+	}
+}
+
+// statusOf reads frames until a stream is answered, or reset: then it is the
+// error's name.
+func statusOf(t testing.TB, framer *http2.Framer, id uint32) string {
+	t.Helper()
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("stream %d: %v", id, err)
+		}
+		if frame.Header().StreamID != id {
+			continue
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			return f.PseudoValue("status")
+		case *http2.RSTStreamFrame:
+			return f.ErrCode.String()
+		}
+	}
+}
+
+func TestWhatIsRefusedOverHTTP2(t *testing.T) {
+	t.Parallel()
+	primary, candidate := mirrortest.NewBackend(t, mirrortest.Status(200)), mirrortest.NewBackend(t, mirrortest.Status(200))
+	registry := prometheus.NewRegistry()
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) { d.Metrics = mirror.NewMetrics(registry) })
+	f := func(want string, fields ...string) {
+		t.Helper()
+		framer, write := r.rawH2()
+		write(1, true, fields...)
+		if got := statusOf(t, framer, 1); got != want {
+			t.Errorf("%.60q: %s, want %s", fields, got, want)
+		}
+	}
+	head := func(path string, more ...string) []string {
+		return append([]string{":method", "GET", ":scheme", "http", ":authority", "shop.example", ":path", path}, more...)
+	}
+	long := strings.Repeat("x", 9<<10)
+	f("431", head("/", "x-1", long, "x-2", long, "x-3", long, "x-4", long, "x-5", long, "x-6", long, "x-7", long, "x-8", long)...)
+	f("400", head("/a#b")...)
+	f("400", ":method", "GET", ":scheme", "http", ":authority", "a:b:c", ":path", "/")
+	f("PROTOCOL_ERROR", head("/", "Upper", "case")...)
+	f("400", head("/", "connection", "close")...) // by net/http itself, which does not tell
+	f("PROTOCOL_ERROR", head("/", "x", "a\r\nb: c")...)
+	f("PROTOCOL_ERROR", ":method", "GET", ":scheme", "http", ":path", "no-slash")
+	f("PROTOCOL_ERROR", ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "a", ":path", "/")
+	if primary.Count() != 0 || candidate.Count() != 0 || r.Ledger.Received() != 0 {
+		t.Errorf("the legs were asked %d and %d times, %d received", primary.Count(), candidate.Count(), r.Ledger.Received())
+	}
+	want := "# HELP parallax_refused_total " + refusedHelp + "\n# TYPE parallax_refused_total counter\n" +
+		`parallax_refused_total{service="shop",status="400"} 2` + "\n" + `parallax_refused_total{service="shop",status="431"} 1` + "\n"
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "parallax_refused_total"); err != nil {
+		t.Error(err)
+	}
+	f("501", ":method", "CONNECT", ":authority", "elsewhere.example:443")
+	f("200", head("/")...)
+}
+
+const refusedHelp = "Requests that could not be understood as HTTP, or were too large, and were answered with status; none of them counts as received."
+
+// Streams that are begun and reset as fast as a caller can (CVE-2023-44487) cost
+// their connection, not the others.
+func TestRapidResetIsBounded(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	var most, now atomic.Int64
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer now.Add(-1)
+		if r.URL.Path == "/slow" {
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		io.WriteString(w, "hello")
+	}
+	r := start(t, pair(speaker(t, leg), mirrortest.Refused(t), mirror.Own))
+	framer, write := r.rawH2()
+	over := make(chan error, 1)
+	go func() {
+		for {
+			frame, err := framer.ReadFrame()
+			if goodbye, ok := frame.(*http2.GoAwayFrame); ok && goodbye.ErrCode == http2.ErrCodeEnhanceYourCalm {
+				err = io.EOF
+			}
+			if err != nil {
+				over <- err
+				return
+			}
+		}
+	}()
+	reset := 0
+	for id := uint32(1); id < 40000; id += 2 {
+		write(id, true, ":method", "GET", ":scheme", "http", ":authority", "a", ":path", "/slow")
+		if framer.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+			break
+		}
+		reset++
+	}
+	if res, body := r.do("GET", "/", ""); res.StatusCode != 200 || body != "hello" {
+		t.Errorf("another caller got %d %q", res.StatusCode, body)
+	}
+	if most.Load() > 300 {
+		t.Errorf("%d requests at a time reached the leg, of %d that were reset", most.Load(), reset)
+	}
+	close(release)
+	r.Stop()
+	<-over
+}
+
+// scriptedLeg is a leg of raw frames: it does something to its first stream, and
+// answers all others.
+func scriptedLeg(t testing.TB, first func(*http2.Framer, uint32)) (url string, asked *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked = new(atomic.Int64)
+	var serving sync.WaitGroup
+	var once sync.Once
+	serving.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			stop := context.AfterFunc(t.Context(), func() { conn.Close() })
+			serving.Go(func() {
+				defer stop()
+				defer conn.Close()
+				serveFrames(conn, asked, &once, first)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		serving.Wait()
+	})
+	return "http://" + l.Addr().String(), asked
+}
+
+func serveFrames(conn net.Conn, asked *atomic.Int64, once *sync.Once, first func(*http2.Framer, uint32)) {
+	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
+		return
+	}
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if framer.WriteSettings() != nil {
+		return
+	}
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch f := frame.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				_ = framer.WriteSettingsAck()
+			}
+		case *http2.MetaHeadersFrame:
+			asked.Add(1)
+			did := false
+			once.Do(func() {
+				did = true
+				first(framer, f.StreamID)
+			})
+			if !did {
+				var block bytes.Buffer
+				hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+				_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: f.StreamID, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+			}
+		}
+	}
+}
+
+// A leg that says it has not looked at a request is asked once more, which is
+// counted; one that says anything else is not.
+func TestOnlyWhatWasNotLookedAtIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	reset := func(code http2.ErrCode) func(*http2.Framer, uint32) {
+		return func(f *http2.Framer, id uint32) { _ = f.WriteRSTStream(id, code) }
+	}
+	goodbye := func(last uint32, code http2.ErrCode) func(*http2.Framer, uint32) {
+		return func(f *http2.Framer, _ uint32) { _ = f.WriteGoAway(last, code, nil) }
+	}
+	f := func(name string, first func(*http2.Framer, uint32), method string, status int, times int64) {
+		t.Run(name+" "+method, func(t *testing.T) {
+			t.Parallel()
+			url, asked := scriptedLeg(t, first)
+			cfg := pair(url, mirrortest.Refused(t), mirror.Shared)
+			cfg.Primary.Protocol = mirror.ProtocolHTTP2
+			registry := prometheus.NewRegistry()
+			r := start(t, cfg, func(d *mirror.Deps) { d.Metrics = mirror.NewMetrics(registry) })
+			res, _ := r.do(method, "/orders", "")
+			if res.StatusCode != status || asked.Load() != times {
+				t.Errorf("the caller got %d, the leg was asked %d times, want %d and %d", res.StatusCode, asked.Load(), status, times)
+			}
+			r.settled(1)
+			if got, _ := testutil.GatherAndCount(registry, "parallax_requests_total"); method == "POST" && got != int(times) {
+				t.Errorf("%d series of requests, want one for each of %d tries", got, times)
+			}
+		})
+	}
+	for _, method := range []string{"GET", "POST"} {
+		f("refused stream", reset(http2.ErrCodeRefusedStream), method, 200, 2)
+		f("goodbye before it", goodbye(0, http2.ErrCodeNo), method, 200, 2)
+		f("internal error", reset(http2.ErrCodeInternal), method, 502, 1)
+		f("cancel", reset(http2.ErrCodeCancel), method, 502, 1)
+	}
+}
+
+// As many requests as there are go over a bounded number of connections, and
+// those that find no room wait.
+func TestConnectionsOverHTTP2AreBounded(t *testing.T) {
+	t.Parallel()
+	const callers, streams = 200, 10
+	var conns atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "hello")
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	r := start(t, asksHTTP2(pair(s.URL, s.URL, mirror.Own)))
+	client := h2c(t)
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			res, err := client.Get(r.URL)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer res.Body.Close()
+			if body, err := io.ReadAll(res.Body); string(body) != "hello" {
+				t.Errorf("a caller got %q, %v", body, err)
+			}
+		})
+	}
+	all.Wait()
+	places := r.settled(callers)
+	if places[parallax.InQueue] != callers {
+		t.Errorf("places %v", places)
+	}
+	if n := conns.Load(); n > 2*8 {
+		t.Errorf("%d connections to one instance, of two senders with 8 each", n)
+	}
+}
+
+// The promise of the same name, where both sides speak HTTP/2.
+func TestLiveAnswerNeverWaitsForShadowOverHTTP2(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	for name, candidate := range map[string]http.HandlerFunc{
+		"hangs": func(_ http.ResponseWriter, r *http.Request) { wait(r, release) },
+		"stops mid-body": func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "x")
+			w.(http.Flusher).Flush()
+			wait(r, release)
+		},
+		"breaks":        func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"answers 10 MB": func(w http.ResponseWriter, _ *http.Request) { io.CopyN(w, endless{}, 10<<20) },
+	} {
+		cfg := asksHTTP2(pair(speaker(t, say("hello")), speaker(t, candidate), mirror.Own))
+		cfg.Mirror.Timeout, cfg.Mirror.InFlight = time.Hour, 8
+		r := start(t, cfg)
+		r.Client = h2c(t)
+		for i := range 24 {
+			method, body := "GET", ""
+			if i%2 == 1 {
+				method, body = "POST", strings.Repeat("x", 4096)
+			}
+			if res, got := r.do(method, "/orders", body); res.StatusCode != 200 || got != "hello HTTP/2.0" {
+				t.Fatalf("%s: request %d: the caller got %d %q", name, i, res.StatusCode, got)
+			}
+		}
+		if places := r.answered(); (name == "hangs" || name == "stops mid-body") && places[parallax.InShadow] != 8 {
+			t.Errorf("%s: %v: want the 8 exchanges of mirror.in_flight to wait still", name, places)
+		}
+		defer r.settled(24)
+	}
+	defer close(release)
+}
+
+func wait(r *http.Request, release <-chan struct{}) {
+	select {
+	case <-release:
+	case <-r.Context().Done():
+	}
+}
+
+func TestCurlOverHTTP2(t *testing.T) {
+	t.Parallel()
+	var expects atomic.Int64
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Expect") != "" {
+			expects.Add(1)
+		}
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%s %s %d", r.Method, r.RequestURI, n)
+	}
+	r := start(t, pair(speaker(t, leg), speaker(t, leg), mirror.Own))
+	f := func(want string, args ...string) {
+		t.Helper()
+		args = append([]string{"--http2-prior-knowledge", "--write-out", " %{http_version} %{response_code}"}, args...)
+		if got := curl(t, 0, args...); got != want+" 2 200" {
+			t.Errorf("curl %q: %q, want %q", args, got, want)
+		}
+	}
+	f("GET /orders/7?a=b 0", r.URL+"/orders/7?a=b")
+	f("POST /orders 5", "--data", "hello", r.URL+"/orders")
+	f("POST /orders 5", "--data", "hello", "--header", "Expect: 100-continue", r.URL+"/orders")
+	f("", "--head", "--output", "/dev/null", r.URL+"/orders")
+	r.settled(4)
+}
+
+// h2load asks as fast as it can, on a few connections with many streams.
+func TestH2load(t *testing.T) {
+	path, err := exec.LookPath("h2load")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("h2load is missing; scripts/setup-test.sh installs it")
+		}
+		t.Skip("h2load is missing; scripts/setup-test.sh installs it")
+	}
+	const requests = 4000
+	primary, candidate := mirrortest.NewBackend(t, mirrortest.Sized(1024)).Forget(), mirrortest.NewBackend(t, mirrortest.Sized(1024)).Forget()
+	cfg := pair(primary.URL, candidate.URL, mirror.Own)
+	cfg.Mirror.InFlight = requests
+	r := start(t, cfg)
+	out, err := exec.CommandContext(t.Context(), path, "-n", fmt.Sprint(requests), "-c", "8", "-m", "16", r.URL+"/orders/7").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), fmt.Sprintf("%d succeeded, 0 failed, 0 errored, 0 timeout", requests)) {
+		t.Fatalf("h2load: %v\n%s", err, out)
+	}
+	if places := r.settled(requests); places[parallax.InQueue] != requests || candidate.Count() != requests {
+		t.Errorf("places %v, the candidate was asked %d times", places, candidate.Count())
+	}
+}
+
+// Events pass as they come, and what may never end is not compared.
+func TestEventStreamsPassAtOnceAndAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		next := make(chan string)
+		primary := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+			w.(http.Flusher).Flush()
+			for event := range next {
+				io.WriteString(w, "data: "+event+"\n\n")
+				w.(http.Flusher).Flush()
+			}
+		}
+		candidate := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for r.Context().Err() == nil {
+				if _, err := io.WriteString(w, "data: endless\n\n"); err != nil {
+					return
+				}
+			}
+		}
+		cfg := pair(speaker(t, primary), speaker(t, candidate), mirror.Own)
+		if v.leg {
+			cfg = asksHTTP2(cfg)
+		}
+		r := start(t, cfg)
+		if v.caller {
+			r.Client = h2c(t)
+		}
+		res, err := r.Client.Get(r.URL + "/events") // returns with the head
+		if err != nil {
+			t.Fatalf("%s: %v", v.name, err)
+		}
+		in := bufio.NewReader(res.Body)
+		for i := range 3 {
+			next <- fmt.Sprint(i)
+			if line, err := in.ReadString('\n'); line != fmt.Sprintf("data: %d\n", i) {
+				t.Fatalf("%s: the caller got %q, %v", v.name, line, err)
+			}
+			in.ReadString('\n')
+		}
+		close(next)
+		if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
+			t.Errorf("%s: the rest is %q, %v", v.name, rest, err)
+		}
+		res.Body.Close()
+		if places := r.settled(1); places[parallax.UnmirroredStream] != 1 {
+			t.Errorf("%s: places %v", v.name, places)
+		}
+	}
+}
+
+// A leg that does not want a body is not sent it: by HTTP/2 as by HTTP/1.1.
+func TestExpectationsReachALegOverHTTP2(t *testing.T) {
+	t.Parallel()
+	leg := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/no" {
+			w.WriteHeader(413)
+			return
+		}
+		io.Copy(w, r.Body)
+	}
+	cfg := pair(speaker(t, leg), mirrortest.Refused(t), mirror.Shared)
+	cfg.Primary.Protocol = mirror.ProtocolHTTP2
+	r := start(t, cfg)
+	f := func(path string, want ...string) {
+		t.Helper()
+		in, conn := r.raw("POST " + path + " HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+		line, err := in.ReadString('\n')
+		if got := strings.TrimSpace(line); err != nil || got != want[0] {
+			t.Fatalf("%s: the caller got %q, %v, want %q", path, got, err, want[0])
+		}
+		if len(want) == 1 {
+			return
+		}
+		in.ReadString('\n')
+		io.WriteString(conn, "hello")
+		if line, _ := in.ReadString('\n'); strings.TrimSpace(line) != want[1] {
+			t.Errorf("%s: the caller got %q, want %q", path, line, want[1])
+		}
+	}
+	f("/no", "HTTP/1.1 413 Request Entity Too Large")
+	f("/yes", "HTTP/1.1 100 Continue", "HTTP/1.1 200 OK")
+	r.settled(2)
 }

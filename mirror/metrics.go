@@ -37,7 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"service", "endpoint", "leg"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_refused_total",
-			Help: "Requests that could not be understood as HTTP/1.1 and were answered with status; none of them counts as received.",
+			Help: "Requests that could not be understood as HTTP, or were too large, and were answered with status; none of them counts as received.",
 		}, []string{"service", "status"}),
 		lanes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "parallax_lane_depth",

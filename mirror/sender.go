@@ -63,7 +63,7 @@ func newSender(p Protocol, c *credentials, headTimeout time.Duration, connection
 	s := &legSender{protocol: p, credentials: c, plain: map[string]time.Time{}}
 	s.h1 = newHTTPSender(headTimeout, connections)
 	s.h1.pool.DialTLS = s.dialHTTP1
-	s.h2 = newH2Sender(headTimeout, s.dialHTTP2)
+	s.h2 = newH2Sender(headTimeout, s.secureHTTP2)
 	return s
 }
 
@@ -135,32 +135,37 @@ var errOnlyHTTP1 = errors.New("the leg does not offer HTTP/2")
 
 // dialHTTP1 opens a TLS connection for HTTP/1.1.
 func (s *legSender) dialHTTP1(ctx context.Context, network, address, name string) (net.Conn, error) {
-	return s.dialTLS(ctx, network, address, name, "http/1.1")
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return s.secure(ctx, conn, name, "http/1.1")
 }
 
-// dialHTTP2 opens a TLS connection for HTTP/2.
-func (s *legSender) dialHTTP2(ctx context.Context, network, address, name string) (net.Conn, error) {
+// secureHTTP2 agrees on TLS, and on HTTP/2.
+func (s *legSender) secureHTTP2(ctx context.Context, conn net.Conn, name string) (net.Conn, error) {
 	if s.protocol == ProtocolHTTP2 {
-		return s.dialTLS(ctx, network, address, name, "h2")
+		return s.secure(ctx, conn, name, "h2")
 	}
-	conn, err := s.dialTLS(ctx, network, address, name, "h2", "http/1.1")
-	if err == nil && conn.ConnectionState().NegotiatedProtocol != "h2" {
-		conn.Close()
+	secured, err := s.secure(ctx, conn, name, "h2", "http/1.1")
+	if err == nil && secured.ConnectionState().NegotiatedProtocol != "h2" {
+		secured.Close()
 		return nil, errOnlyHTTP1
 	}
-	return conn, err
+	return secured, err
 }
 
-func (s *legSender) dialTLS(ctx context.Context, network, address, name string, protocols ...string) (*tls.Conn, error) {
+// secure agrees on TLS, and on one of the protocols.
+func (s *legSender) secure(ctx context.Context, conn net.Conn, name string, protocols ...string) (*tls.Conn, error) {
 	config := s.credentials.current().Clone()
 	config.NextProtos = protocols
 	if config.ServerName == "" {
 		config.ServerName = name
 	}
-	dialer := tls.Dialer{Config: config}
-	conn, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot agree on TLS with %s: %w", address, err)
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("cannot agree on TLS: %w", err)
 	}
-	return conn.(*tls.Conn), nil
+	return secured, nil
 }
