@@ -358,3 +358,27 @@ func TestShutdownEndsWaitsInLanes(t *testing.T) {
 		t.Errorf("places %v: want the rest lost to the shutdown", places)
 	}
 }
+
+// A turn at a leg whose breaker is open ends at once, so that nothing waits for
+// what is not asked.
+func TestAnOpenBreakerHoldsUpNoLane(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	release := make(chan struct{})
+	candidate := mirrortest.NewBackend(t, mirrortest.Held(release, mirrortest.Reset))
+	cfg := ordered(primary.URL, candidate.URL)
+	cfg.Mirror.Timeout = time.Hour
+	cfg.Candidate.Breaker = mirror.Breaker{Failures: 1, Of: 1, OpenFor: time.Hour, HalfOpen: 1}
+	r := start(t, cfg)
+	const n = 20
+	for range n {
+		r.do("PUT", "/a", "x", alice)
+	}
+	if places := r.answered(); places[parallax.InLane] != n-1 {
+		t.Errorf("places %v: want all but the first in the lane", places)
+	}
+	close(release)
+	if places := r.settled(n); places[parallax.InQueue] != 1 || places[parallax.LostBreakerOpen] != n-1 {
+		t.Errorf("places %v: want all that waited given up by the breaker", places)
+	}
+}
