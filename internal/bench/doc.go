@@ -4,7 +4,7 @@
 // printed are medians of the rounds and ratios within a round. Run it with
 // `make bench-mirror`, or `go run ./internal/bench -h`.
 //
-// There are four parts:
+// There are five parts:
 //
 //   - throughput: 64 keep-alive connections of wrk, GET with a 1 KB answer and
 //     POST of 4 KB.
@@ -13,6 +13,8 @@
 //   - connections: 10 000 keep-alive connections that ask 2 000 times a second in
 //     all.
 //   - uploads: bodies of 20 MB, under and over the limit of what is mirrored.
+//   - deploys: 1 000 requests a second for a minute while Parallax is reloaded every
+//     5 s and restarted every 20 s.
 //
 // Parallax is measured whole: the embedded engine, both answers kept, compared
 // and stored. What it lost or did not mirror is printed beside the figures, and

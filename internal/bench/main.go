@@ -70,6 +70,7 @@ var parts = []struct {
 	{"faults", faults},
 	{"connections", connections},
 	{"uploads", uploads},
+	{"deploys", deploys},
 }
 
 func partNames() (names []string) {

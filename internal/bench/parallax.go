@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ import (
 // parallaxConfig is what a user would write, but for a queue that holds a burst
 // and legs on this machine.
 const parallaxConfig = `
-admin: { listen: "127.0.0.1:0" }
+admin: { listen: %[6]q }
 store: { dir: data }
 state_dir: state
 keys: keys
@@ -44,6 +45,7 @@ const (
 type mirrorOptions struct {
 	inFlight int
 	maxBody  string
+	admin    string // address of the pages; empty: a free one
 }
 
 func (o mirrorOptions) String() string {
@@ -73,7 +75,7 @@ func startParallax(ctx context.Context, l *lab, binary, name, primary, candidate
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
 	file := filepath.Join(dir, "parallax.yaml")
-	text := fmt.Sprintf(parallaxConfig, primary, candidate, o, queueExchanges, queueMemory)
+	text := fmt.Sprintf(parallaxConfig, primary, candidate, o, queueExchanges, queueMemory, cmp.Or(o.admin, "127.0.0.1:0"))
 	if err := os.WriteFile(file, []byte(strings.TrimLeft(text, "\n")), 0o600); err != nil {
 		return nil, fmt.Errorf("cannot configure %s: %w", name, err)
 	}
@@ -126,6 +128,23 @@ func (p *parallax) accounting(ctx context.Context) (accounting, error) {
 	window := url.Values{"from": {p.since.UTC().Format(time.RFC3339)}}
 	err := getJSON(ctx, p.admin+"/api/v1/services/bench/report?"+window.Encode(), &report)
 	return report.Accounting, err
+}
+
+// postEmpty posts nothing and wants 200.
+func postEmpty(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := adminClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", address, resp.Status)
+	}
+	return nil
 }
 
 func getJSON(ctx context.Context, address string, into any) error {
