@@ -65,7 +65,9 @@
 // difference about 16, its values apart (BenchmarkDisk): 1 000 exchanges a second
 // are 2.5 GB a day. Rows go after 30 days, so they come to 75 GB at most; sample
 // what is mirrored where that is too much. Bodies come to at most 256 MiB an hour
-// before compression. Evidence goes after a year, decisions and totals never.
+// before compression. Evidence goes after a year, decisions and totals never. A
+// [Quota] keeps all of it within a size: the oldest bodies go before their time,
+// then the oldest rows, and the table dropped says how many.
 //
 // # Testing
 //

@@ -68,6 +68,7 @@ type RecorderConfig struct {
 	Log      *slog.Logger
 	Hashes   func(service, endpoint string) (rules, policy string) // for ticks of endpoints that nothing was compared of; nil: empty ones
 	Acker    Acker                                                 // of a queue that outlives this process: told what is stored; nil: the worker acknowledges what it compared
+	Full     func() error                                          // why nothing may be written for now, see [Quota.Full]; nil: it always may
 	Limits   Limits
 }
 
@@ -327,6 +328,11 @@ func (r *Recorder) flush(ctx context.Context) (bool, error) {
 // write takes a batch through its steps, from the first that the store has not
 // acknowledged.
 func (r *Recorder) write(ctx context.Context, b *batch) error {
+	if r.cfg.Full != nil {
+		if err := r.cfg.Full(); err != nil {
+			return err
+		}
+	}
 	if err := r.migrate(ctx); err != nil {
 		return err
 	}
@@ -346,6 +352,19 @@ func (r *Recorder) write(ctx context.Context, b *batch) error {
 		}
 	}
 	return nil
+}
+
+// quietly calls f while nothing is written and nobody reads a summary. It fails
+// when a batch is half written.
+func (r *Recorder) quietly(ctx context.Context, f func() error) error {
+	if err := r.turn.Acquire(ctx, wholeTurn); err != nil {
+		return fmt.Errorf("%w: a batch is being written: %w", ErrAway, err)
+	}
+	defer r.turn.Release(wholeTurn)
+	if r.sealed != nil {
+		return fmt.Errorf("%w: a batch is half written", ErrAway)
+	}
+	return f()
 }
 
 // settle moves the exchanges of a stored batch to where they end.

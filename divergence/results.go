@@ -45,6 +45,12 @@ type Accounting struct {
 	Lost       map[string]int64 `json:"lost"`
 	InFlight   int64            `json:"in_flight"`
 	At         map[string]int64 `json:"in_flight_at,omitempty"` // InFlight by place: live, shadow, queue, worker, batch
+
+	// What went before its time to keep the store within its size: exchanges among
+	// the compared ones whose rows are gone, and legs of exchanges without their
+	// bodies.
+	Dropped       int64 `json:"dropped,omitempty"`
+	DroppedBodies int64 `json:"dropped_bodies,omitempty"`
 }
 
 // Missing is received - unmirrored - compared - lost - in flight. It is 0 unless
@@ -76,8 +82,12 @@ type EndpointStats struct {
 	Endpoint string `json:"endpoint"`
 	Received int64  `json:"received"`
 	Compared int64  `json:"compared"`
-	Matched  int64  `json:"matched"`
-	Diverged int64  `json:"diverged"`
+
+	Dropped       int64 `json:"dropped,omitempty"` // of Compared, without rows: their noise, times and statuses are not known any more
+	DroppedBodies int64 `json:"dropped_bodies,omitempty"`
+
+	Matched  int64 `json:"matched"`
+	Diverged int64 `json:"diverged"`
 
 	NotComparable        int64            `json:"not_comparable"`
 	NotComparableReasons map[string]int64 `json:"not_comparable_reasons,omitempty"`

@@ -52,6 +52,9 @@ func (s *Store) summary(ctx context.Context, service string, w Window, d doubt, 
 	if err := s.compared(ctx, service, w, d, byName); err != nil {
 		return Summary{}, fmt.Errorf("cannot read comparisons: %w", err)
 	}
+	if err := s.addDropped(ctx, service, w, byName); err != nil {
+		return Summary{}, fmt.Errorf("cannot read what was dropped: %w", err)
+	}
 	counts, err := s.counted(ctx, service, w, d)
 	if err != nil {
 		return Summary{}, fmt.Errorf("cannot read counts: %w", err)
@@ -83,6 +86,8 @@ func join(byName map[string]*EndpointStats, counts Balance) Summary {
 		out.Accounting.add(parallax.ComparedMatch, e.Matched)
 		out.Accounting.add(parallax.ComparedDiverged, e.Diverged)
 		out.Accounting.add(parallax.ComparedNotComparable, e.NotComparable)
+		out.Accounting.Dropped += e.Dropped
+		out.Accounting.DroppedBodies += e.DroppedBodies
 		out.Endpoints = append(out.Endpoints, *e)
 	}
 	return out
@@ -154,7 +159,12 @@ GROUP BY endpoint`
 
 // compared reads the table comparisons.
 func (s *Store) compared(ctx context.Context, service string, w Window, d doubt, into map[string]*EndpointStats) error {
+	gone, err := s.horizonOf(ctx, service)
+	if err != nil {
+		return err
+	}
 	cond := forService(service).within("received", w)
+	gone.visible(cond)
 	if d.batch != 0 {
 		cond.and("NOT (instance = {instance:String} AND batch = {batch:UInt64})", "instance", d.instance, "batch", d.batch)
 	}

@@ -174,6 +174,9 @@ func accountingLine(a divergence.Accounting) string {
 	if missing := a.Missing(); missing != 0 {
 		text += fmt.Sprintf(" + unaccounted for %d", missing)
 	}
+	if a.Dropped > 0 || a.DroppedBodies > 0 {
+		text += fmt.Sprintf("; to keep the store within its size, %s of the compared and the bodies of %s answers were dropped: their details cannot be looked at, and latencies and statuses are of the rest", number(a.Dropped), number(a.DroppedBodies))
+	}
 	return text
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -102,6 +103,7 @@ func newCharts(s series, wide, height int) charts {
 type accountingView struct {
 	Terms   []term
 	Missing int64
+	Dropped string // what cannot be looked at any more; empty for nothing
 }
 
 type term struct {
@@ -124,8 +126,16 @@ func newAccountingView(a divergence.Accounting) accountingView {
 			newTerm("lost", a.Lost),
 			{Name: "in flight", Total: a.InFlight, Parts: newTerm("", a.At).Parts},
 		},
-		Missing: a.Missing(),
+		Missing: a.Missing(), Dropped: droppedText(a),
 	}
+}
+
+// droppedText says what went before its time.
+func droppedText(a divergence.Accounting) string {
+	if a.Dropped == 0 && a.DroppedBodies == 0 {
+		return ""
+	}
+	return fmt.Sprintf("To keep the store within store.max_disk, the rows of %s compared exchanges and the bodies of %s answers were dropped. They stay counted; latencies, statuses and issues are of the rest.", count(a.Dropped), count(a.DroppedBodies))
 }
 
 // newTerm adds up the reasons of a term, the largest first.

@@ -38,9 +38,14 @@ type AdminConfig struct {
 
 // StoreConfig is the store. With an empty DSN the engine runs inside, in Dir.
 type StoreConfig struct {
-	ClickHouse string `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
-	Dir        string `yaml:"dir" doc:"data folder of the embedded engine"`
+	ClickHouse string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
+	Dir        string        `yaml:"dir" doc:"data folder of the embedded engine"`
+	MaxDisk    parallax.Size `yaml:"max_disk" doc:"what the embedded engine's tables may take on disk; past it the oldest bodies are dropped, then the oldest rows, and counted, never the evidence; 0: no bound"`
 }
+
+// leastDisk is the least that store.max_disk may be: less would be gone with a
+// few bodies.
+const leastDisk = 64 << 20
 
 // QueueConfig bounds the queue in this process.
 type QueueConfig struct {
@@ -67,7 +72,7 @@ func (s *ServiceConfig) SetDefaults() {
 func defaultConfig() Config {
 	return Config{
 		Admin:    AdminConfig{Listen: "127.0.0.1:7070"},
-		Store:    StoreConfig{Dir: "./parallax-data"},
+		Store:    StoreConfig{Dir: "./parallax-data", MaxDisk: 10 << 30},
 		StateDir: "./parallax-state",
 		Keys:     "parallax-keys",
 		Queue:    QueueConfig{Exchanges: 20_000, Memory: 256 << 20, Workers: 2},
@@ -77,7 +82,7 @@ func defaultConfig() Config {
 // notYet lists the keys that are planned; they are refused by name, never
 // ignored.
 func notYet() []string {
-	keys := []string{"admin.tokens", "store.max_disk", "queue.redis"}
+	keys := []string{"admin.tokens", "queue.redis"}
 	under := func(prefix string, list []string) {
 		for _, key := range list {
 			keys = append(keys, prefix+key)
@@ -135,6 +140,9 @@ func (c Config) Validate() []parallax.Fault {
 	}
 	if _, err := divergence.ParseDSN(c.Store.ClickHouse); err != nil && c.Store.ClickHouse != "" {
 		add("store.clickhouse", err.Error(), "write it like http://user:password@host:8123/parallax")
+	}
+	if c.Store.MaxDisk < 0 || c.Store.MaxDisk > 0 && c.Store.MaxDisk < leastDisk {
+		add("store.max_disk", fmt.Sprintf("%s is too little to keep anything", c.Store.MaxDisk), "write 64MiB or more, or 0 for no bound")
 	}
 	if c.StateDir == "" {
 		add("state_dir", "is empty", "name a folder")

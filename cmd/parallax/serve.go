@@ -56,6 +56,7 @@ func runServe(ctx context.Context, e env, args []string) int {
 // serve serves what a file describes, on sockets that were given where they fit,
 // and takes over from the process that gave them.
 func (e env) serve(ctx context.Context, file string, given *sockets) int {
+	signal.Ignore(syscall.SIGPIPE)     // whoever reads the log may end; callers are served nevertheless
 	signals := make(chan os.Signal, 1) // from here on they do not end the process
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
@@ -133,6 +134,7 @@ type server struct {
 	engine   *embedded.Engine // nil with an outside ClickHouse
 	store    *divergence.Store
 	recorder *divergence.Recorder
+	quota    *divergence.Quota // nil with an outside ClickHouse
 	worker   *divergence.Worker
 
 	admin         atomic.Pointer[ui.Server]
@@ -227,8 +229,14 @@ func (s *server) openStore(instance string) (err error) {
 	s.ledger = divergence.NewLedger()
 	s.recorder = divergence.NewRecorder(divergence.RecorderConfig{
 		Store: s.store, Ledger: s.ledger, Metrics: divergence.NewMetrics(s.registry, s.ledger),
-		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes,
+		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes, Full: s.full,
 	})
+	if s.engine != nil {
+		s.quota = divergence.NewQuota(divergence.QuotaConfig{
+			Store: s.store, Recorder: s.recorder, Dir: s.cfg.Store.Dir, Max: int64(s.cfg.Store.MaxDisk),
+			Now: s.now, Log: s.log, Registerer: s.registry,
+		})
+	}
 	return nil
 }
 
@@ -267,6 +275,7 @@ func (s *server) Run(ctx context.Context) error {
 	defer s.close()
 	working := background(func(context.Context) error { return s.worker.Run(context.Background()) })
 	recording := background(s.recorder.Run)
+	keeping := background(s.keepWithinDisk)
 	mirrors, err := s.startServices(ctx)
 	if err == nil {
 		tell(s.serves)
@@ -279,11 +288,27 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), recording.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), keeping.stop(), recording.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}
 	return err
+}
+
+// keepWithinDisk looks after the disk of the engine inside.
+func (s *server) keepWithinDisk(ctx context.Context) error {
+	if s.quota == nil {
+		return nil
+	}
+	return s.quota.Run(ctx)
+}
+
+// full says why nothing may be written to the store, nil when it may.
+func (s *server) full() error {
+	if s.quota == nil {
+		return nil
+	}
+	return s.quota.Full()
 }
 
 // tell calls a function that may not be there.
@@ -366,7 +391,7 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 	}
 	if s.engine != nil {
 		state := s.engine.State()
-		list = append(list, ui.Dependency{Name: "engine", OK: state.Phase == embedded.Ready, Detail: state.String()})
+		list = append(list, ui.Dependency{Name: "engine", OK: state.Phase == embedded.Ready, Detail: state.String() + "; " + s.quota.String()})
 	}
 	return list
 }
