@@ -107,7 +107,7 @@ func TestAmbiguousRequestsReachNoLeg(t *testing.T) {
 	if primary.Count() != 0 || candidate.Count() != 0 || r.Ledger.Received() != 0 {
 		t.Errorf("the legs were asked %d and %d times, %d requests were received", primary.Count(), candidate.Count(), r.Ledger.Received())
 	}
-	want := "# HELP parallax_refused_total Requests that could not be understood as HTTP/1.1 and were answered with status; none of them counts as received.\n" +
+	want := "# HELP parallax_refused_total " + refusedHelp + "\n" +
 		"# TYPE parallax_refused_total counter\n"
 	for _, status := range slices.Sorted(maps.Keys(refused)) {
 		want += fmt.Sprintf("parallax_refused_total{service=\"shop\",status=%q} %d\n", status, refused[status])
