@@ -112,6 +112,8 @@ type Recorder struct {
 	versions map[entryKey]tickKey // what each endpoint's last exchange was filed under
 	totals   runningTotals
 
+	looks looks // what the store said a moment ago
+
 	mu       sync.Mutex
 	buffer   []*record
 	bytes    int64
@@ -349,6 +351,8 @@ func (r *Recorder) write(ctx context.Context, b *batch) error {
 		case writeComparisons:
 			r.totals.addRecords(b.records)
 			r.settle(ctx, b)
+		case writeTicks:
+			r.looks.batch.Store(b.seq)
 		}
 	}
 	return nil

@@ -17,13 +17,15 @@ import (
 // batch. Of a process that was killed the batch it was writing is missing on both
 // sides of the equation, so the totals add up.
 //
-// It reads a few rows for each start, however many exchanges there were, and no
+// It reads a few rows for each start, however many exchanges there were, at most
+// every five seconds (older answers of other instances stand until then), and no
 // batch waits for it: this is what a verdict that is read every second asks. When
 // the store cannot be read it returns what this process has counted, and an error
 // that wraps [ErrAway].
 func (r *Recorder) Totals(ctx context.Context, service string) (Accounting, error) {
 	a := r.cfg.Ledger.Totals(service)
-	others, err := r.cfg.Store.totals(ctx, service, r.cfg.Instance)
+	read := func() (map[parallax.Place]int64, error) { return r.cfg.Store.totals(ctx, service, r.cfg.Instance) }
+	others, err := r.looks.totals(service, r.cfg.Now(), read)
 	if err != nil {
 		return a, fmt.Errorf("cannot read totals: %w", err)
 	}

@@ -18,7 +18,10 @@ type Ticks interface {
 	Ticks(ctx context.Context, service string, after divergence.Cursor, limit int) ([]divergence.Tick, error)
 }
 
-var _ Ticks = (*divergence.Store)(nil)
+var (
+	_ Ticks = (*divergence.Store)(nil)
+	_ Ticks = (*divergence.Recorder)(nil)
+)
 
 // JudgeConfig is what a judge needs. All fields but Latch, Latched and Unlatched
 // are required.
