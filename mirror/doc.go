@@ -56,11 +56,12 @@
 // shadow leg by mirror.in_flight, endpoints by [DefaultEndpoints]. A secondary
 // that is full costs the measure of noise; the exchange goes on without it.
 //
-// No leg is asked twice silently. A request of which no byte had been written,
-// because its connection was closed already, goes to another connection. A safe
-// request without a body goes to the live leg once more when a connection that
-// had served others broke before an answer, or when one of several instances
-// refused it; both tries are counted. Everything else is sent once.
+// No leg is asked twice silently. A request whose connection could not be made, or
+// of which no byte had been written, goes on to another connection or instance. A
+// safe request without a body goes to another instance of the live leg, up to
+// twice, when the connection broke before an answer, or once more to the only
+// one when that connection had served others (instances.go). Every try is
+// counted. Everything else is sent once, and shadow requests always are.
 //
 // Nothing unsafe reaches a leg besides the live one that has not declared that
 // it may, nor the primary behind a live candidate without a database of its own.
@@ -91,6 +92,13 @@
 // GraphQL's the body names the operation: the exchange is received as POST
 // /graphql, and when it settles the [Ledger] takes it to its operation's endpoint
 // (operation.go). Metrics of single calls stay with the former.
+//
+// # Legs
+//
+// A leg is a pool of instances, which package upstream finds, checks and shares
+// requests out among. A shadow request passes a gate on its way (gate.go): a
+// leg that gives no answers, or gets more than its max_rps, is not asked, and the
+// exchange is lost/breaker_open or lost/rate_limited.
 //
 // # How HTTP is spoken
 //

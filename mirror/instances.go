@@ -84,8 +84,11 @@ func (l *leg) check(ctx context.Context, i *upstream.Instance, h upstream.Health
 // errNoInstance is the failure of a leg of which no instance is known.
 var errNoInstance = &sendError{kind: parallax.Refused, err: errors.New("no instance of the leg is known")}
 
-// maxTries bounds how many instances a request is tried on.
-const maxTries = 4
+// Bounds of the tries of one request.
+const (
+	maxTries = 4 // instances it is tried on
+	maxAsked = 2 // that may have seen something of it, besides the last one
+)
 
 // askInstances sends a request to an instance of a leg, and to others in its
 // place as long as that asks nobody twice: when the connection could not be made,
@@ -121,9 +124,11 @@ func (f *flight) askInstances(ctx context.Context, l *leg, r role, c *parallax.C
 
 // nextInstance returns where a request is tried once more, nil when it is not.
 // Nothing of it has left: on another instance. It was sent, is safe and has no
-// body, and the connection broke before an answer: once, on another instance or,
-// for want of one, on a new connection in place of one that had served others.
-// Legs close idle connections as they like, and a caller should not pay for that.
+// body, and the connection broke before an answer: on another instance too, up to
+// twice, so that two that die in the same moment cost no caller an answer, and a
+// request that breaks whoever it is sent to breaks three at most. For want of
+// another one: once, on a new connection in place of one that had served others;
+// legs close idle connections as they like, and a caller should not pay for that.
 func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *heldBody, err error, asked *int) *upstream.Instance {
 	e, ok := errors.AsType[*sendError](err)
 	switch {
@@ -131,12 +136,12 @@ func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *h
 		return nil
 	case e.unsent && held.untouched():
 		return l.pool.Pick(key, at)
-	case e.kind != parallax.Reset || !f.endpoint.safe || f.body != nil || f.upgrade != "" || *asked > 0:
+	case e.kind != parallax.Reset || !f.endpoint.safe || f.body != nil || f.upgrade != "" || *asked >= max(1, min(maxAsked, l.pool.Size()-1)):
 		return nil
 	}
 	*asked++
 	next := l.pool.Pick(key, at)
-	if next == nil && e.reused {
+	if next == nil && e.reused && *asked == 1 {
 		next = l.pool.Pick(key, nil)
 	}
 	return next
