@@ -32,7 +32,7 @@ func benchmarkRecords(b *testing.B, r rig, from, n int) {
 // encoding, five tables, and the moves in the ledger. The figure is exchanges a
 // second.
 func BenchmarkWrite(b *testing.B) {
-	for _, size := range []int{500, 5000} {
+	for _, size := range []int{500, 5000, 25_000} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			s := openShared(b)
 			r := newRig(b, "bench", s, s, Limits{BatchRows: size, BufferRows: 2 * size})
