@@ -40,6 +40,7 @@ type AdminConfig struct {
 type StoreConfig struct {
 	ClickHouse string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
 	Dir        string        `yaml:"dir" doc:"data folder of the embedded engine"`
+	Listen     string        `yaml:"listen" doc:"loopback address, such as 127.0.0.1:8123, where whoever can log in to this machine may read the embedded engine's tables over ClickHouse's HTTP interface, with curl or Grafana; empty: nowhere"`
 	MaxDisk    parallax.Size `yaml:"max_disk" doc:"what the embedded engine's tables may take on disk; past it the oldest bodies are dropped, then the oldest rows, and counted, never the evidence; 0: no bound"`
 }
 
@@ -144,6 +145,13 @@ func (c Config) Validate() []parallax.Fault {
 	if c.Store.MaxDisk < 0 || c.Store.MaxDisk > 0 && c.Store.MaxDisk < leastDisk {
 		add("store.max_disk", fmt.Sprintf("%s is too little to keep anything", c.Store.MaxDisk), "write 64MiB or more, or 0 for no bound")
 	}
+	if c.Store.Listen != "" {
+		if text := notLoopback(c.Store.Listen); text != "" {
+			add("store.listen", text, "write a loopback address such as 127.0.0.1:8123; reading needs no password there")
+		} else if c.Store.ClickHouse != "" {
+			add("store.listen", "there is no embedded engine to listen: store.clickhouse names a server", "leave out one of them")
+		}
+	}
 	if c.StateDir == "" {
 		add("state_dir", "is empty", "name a folder")
 	}
@@ -161,7 +169,7 @@ func (c Config) Validate() []parallax.Fault {
 
 func (c Config) validateServices() []parallax.Fault {
 	var faults []parallax.Fault
-	names, listens := map[string]int{}, map[string]int{c.Admin.Listen: -1}
+	names, listens := map[string]int{}, map[string]int{c.Admin.Listen: -1, c.Store.Listen: -2}
 	for i, s := range c.Services {
 		at := fmt.Sprintf("services[%d]", i)
 		found := s.validate()
@@ -170,6 +178,9 @@ func (c Config) validateServices() []parallax.Fault {
 		}
 		if first, ok := listens[s.Listen]; ok && !strings.HasSuffix(s.Listen, ":0") {
 			other := "admin.listen"
+			if first == -2 {
+				other = "store.listen"
+			}
 			if first >= 0 {
 				other = fmt.Sprintf("services[%d].listen", first)
 			}

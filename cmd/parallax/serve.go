@@ -215,7 +215,7 @@ func (s *server) takeOver(before *predecessor) (err error) {
 func (s *server) openStore(instance string) (err error) {
 	opts, err := divergence.ParseDSN(s.cfg.Store.ClickHouse)
 	if s.cfg.Store.ClickHouse == "" {
-		s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: s.cfg.Store.Dir, Log: s.log})
+		s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: s.cfg.Store.Dir, Listen: s.cfg.Store.Listen, Log: s.log})
 		if err == nil {
 			opts = s.engine.Options()
 		}

@@ -46,12 +46,14 @@ type childConfig struct {
 	Threads int
 	Nice    int
 	Memory  int64
+	Listen  string // loopback address for queries; empty: none
 }
 
 // report goes from the child to the parent, one JSON object a line.
 type report struct {
 	Phase Phase  `json:"phase"`
 	Error string `json:"error,omitempty"`
+	Query string `json:"query,omitempty"` // how the listener for queries is doing
 }
 
 // Child turns this process into the engine's child if it was started as that,
@@ -67,7 +69,7 @@ func Child() {
 	var cfg childConfig
 	err := json.Unmarshal([]byte(text), &cfg)
 	if err == nil {
-		err = runChild(cfg, os.NewFile(parentFD, "parent"), func(p Phase) { _ = reports.Encode(report{Phase: p}) })
+		err = runChild(cfg, os.NewFile(parentFD, "parent"), func(r report) { _ = reports.Encode(r) })
 	}
 	if err != nil {
 		_ = reports.Encode(report{Error: err.Error()})
@@ -77,7 +79,7 @@ func Child() {
 }
 
 // runChild serves the engine until the parent closes its end of the pipe.
-func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
+func runChild(cfg childConfig, parent io.Reader, tell func(report)) error {
 	gone := make(chan struct{})
 	go func() {
 		_, _ = io.Copy(io.Discard, parent)
@@ -93,17 +95,17 @@ func runChild(cfg childConfig, parent io.Reader, tell func(Phase)) error {
 	if err := os.Chdir(cfg.Dir); err != nil {
 		return fmt.Errorf("cannot use the engine's directory: %w", err)
 	}
-	lock, err := lockDir(gone, func() { tell(WaitingLock) })
+	lock, err := lockDir(gone, func() { tell(report{Phase: WaitingLock}) })
 	if lock == nil {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	tell(Starting)
+	tell(report{Phase: Starting})
 	b, err := startEngine(cfg)
 	if err != nil {
 		return err
 	}
-	if err := serve(cfg.Socket, b, gone, tell); err != nil {
+	if err := serve(cfg, b, gone, tell); err != nil {
 		return err // with statements still running, perhaps: the data survive that
 	}
 	b.close()
@@ -225,19 +227,20 @@ func engineArgs(cfg childConfig) []string {
 
 // serve answers requests until gone, then lets those that run finish for a
 // while and kills the rest.
-func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) error {
+func serve(cfg childConfig, b *backend, gone <-chan struct{}, tell func(report)) error {
 	version, err := b.version()
 	if err != nil {
 		return err
 	}
-	_ = os.Remove(socket) // left by a child that was killed
-	listener, err := net.Listen("unix", socket)
+	_ = os.Remove(cfg.Socket) // left by a child that was killed
+	listener, err := net.Listen("unix", cfg.Socket)
 	if err != nil {
 		return fmt.Errorf("cannot listen for the parent: %w", err)
 	}
 	alive, kill := context.WithCancel(context.Background())
 	defer kill()
-	requests := &gate{next: &handler{version: version, run: b.run, alive: b.alive}}
+	answers := &handler{version: version, run: b.run, alive: b.alive}
+	requests := &gate{next: answers}
 	server := &http.Server{
 		Handler:           requests,
 		BaseContext:       func(net.Listener) context.Context { return alive },
@@ -245,7 +248,17 @@ func serve(socket string, b *backend, gone <-chan struct{}, tell func(Phase)) er
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	tell(Ready)
+	tell(report{Phase: Ready})
+	if cfg.Listen != "" {
+		public := &gate{next: answers.public(cfg.Memory)}
+		queries, stop := context.WithCancel(alive)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			listenPublic(queries, cfg.Listen, public, func(how string) { tell(report{Phase: Ready, Query: how}) })
+		}()
+		defer func() { stop(); <-ended; <-public.shut() }() // before the engine ends
+	}
 	select {
 	case err := <-failed:
 		return fmt.Errorf("cannot serve the parent: %w", err)

@@ -47,6 +47,14 @@
 // Two things differ from a server: query_id is not known to the engine (it
 // chooses its own), and log_comment is taken, since statements are killed by it.
 //
+// # Reading from outside
+//
+// With Config.Listen the child answers on a loopback address too, so that
+// curl 'http://127.0.0.1:8123/?query=...' and Grafana can read (public.go). Each
+// statement runs with readonly = 1 and limits of its own, whatever settings the
+// URL asks for; functions that reach files or other machines are refused by name
+// besides. One runs at a time: two readers and the writer stay the parent's.
+//
 // # In the directory
 //
 // lock is locked by the process that uses the directory; clickhouse/ belongs to

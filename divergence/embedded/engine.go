@@ -40,6 +40,7 @@ type State struct {
 	Attempt   int    // which start of the child this is, from 1
 	LastError string // why the child before this one ended or this one hangs, or what is missing; empty when all went well
 	PID       int    // of the child, 0 when there is none
+	Query     string // how the listener for queries is doing, as a sentence; empty when there is none
 }
 
 // String returns the state as a sentence.
@@ -56,6 +57,9 @@ func (s State) String() string {
 	if s.Phase != Ready && s.LastError != "" {
 		text += ": " + s.LastError
 	}
+	if s.Phase == Ready && s.Query != "" {
+		text += ", " + s.Query
+	}
 	return text
 }
 
@@ -65,6 +69,7 @@ type Config struct {
 	Library   string        // path of libchdb; empty: what Find finds
 	Threads   int           // for one statement; 0: 1
 	Nice      int           // 1..19, how much the child gives way to other processes; 0: 10
+	Listen    string        // loopback address where anybody on this machine may read the tables over HTTP; empty: nowhere
 	Memory    int64         // bytes the engine may use, half of them for one statement; 0: 2 GiB
 	HungAfter time.Duration // a ready engine without an answer for so long is killed, at least 1 s; 0: 30 s
 	Log       *slog.Logger  // changes of state; nil: none
@@ -111,6 +116,11 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Threads < 1 || cfg.Nice < 1 || cfg.Nice > 19 || cfg.Memory < 512<<20 || cfg.HungAfter < time.Second {
 		return nil, fmt.Errorf("cannot start the engine: want at least 1 thread (%d), nice of 1 to 19 (%d), 512 MiB of memory (%d bytes) and 1 s to be hung after (%v)",
 			cfg.Threads, cfg.Nice, cfg.Memory, cfg.HungAfter)
+	}
+	if host, _, err := net.SplitHostPort(cfg.Listen); cfg.Listen != "" {
+		if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return nil, fmt.Errorf("cannot start the engine: %q is not a loopback address, and other machines must not read the store", cfg.Listen)
+		}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -134,7 +134,7 @@ func (e *Engine) command(ctx context.Context, library string) (*exec.Cmd, error)
 	}
 	config, err := json.Marshal(childConfig{
 		Library: library, Dir: e.cfg.Dir, Socket: e.socket,
-		Threads: e.cfg.Threads, Nice: e.cfg.Nice, Memory: e.cfg.Memory,
+		Threads: e.cfg.Threads, Nice: e.cfg.Nice, Memory: e.cfg.Memory, Listen: e.cfg.Listen,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot describe the engine: %w", err)
@@ -172,7 +172,7 @@ func (e *Engine) follow(reports io.Reader) (ready time.Time, lastError string) {
 			ready = time.Now()
 		}
 		e.setState(func(s *State) {
-			s.Phase = r.Phase
+			s.Phase, s.Query = r.Phase, r.Query
 			if r.Phase == Ready {
 				s.LastError = ""
 			}
