@@ -97,7 +97,7 @@ func TestDesignedKeysAreKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, faults := parseConfig("designed.yaml", text)
+	_, faults := parseConfig("testdata/designed.yaml", text)
 	for _, f := range faults {
 		if !strings.Contains(f.Text, "not supported yet") {
 			t.Error(f)
