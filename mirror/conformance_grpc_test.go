@@ -303,7 +303,7 @@ func TestGRPCToALegThatIsDownOrTooOld(t *testing.T) {
 			t.Errorf("places %v", places)
 		}
 	}
-	f(func(s *mirror.Service) { s.Primary.Protocol = mirror.ProtocolHTTP1 }, "gave no answer")
+	f(func(s *mirror.Service) { s.Primary.Protocol = mirror.ProtocolHTTP1 }, "protocol: http2")
 	f(func(s *mirror.Service) { s.Primary.URLs = mirror.LegURLs("http://127.0.0.1:1") }, "gave no answer")
 }
 

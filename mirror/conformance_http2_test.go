@@ -714,6 +714,7 @@ func TestEventStreamsPassAtOnceAndAreCounted(t *testing.T) {
 			}
 		}
 		cfg := pair(speaker(t, primary), speaker(t, candidate), mirror.Own)
+		cfg.Mirror.Timeout = 200 * time.Millisecond
 		if v.leg {
 			cfg = asksHTTP2(cfg)
 		}
@@ -776,4 +777,29 @@ func TestExpectationsReachALegOverHTTP2(t *testing.T) {
 	f("/no", "HTTP/1.1 413 Request Entity Too Large")
 	f("/yes", "HTTP/1.1 100 Continue", "HTTP/1.1 200 OK")
 	r.settled(2)
+}
+
+// The promise of the same name, where both sides speak HTTP/2.
+func TestNothingUnsafeIsMirroredUnlessAllowedOverHTTP2(t *testing.T) {
+	t.Parallel()
+	f := func(state mirror.State, allow mirror.Unsafe, method string, want int64) {
+		t.Helper()
+		var asked atomic.Int64
+		candidate := func(w http.ResponseWriter, r *http.Request) { asked.Add(1) }
+		cfg := asksHTTP2(pair(speaker(t, say("hello")), speaker(t, candidate), state))
+		cfg.Mirror.Unsafe = allow
+		r := start(t, cfg)
+		r.Client = h2c(t)
+		r.do(method, "/orders", "{}")
+		if r.settled(1); asked.Load() != want {
+			t.Errorf("%s, unsafe: %s, %s: the candidate was asked %d times, want %d", state, allow, method, asked.Load(), want)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "PURGE"} {
+		f(mirror.Own, mirror.UnsafeNever, method, 0)
+		f(mirror.Shared, mirror.UnsafeAllowed, method, 0)
+		f(mirror.Follower, mirror.UnsafeAllowed, method, 0)
+		f(mirror.Own, mirror.UnsafeAllowed, method, 1)
+	}
+	f(mirror.Shared, mirror.UnsafeNever, "GET", 1)
 }

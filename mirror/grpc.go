@@ -2,9 +2,11 @@ package mirror
 
 import (
 	"encoding/binary"
+	"math"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"parallax"
 )
@@ -159,13 +161,40 @@ func (f *flight) asTrailers(r *parallax.Response) {
 }
 
 // refuseRPC answers a gRPC call in Parallax's own name: a head that is its
-// trailers too.
+// trailers too. A call whose time is over is answered so, since its leg may have
+// dropped it for that.
 func (f *flight) refuseRPC(out caller, p problem) {
+	status := grpcStatusOf(p.status)
+	if within, ok := parseGRPCTimeout(value(f.in.Headers, "Grpc-Timeout")); ok && f.since() >= within {
+		status = grpcLate
+	}
 	out.Head(200, []parallax.Field{
 		{Name: "Content-Type", Value: "application/grpc"},
-		{Name: "Grpc-Status", Value: strconv.Itoa(grpcStatusOf(p.status))},
+		{Name: "Grpc-Status", Value: strconv.Itoa(status)},
 		{Name: "Grpc-Message", Value: p.detail},
 	}, 0, nil, !f.body.sent())
+}
+
+const grpcLate = 4 // DEADLINE_EXCEEDED
+
+// parseGRPCTimeout reads a grpc-timeout: up to eight digits and a unit.
+func parseGRPCTimeout(text string) (time.Duration, bool) {
+	if len(text) < 2 || len(text) > 9 {
+		return 0, false
+	}
+	units := map[byte]time.Duration{
+		'H': time.Hour, 'M': time.Minute, 'S': time.Second,
+		'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
+	}
+	n, err := strconv.ParseUint(text[:len(text)-1], 10, 32)
+	unit, known := units[text[len(text)-1]]
+	if err != nil || !known {
+		return 0, false
+	}
+	if n > uint64(math.MaxInt64/unit) {
+		return math.MaxInt64, true
+	}
+	return time.Duration(n) * unit, true
 }
 
 // grpcStatusOf translates a status of HTTP

@@ -2,7 +2,9 @@ package mirror
 
 import (
 	"bytes"
+	"math"
 	"testing"
+	"time"
 
 	"parallax"
 )
@@ -51,4 +53,24 @@ func TestOfGRPC(t *testing.T) {
 	f("application/grpc-web+proto", false)
 	f("application/json", false)
 	f("", false)
+}
+
+func TestParseGRPCTimeout(t *testing.T) {
+	t.Parallel()
+	f := func(text string, want time.Duration, ok bool) {
+		t.Helper()
+		if got, good := parseGRPCTimeout(text); got != want || good != ok {
+			t.Errorf("parseGRPCTimeout(%q) = %s, %t, want %s, %t", text, got, good, want, ok)
+		}
+	}
+	f("100m", 100*time.Millisecond, true)
+	f("99874u", 99874*time.Microsecond, true)
+	f("2S", 2*time.Second, true)
+	f("99999999H", math.MaxInt64, true)
+	f("7n", 7, true)
+	f("", 0, false)
+	f("S", 0, false)
+	f("-1S", 0, false)
+	f("1s", 0, false)
+	f("123456789S", 0, false)
 }

@@ -77,7 +77,7 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 		err = f.pass(a, out, c)
 	} else if !f.callerGone(ctx) {
 		f.answeredLive()
-		f.refuse(out, problemOf(callErr(err).Kind))
+		f.refuse(out, problemOf(err))
 	}
 	f.answeredLive()
 	c.Done = f.since()

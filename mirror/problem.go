@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -20,11 +21,15 @@ var (
 	noTunnels     = problem{501, "no-tunnels", "Not implemented", "Parallax stands in front of one service and opens no tunnels."}
 	legDown       = problem{502, "leg-down", "Bad gateway", "The service behind Parallax gave no answer."}
 	notRewritten  = problem{502, "not-rewritten", "Not rewritten", "The rewriting that is configured for the service behind Parallax makes no valid request of this one, so it was not sent."}
+	legTooOld     = problem{502, "leg-http1", "Bad gateway", "gRPC needs HTTP/2, and the service behind Parallax is spoken to by HTTP/1.1. Its leg wants protocol: http2."}
 	legLate       = problem{504, "leg-late", "Gateway timeout", "The service behind Parallax did not answer in time."}
 )
 
-func problemOf(kind parallax.ErrKind) problem {
-	if kind == parallax.Timeout {
+func problemOf(err error) problem {
+	switch {
+	case errors.Is(err, errNeedsHTTP2):
+		return legTooOld
+	case callErr(err).Kind == parallax.Timeout:
 		return legLate
 	}
 	return legDown
