@@ -157,20 +157,26 @@ func (c *h2Call) answer(ctx context.Context, res *http.Response) *answer {
 }
 
 // upload is the body of a request in one try. The HTTP machinery closes it when
-// a try fails; what is behind it stays open until that is the end.
+// a try fails; what is behind it stays open until that is the end. A leg that
+// answers before it has taken the body gets no more of it; the rest is read all
+// the same, as far as it comes while the call lasts, since other legs may want it.
 type upload struct {
 	src   io.ReadCloser
 	ended func() // called at its end; may be nil
 
-	mu     sync.Mutex
-	read   bool  // reading has begun
-	closed bool  // by the machinery
-	free   bool  // closing passes through
-	err    error // what reading it failed with
+	reading sync.Mutex // held while src is read
+	mu      sync.Mutex // for the rest
+	read    bool       // reading has begun
+	over    bool       // and has come to an end
+	closed  bool       // by the machinery
+	free    bool       // closing passes through
+	err     error      // what reading it failed with
 }
 
 // Read implements io.Reader.
 func (u *upload) Read(p []byte) (int, error) {
+	u.reading.Lock()
+	defer u.reading.Unlock()
 	u.mu.Lock()
 	if u.closed {
 		u.mu.Unlock()
@@ -182,10 +188,12 @@ func (u *upload) Read(p []byte) (int, error) {
 	if err == io.EOF && u.ended != nil {
 		u.ended()
 	}
-	if err != nil && err != io.EOF {
+	if err != nil {
 		u.mu.Lock()
-		u.err = err
-		u.mu.Unlock()
+		defer u.mu.Unlock()
+		if u.over = true; err != io.EOF {
+			u.err = err
+		}
 	}
 	return n, err
 }
@@ -193,24 +201,36 @@ func (u *upload) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (u *upload) Close() error {
 	u.mu.Lock()
-	u.closed = true
-	free := u.free
-	u.mu.Unlock()
-	if free {
-		return u.src.Close()
+	defer u.mu.Unlock()
+	if u.free && !u.closed {
+		u.end()
 	}
+	u.closed = true
 	return nil
 }
 
 // letGo has closing pass through from now on.
 func (u *upload) letGo() {
 	u.mu.Lock()
-	u.free = true
-	closed := u.closed
-	u.mu.Unlock()
-	if closed {
-		u.src.Close()
+	defer u.mu.Unlock()
+	if u.closed && !u.free {
+		u.end()
 	}
+	u.free = true
+}
+
+// end closes what is behind, once it is read. u.mu is held.
+func (u *upload) end() {
+	if u.over {
+		u.src.Close()
+		return
+	}
+	go func() { // ends with the call: then reading fails
+		u.reading.Lock()
+		defer u.reading.Unlock()
+		_, _ = io.Copy(io.Discard, u.src) // its reader knows what came of it
+		u.src.Close()
+	}()
 }
 
 // touched reports whether reading has begun.
