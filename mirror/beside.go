@@ -7,11 +7,13 @@ import (
 )
 
 // This file is for a service with tap: another proxy serves its callers and
-// sends Parallax copies. There is no live leg. Every leg is a shadow, the primary
-// too, which has answered each request before.
+// sends Parallax copies; and for requests that were recorded
+// (replay.go). There
+// is no live leg. Every leg is a shadow, the primary too, which has answered each
+// request before.
 
-// beside reports whether the request is a copy that another proxy sent.
-func (f *flight) beside() bool { return f.x.Source == parallax.FromTap }
+// beside reports whether the request is a copy, not a caller's.
+func (f *flight) beside() bool { return f.x.Source != parallax.FromProxy }
 
 // takeCopy takes in a copy, answers it before any leg is asked, and then asks all
 // legs. A proxy may hold its caller's connection until it has the answer, so

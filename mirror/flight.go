@@ -281,6 +281,7 @@ func (f *flight) leaveLive(out caller) {
 	f.leaveLanes()
 	f.releaseCopies()
 	f.service.leave()
+	f.in.over()
 }
 
 // leave is called once by each leg of a dispatched exchange, and by what asks
@@ -293,6 +294,7 @@ func (f *flight) leave() {
 
 // settle hands a finished exchange to the queue.
 func (f *flight) settle() {
+	defer f.in.over()
 	defer f.m.shadowing.leave()
 	defer f.service.leave()
 	defer f.releaseCopies()

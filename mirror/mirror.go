@@ -264,9 +264,12 @@ func (m *Mirror) receive(in *incoming) *flight {
 	}
 	user := s.split.User(in.Headers, in.RemoteIP)
 	f.x.User = m.nameOf(user)
-	if s.cfg.Tap {
-		f.x.Source = parallax.FromTap // and no leg is live
-	} else {
+	switch { // of copies no leg is live
+	case in.Replayed != nil:
+		f.x.Source = parallax.FromReplay
+	case s.cfg.Tap:
+		f.x.Source = parallax.FromTap
+	default:
 		if f.endpoint.mayLive {
 			f.x.Live = s.split.Pick(user)
 		}

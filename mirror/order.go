@@ -41,7 +41,11 @@ func (f *flight) enterLane() {
 	if f.service.order == (split.Key{}) || f.reason != "" {
 		return
 	}
-	key := f.m.nameOf(f.service.order.User(f.in.Headers, f.in.RemoteIP))
+	user := f.service.order.User(f.in.Headers, f.in.RemoteIP)
+	if r := f.in.Replayed; r != nil && r.User != "" {
+		user = r.User
+	}
+	key := f.m.nameOf(user)
 	if key == [16]byte{} {
 		return
 	}

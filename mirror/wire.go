@@ -30,6 +30,7 @@ type incoming struct {
 	TrailerNames                []string                // as announced
 	Trailers                    func() []parallax.Field // valid once Body is at its end; nil when there are none
 	RemoteIP                    string
+	Replayed                    *Recorded // the recording it came from; nil for a caller\'s
 	TLS                         bool
 }
 

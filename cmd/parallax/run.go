@@ -56,6 +56,7 @@ func verbs() []verb {
 			func(_ context.Context, e env, args []string) int { return runDiff(args, e.stdin, e.stdout, e.stderr) }},
 		{"verdict", "verdict --server URL --service S [--wait 30m] [--format text|json|markdown|junit]", "ask a running Parallax, for CI",
 			func(ctx context.Context, e env, args []string) int { return runVerdict(ctx, args, e.stdout, e.stderr) }},
+		{"replay", replayUsage, "ask recorded requests of both versions again, and report", runReplay},
 		{"demo", "demo [--for 90s --exit] [--json]", "compare two releases of a real service, here and now", runDemo},
 		{"version", "version", "print the version", runVersion},
 	}
@@ -72,9 +73,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return exitError
 		}
 		return exitGood
-	}
-	if args[0] == "replay" {
-		return e.fail("replay is not supported yet")
 	}
 	i := slices.IndexFunc(all, func(v verb) bool { return v.name == args[0] })
 	if i < 0 {
