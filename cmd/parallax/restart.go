@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"parallax/mirror"
 )
 
 // obey reloads at each SIGHUP and restarts at SIGUSR2, until ctx ends.
@@ -66,7 +68,11 @@ func (s *server) handOver() (*os.Process, error) {
 	if err != nil {
 		s.log.Warn("restart: the pages did not close well", "error", err)
 	}
-	if _, err = fmt.Fprintln(next.tell, sayGo); err == nil {
+	word := sayGo
+	if s.pausedBySignal() {
+		word = sayPause
+	}
+	if _, err = fmt.Fprintln(next.tell, word); err == nil {
 		err = next.expect(s.stopping, sayReady, readyWithin)
 	}
 	if err != nil {
@@ -74,6 +80,17 @@ func (s *server) handOver() (*os.Process, error) {
 		return nil, errors.Join(err, s.resume())
 	}
 	return next.cmd.Process, nil
+}
+
+// pausedBySignal reports whether a SIGUSR1 has paused mirroring, which no file
+// knows of.
+func (s *server) pausedBySignal() bool {
+	for _, svc := range s.current.Load().services {
+		if svc.mirror.PausedBy(mirror.BySignal) {
+			return true
+		}
+	}
+	return false
 }
 
 // resume takes pages and judges up again after a new process did not.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parallax/internal/rig"
+	"parallax/ui"
 )
 
 // caller asks over one connection that it keeps, and never asks twice: whatever
@@ -174,7 +175,8 @@ func TestDeploysLoseNoRequest(t *testing.T) {
 	}
 }
 
-// TestRestartKeepsTheStepAndItsWriter sets a step before and after a restart.
+// TestRestartKeepsTheStep sets a step before and after a restart, and a signal's
+// pause.
 func TestRestartKeepsTheStep(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -198,7 +200,21 @@ func TestRestartKeepsTheStep(t *testing.T) {
 		t.Errorf("after the restart %s answers", got)
 	}
 	setStep(0)
+	if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	paused := func() error {
+		var state ui.MirroringState
+		if err := p.JSON("/api/v1/services/shop/mirroring", &state); err != nil || !state.Paused || state.By != "signal" {
+			return fmt.Errorf("mirroring is not paused: %+v, %w", state, err)
+		}
+		return nil
+	}
+	rig.Eventually(t, "a pause", paused)
 	p.Restart()
+	if err := paused(); err != nil {
+		t.Error(err)
+	}
 	if got := call(t, p, "GET", "/orders/1", "", 200); !strings.Contains(got, "1.00") {
 		t.Errorf("after the second restart %s answers", got)
 	}

@@ -199,13 +199,17 @@ func (s *server) takeOver(before *predecessor) (err error) {
 			s.close()
 		}
 	}()
-	if err := before.takeOver(); err != nil {
+	paused, err := before.takeOver()
+	if err != nil {
 		return err
 	}
 	for _, svc := range s.current.Load().services {
 		if err := s.readState(svc); err != nil {
 			return err
 		}
+	}
+	if paused {
+		s.togglePause()
 	}
 	return s.admin.Load().SetServices(s.current.Load().forUI())
 }

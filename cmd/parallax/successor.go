@@ -20,6 +20,7 @@ import (
 const (
 	sayBuilt = "built" // new: everything is built, nothing runs
 	sayGo    = "go"    // old: the state on disk is yours
+	sayPause = "pause" // old: the same, and a signal has paused mirroring
 	sayReady = "ready" // new: callers are accepted
 )
 
@@ -170,20 +171,19 @@ func (p *predecessor) fail(reason string) {
 }
 
 // takeOver waits until the old process has let go of the state on disk. One that
-// died has, too.
-func (p *predecessor) takeOver() error {
-	if p == nil {
-		return nil
-	}
+// died has, too. It tells whether a signal had paused mirroring.
+func (p *predecessor) takeOver() (paused bool, err error) {
 	defer p.hear.Close()
 	if _, err := fmt.Fprintln(p.tell, sayBuilt); err != nil {
-		return nil // it died, and nobody but this process is left to serve
+		return false, nil // it died, and nobody but this process is left to serve
 	}
 	switch said, err := bufio.NewReader(p.hear).ReadString('\n'); {
 	case err == io.EOF, said == sayGo+"\n":
-		return nil
+		return false, nil
+	case said == sayPause+"\n":
+		return true, nil
 	default:
-		return fmt.Errorf("cannot take over from the old process: it says %q, %w", said, err)
+		return false, fmt.Errorf("cannot take over from the old process: it says %q, %w", said, err)
 	}
 }
 
