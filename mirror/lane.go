@@ -56,12 +56,20 @@ type userLanes struct {
 	legs   [parallax.Legs]lane
 }
 
-// lane is one user on one leg.
+// lane is one user on one leg. What it remembers of those that were answered is as
+// short as what is under way, however many are dropped behind one that hangs.
 type lane struct {
-	answered []*turn // in the order of their live answers, from the first that is not over
-	over     uint64  // how many have left the front of answered
+	answered []stretch // in the order of their live answers, from the first that is not over
+	total    uint64    // how many were ever answered
+	over     uint64    // how many of them have left the front of answered
 	waiting  []*turn
 	bytes    int64 // of what waits
+}
+
+// stretch is a turn that is not over, with those right behind it that are.
+type stretch struct {
+	turn  *turn
+	turns uint64 // itself included
 }
 
 // load is what waits in all lanes of a leg.
@@ -125,7 +133,7 @@ func (ls *lanes) enter(key laneKey, legs []*leg, unit int64) *visit {
 	v := &visit{lanes: ls, shard: shard, key: key, user: user, unit: unit, live: true}
 	for _, l := range legs {
 		at := &user.legs[l.name]
-		v.turns[l.name] = turn{phase: turnAhead, after: at.over + uint64(len(at.answered))}
+		v.turns[l.name] = turn{phase: turnAhead, after: at.total}
 	}
 	user.enter(v)
 	return v
@@ -164,7 +172,8 @@ func (v *visit) answered(bytes int64) {
 			continue
 		}
 		at := &v.user.legs[l]
-		at.answered = append(at.answered, t)
+		at.answered = append(at.answered, stretch{t, 1})
+		at.total++
 		if t.phase != turnWaiting {
 			continue
 		}
@@ -260,15 +269,17 @@ func (v *visit) endTurn(l parallax.Leg) {
 		v.lanes.unload(l, at, t)
 	}
 	t.phase = turnOver
-	done := 0
-	for done < len(at.answered) && at.answered[done].phase == turnOver {
-		done++
+	i := slices.IndexFunc(at.answered, func(s stretch) bool { return s.turn == t })
+	if i < 0 {
+		return // it was never waited for
 	}
-	if done == 0 {
+	turns := at.answered[i].turns
+	at.answered = slices.Delete(at.answered, i, i+1)
+	if i > 0 {
+		at.answered[i-1].turns += turns
 		return
 	}
-	at.answered = slices.Delete(at.answered, 0, done)
-	at.over += uint64(done)
+	at.over += turns
 	at.waiting = slices.DeleteFunc(at.waiting, func(w *turn) bool {
 		if at.over < w.after {
 			return false

@@ -279,6 +279,32 @@ func TestLanesAreBounded(t *testing.T) {
 		}
 		ls.empty(t)
 	})
+	t.Run("what is remembered of the dropped", func(t *testing.T) {
+		t.Parallel()
+		ls := testLanes()
+		first := behind(ls, 1)
+		var waiting []*visit
+		for range laneDepth {
+			v := ls.enter(laneKey{1, 1}, candidate, unit)
+			v.ask(parallax.Candidate, 1)
+			v.answered(0)
+			waiting = append(waiting, v)
+		}
+		for range 10_000 { // as copies from another proxy are: answered, and then asked for
+			v := ls.enter(laneKey{1, 1}, candidate, unit)
+			v.answered(0)
+			if _, ok := v.ask(parallax.Candidate, 1); ok {
+				t.Fatal("there is room for more than may wait")
+			}
+		}
+		if n := len(first.user.legs[parallax.Candidate].answered); n > 1+laneDepth {
+			t.Errorf("%d turns are remembered, %d are not over", n, 1+laneDepth)
+		}
+		for _, v := range append(waiting, first) {
+			v.leave()
+		}
+		ls.empty(t)
+	})
 	t.Run("bytes", func(t *testing.T) {
 		t.Parallel()
 		ls := testLanes()

@@ -279,13 +279,13 @@ func TestWaitsInLanesEnd(t *testing.T) {
 	secondary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	cfg := ordered(primary.URL, candidate.URL)
 	cfg.Secondary = at(secondary.URL, mirror.Own)
-	cfg.Mirror.Timeout = 150 * time.Millisecond
+	cfg.Mirror.Timeout = 500 * time.Millisecond
 	r := start(t, cfg)
 	const n = 12
 	for range n {
 		r.do("PUT", "/a", "x", alice)
 	}
-	places := r.settled(n) // 150 ms each, one after the other; after 300 the rest is dropped
+	places := r.settled(n) // 500 ms each, one after the other; after 1 s the rest is dropped
 	if lost := places[parallax.LostLane]; lost == 0 || lost > n-2 || places[parallax.InQueue] != n-lost {
 		t.Errorf("places %v: want those lost for whom it took too long", places)
 	}
