@@ -71,8 +71,9 @@ type Options struct {
 	InFlight int            `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
 	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
 
-	MaxRPS   float64 `yaml:"max_rps" doc:"how many exchanges a second are mirrored at most; each is one request to every other leg; 0 for no bound"`
-	Adaptive bool    `yaml:"adaptive" doc:"share max_rps out among the endpoints, so that rare ones are mirrored whole and only common ones are thinned"`
+	MaxRPS   float64         `yaml:"max_rps" doc:"how many exchanges a second are mirrored at most; each is one request to every other leg; 0 for no bound"`
+	Watchdog WatchdogOptions `yaml:"watchdog" doc:"pauses mirroring when the live leg gets slower by it"`
+	Adaptive bool            `yaml:"adaptive" doc:"share max_rps out among the endpoints, so that rare ones are mirrored whole and only common ones are thinned"`
 
 	Endpoints map[string]EndpointOptions `yaml:"endpoints" doc:"what is declared of single endpoints, by name or by a pattern as in split.endpoints"`
 }
@@ -100,6 +101,7 @@ func DefaultOptions() Options {
 		MaxBody:  1 << 20,
 		Timeout:  5 * time.Second,
 		InFlight: 256,
+		Watchdog: DefaultWatchdog(),
 	}
 }
 
@@ -241,6 +243,7 @@ func (o Options) Validate() []parallax.Fault {
 	if o.Adaptive && o.MaxRPS == 0 {
 		fault("adaptive", "set max_rps", "there is no budget to share out")
 	}
+	faults = append(faults, parallax.Under("watchdog", o.Watchdog.Validate())...)
 	faults = append(faults, o.validateEndpoints()...)
 	return append(faults, parallax.Under("request", o.Request.validate())...)
 }

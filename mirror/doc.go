@@ -69,7 +69,9 @@
 // method does not (declare.go). A GET that looks like an act is not mirrored until
 // it is declared (suspicious.go).
 // How much is mirrored is bounded by mirror.sample and mirror.max_rps (pace.go), and
-// [Mirror.Pause] stops all of it from the next request on (pause.go).
+// [Mirror.Pause] stops all of it from the next request on (pause.go). So does the
+// watchdog, where it finds that the live leg is slower with mirroring (watchdog.go,
+// detector.go).
 // What a leg calls in turn carries a signed role mark, so that another Parallax
 // on the way keeps a shadow's calls from a primary's state, and a request that
 // goes in circles is answered 508 (mark.go).

@@ -32,6 +32,9 @@ type flight struct {
 	rpc      *rpc             // nil: it is no gRPC call
 	body     *tap             // nil: the request has no body
 
+	window *window // of the watchdog that the request fell into; nil for none
+	timed  bool    // it counts there
+
 	shadows    []*leg         // legs to be asked besides the live one
 	reason     parallax.Place // why the exchange will not be compared; "" while it will
 	dispatched bool           // shadow legs are being asked, or will be once the copy is complete
@@ -77,6 +80,7 @@ func (f *flight) lose(why parallax.Place) {
 // plan decides which legs get the request besides the live one, each on its
 // own; with none, it notes why. From here on the body is copied aside.
 func (f *flight) plan() {
+	f.measure()
 	switch {
 	case f.m.lives.Err() != nil: // until then a leg with its own state would miss a write at each deploy
 		f.lose(parallax.UnmirroredDraining)

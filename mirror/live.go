@@ -25,6 +25,7 @@ func (f *flight) askLive(ctx context.Context, out caller) {
 	c := f.newCall(f.live, live)
 	f.x.Legs[f.live.name] = c
 	err := f.passThrough(ctx, legCtx, out, f.live, live, c)
+	f.measured(c)
 	if f.rpc != nil {
 		f.endRPC(c, err)
 		return

@@ -67,11 +67,12 @@ type Mirror struct {
 	fleet    *macs     // with Keys.Fleet
 	users    *macs     // with Keys.User
 	pauses   pauses
+	window   atomic.Pointer[window] // what the watchdog measures; nil: nothing
 
 	swapping sync.Mutex        // one change of current at a time
 	over     atomic.Bool       // the last one was let go of
 	moves    chan net.Listener // where a running Serve is to go on
-	leaving  sync.WaitGroup    // listeners that were left and still have connections
+	leaving  sync.WaitGroup    // listeners that were left and still have connections, and the watchdog
 
 	serving   tally           // requests and upgraded connections of callers
 	shadowing tally           // exchanges whose shadow legs are under way, or that are being settled
@@ -295,6 +296,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
 	defer m.leaving.Wait()
 	m.current.Load().start(ctx)
+	watching, stopWatching := context.WithCancel(ctx)
+	m.leaving.Go(func() { m.watch(watching) })
+	defer stopWatching()
 	f := m.openFront(listener)
 	for {
 		select {

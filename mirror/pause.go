@@ -110,6 +110,9 @@ func (f *flight) withhold() parallax.Place {
 		return parallax.UnmirroredPaused
 	}
 	missed := f.wouldBeMissed()
+	if f.heldForMeasure(missed) {
+		return parallax.UnmirroredWatchdog
+	}
 	if !f.service.pace.take(f.endpoint, f.x.ID, missed, f.start) {
 		return parallax.UnmirroredRate
 	}

@@ -1,0 +1,96 @@
+package mirror_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parallax"
+	"parallax/mirror"
+)
+
+// TestWatchdogPausesWhatSlowsCallersDown: two legs share one processor, so that
+// callers wait for shadow requests. The watchdog finds out, says why, and tries
+// again after a while.
+func TestWatchdogPausesWhatSlowsCallersDown(t *testing.T) {
+	t.Parallel()
+	processor := make(chan struct{}, 1)
+	work := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		processor <- struct{}{}
+		<-time.After(300 * time.Microsecond)
+		<-processor
+	})
+	primary, candidate := httptest.NewServer(work), httptest.NewServer(work)
+	t.Cleanup(primary.Close)
+	t.Cleanup(candidate.Close)
+	cfg := pair(primary.URL, candidate.URL, mirror.Shared)
+	cfg.Mirror.InFlight = 48
+	cfg.Mirror.Watchdog = mirror.WatchdogOptions{Enabled: true, Ratio: 1.1, Window: 100 * time.Millisecond, Share: 1.0 / 3, Cooldown: 200 * time.Millisecond}
+	r := start(t, cfg)
+
+	var why mirror.Pause
+	load(r, func() bool {
+		p, paused := r.Mirror.Paused()
+		if paused {
+			why = p
+		}
+		return paused
+	})
+	if why.By != mirror.ByWatchdog || !strings.Contains(why.Reason, "slower with mirroring") || why.Until.IsZero() {
+		t.Fatalf("paused by %+v", why)
+	}
+	load(r, func() bool { _, paused := r.Mirror.Paused(); return !paused })
+	if places := r.answered(); places[parallax.UnmirroredWatchdog] == 0 {
+		t.Errorf("nothing is counted as left out for the watchdog: %v", places)
+	}
+}
+
+// load sends requests from sixteen callers until something has happened, for a
+// minute at most.
+func load(r *rig, until func() bool) {
+	deadline := time.Now().Add(time.Minute)
+	var callers sync.WaitGroup
+	var mu sync.Mutex
+	happened := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return until() || time.Now().After(deadline)
+	}
+	for range 16 {
+		callers.Go(func() {
+			for !happened() {
+				res, err := r.Client.Get(r.URL + "/orders/17")
+				if err != nil {
+					r.t.Errorf("a caller got no answer: %v", err)
+					return
+				}
+				res.Body.Close()
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// TestWatchdogLeavesFewRequestsAlone: where there is too little traffic to
+// measure, none of it is taken away.
+func TestWatchdogLeavesFewRequestsAlone(t *testing.T) {
+	t.Parallel()
+	r, _, _ := twins(t, mirror.Shared, func(cfg *mirror.Service) {
+		cfg.Mirror.Watchdog = mirror.DefaultWatchdog()
+		cfg.Mirror.Watchdog.Enabled, cfg.Mirror.Watchdog.Window, cfg.Mirror.Watchdog.Share = true, 20*time.Millisecond, 1.0/3
+	})
+	last := time.Now()
+	for n := range 30 { // two in three windows
+		for time.Since(last) < 30*time.Millisecond {
+			<-time.After(time.Millisecond)
+		}
+		last = time.Now()
+		r.do("GET", "/orders/17", "")
+		if places := r.settled(n + 1); places[parallax.InQueue] != n+1 {
+			t.Fatalf("%v, want all of them mirrored", places)
+		}
+	}
+}
