@@ -122,6 +122,9 @@ func (o EndpointOptions) validate() []parallax.Fault {
 // legs and the endpoints of the service.
 func (s Service) idleDeclarations() []parallax.Fault {
 	var faults []parallax.Fault
+	if s.Tap && s.Mirror.Watchdog.Enabled {
+		faults = append(faults, parallax.Fault{Path: "mirror.watchdog.enabled", Text: "it can never matter: with tap nobody waits for the live leg", Hint: "leave it out"})
+	}
 	for _, d := range s.Mirror.declarations() {
 		fault := func(path, hint, format string, args ...any) {
 			at := "mirror.endpoints." + d.key

@@ -15,24 +15,29 @@ import (
 // TestWatchdogPausesWhatSlowsCallersDown: two legs share one processor, so that
 // callers wait for shadow requests. The watchdog finds out, says why, and tries
 // again after a while.
+//
+// It runs alone: what it measures is time.
 func TestWatchdogPausesWhatSlowsCallersDown(t *testing.T) {
-	t.Parallel()
 	processor := make(chan struct{}, 1)
 	work := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		processor <- struct{}{}
-		<-time.After(300 * time.Microsecond)
+		<-time.After(time.Millisecond)
 		<-processor
 	})
 	primary, candidate := httptest.NewServer(work), httptest.NewServer(work)
 	t.Cleanup(primary.Close)
 	t.Cleanup(candidate.Close)
 	cfg := pair(primary.URL, candidate.URL, mirror.Shared)
-	cfg.Mirror.InFlight = 48
-	cfg.Mirror.Watchdog = mirror.WatchdogOptions{Enabled: true, Ratio: 1.1, Window: 100 * time.Millisecond, Share: 1.0 / 3, Cooldown: 200 * time.Millisecond}
+	cfg.Mirror.InFlight = 12
+	quick, began := start(t, cfg), time.Now()
+	callUntil(quick, func() bool { return quick.Ledger.Received() >= 200 })
+	enough := time.Since(began) * 40 / 200 // forty requests, however busy the machine is
+	quick.Stop()
+	cfg.Mirror.Watchdog = mirror.WatchdogOptions{Enabled: true, Ratio: 1.1, Window: max(enough, 50*time.Millisecond), Share: 1.0 / 3, Cooldown: 200 * time.Millisecond}
 	r := start(t, cfg)
 
 	var why mirror.Pause
-	load(r, func() bool {
+	callUntil(r, func() bool {
 		p, paused := r.Mirror.Paused()
 		if paused {
 			why = p
@@ -42,16 +47,16 @@ func TestWatchdogPausesWhatSlowsCallersDown(t *testing.T) {
 	if why.By != mirror.ByWatchdog || !strings.Contains(why.Reason, "slower with mirroring") || why.Until.IsZero() {
 		t.Fatalf("paused by %+v", why)
 	}
-	load(r, func() bool { _, paused := r.Mirror.Paused(); return !paused })
+	callUntil(r, func() bool { _, paused := r.Mirror.Paused(); return !paused })
 	if places := r.answered(); places[parallax.UnmirroredWatchdog] == 0 {
 		t.Errorf("nothing is counted as left out for the watchdog: %v", places)
 	}
 }
 
-// load sends requests from sixteen callers until something has happened, for a
-// minute at most.
-func load(r *rig, until func() bool) {
-	deadline := time.Now().Add(time.Minute)
+// callUntil sends requests from four callers until something has happened, for three
+// minutes at most.
+func callUntil(r *rig, until func() bool) {
+	deadline := time.Now().Add(3 * time.Minute)
 	var callers sync.WaitGroup
 	var mu sync.Mutex
 	happened := func() bool {
@@ -59,7 +64,7 @@ func load(r *rig, until func() bool) {
 		defer mu.Unlock()
 		return until() || time.Now().After(deadline)
 	}
-	for range 16 {
+	for range 4 {
 		callers.Go(func() {
 			for !happened() {
 				res, err := r.Client.Get(r.URL + "/orders/17")
