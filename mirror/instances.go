@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -134,7 +135,7 @@ func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *h
 	switch {
 	case !ok || !legFailed(e.kind):
 		return nil
-	case e.unsent && held.untouched():
+	case e.unsent && held.again():
 		return l.pool.Pick(key, at)
 	case e.kind != parallax.Reset || !f.endpoint.safe || f.body != nil || f.upgrade != "" || *asked >= max(1, min(maxAsked, l.pool.Size()-1)):
 		return nil
@@ -177,18 +178,23 @@ func (f *flight) shadowOutcome(err error) upstream.Outcome {
 	return outcomeOf(callErr(err).Kind)
 }
 
-// heldBody keeps a request's body usable for another try as long as nothing of it
-// was read: closing it is put off until then. Nil stands for no body.
+// keptBody bounds what is kept of a live request's body for another try, in bytes:
+// as much as goes out together with a head.
+const keptBody = 32 << 10
+
+// heldBody is a request's body that can be sent once more as long as little of it
+// was read: that is kept, and closing is put off. Nil stands for no body. It is
+// read by one try at a time.
 type heldBody struct {
-	body interface {
-		Read([]byte) (int, error)
-		Close() error
-	}
+	body io.ReadCloser
 
 	mu      sync.Mutex
-	read    bool
-	free    bool // closing is no longer put off
-	pending bool // to be closed when it is let go
+	kept    []byte // what was read, while it can be read again
+	at      int    // how much of that the present try has read
+	end     error  // what reading ended with, behind kept
+	gone    bool   // more was read than is kept
+	free    bool   // there will be no other try
+	pending bool   // to be closed when it is let go
 }
 
 // holdBody puts a held body in place of a request's own, if it may be tried again.
@@ -196,7 +202,7 @@ func holdBody(request *outgoing, again bool) *heldBody {
 	if request.Body == nil {
 		return nil
 	}
-	h := &heldBody{body: request.Body, read: !again}
+	h := &heldBody{body: request.Body, gone: !again}
 	if again {
 		request.Body = h
 	}
@@ -206,16 +212,40 @@ func holdBody(request *outgoing, again bool) *heldBody {
 // Read implements io.Reader.
 func (h *heldBody) Read(p []byte) (int, error) {
 	h.mu.Lock()
-	h.read = true
+	defer h.mu.Unlock()
+	if h.at < len(h.kept) {
+		n := copy(p, h.kept[h.at:])
+		h.at += n
+		return n, nil
+	}
+	if h.end != nil {
+		return 0, h.end
+	}
 	h.mu.Unlock()
-	return h.body.Read(p)
+	n, err := h.body.Read(p)
+	h.mu.Lock()
+	h.keep(p[:n])
+	h.end = err
+	return n, err
+}
+
+// keep keeps what was read. h.mu is held.
+func (h *heldBody) keep(p []byte) {
+	switch {
+	case h.gone || h.free:
+	case len(h.kept)+len(p) > keptBody:
+		h.gone, h.kept, h.at = true, nil, 0
+	default:
+		h.kept = append(h.kept, p...)
+		h.at = len(h.kept)
+	}
 }
 
 // Close implements io.Closer.
 func (h *heldBody) Close() error {
 	h.mu.Lock()
 	h.pending = true
-	now := h.read || h.free
+	now := h.gone || h.free
 	h.mu.Unlock()
 	if now {
 		return h.body.Close()
@@ -223,17 +253,18 @@ func (h *heldBody) Close() error {
 	return nil
 }
 
-// untouched reports whether the body can be sent as if for the first time.
-func (h *heldBody) untouched() bool {
+// again makes the body ready to be sent as if for the first time, and reports
+// whether that can be.
+func (h *heldBody) again() bool {
 	if h == nil {
 		return true
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.read {
+	if h.gone {
 		return false
 	}
-	h.pending = false
+	h.at, h.pending = 0, false
 	return true
 }
 
@@ -243,8 +274,8 @@ func (h *heldBody) letGo() {
 		return
 	}
 	h.mu.Lock()
+	now := h.pending && !h.gone && !h.free
 	h.free = true
-	now := h.pending && !h.read
 	h.mu.Unlock()
 	if now {
 		_ = h.body.Close() // it only takes note
