@@ -270,11 +270,13 @@ func (f *flight) leaveLive(out caller) {
 		f.body.Close()
 		f.lose(f.body.why())
 	}
+	if !f.dispatched {
+		f.noteGap(f.endpoint, f.reason)
+	}
 	if f.reason == "" {
 		f.toShadows()
 	} else {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
-		f.noteGap(f.endpoint, f.reason)
 	}
 	if f.dispatched {
 		if f.pending.Add(-1) == 0 {
@@ -303,35 +305,22 @@ func (f *flight) settle() {
 	defer f.service.leave()
 	defer f.releaseCopies()
 	f.leaveLanes()
+	endpoint, why := f.endpoint, f.gaveUp()
+	if f.refined != nil {
+		endpoint = f.refined
+	}
+	f.noteGap(endpoint, why)
 	if f.reason != "" {
 		return // counted when the live leg was done
 	}
-	stamp, ledger, endpoint := f.x.Stamp(), f.m.deps.Ledger, f.endpoint
+	stamp, ledger := f.x.Stamp(), f.m.deps.Ledger
 	if f.refined != nil {
-		endpoint = f.refined
 		f.x.Endpoint = endpoint.name
 		ledger.Refine(stamp, f.x.Stamp(), parallax.InShadow)
 		stamp = f.x.Stamp()
 	}
-	switch {
-	case f.unfit != "":
-		ledger.Move(stamp, parallax.InShadow, f.unfit)
-		return
-	case f.broken.Load():
-		ledger.Move(stamp, parallax.InShadow, parallax.LostPanic)
-		return
-	case f.unasked.Load() != nil:
-		ledger.Move(stamp, parallax.InShadow, *f.unasked.Load())
-		f.noteGap(endpoint, *f.unasked.Load())
-		return
-	case f.abandoned.Load():
-		ledger.Move(stamp, parallax.InShadow, parallax.LostShutdown)
-		return
-	case f.rejected.Load():
-		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredRejected)
-		return
-	case f.outlived():
-		ledger.Move(stamp, parallax.InShadow, parallax.UnmirroredStream)
+	if why != "" {
+		ledger.Move(stamp, parallax.InShadow, why)
 		return
 	}
 	f.assemble()
@@ -339,6 +328,27 @@ func (f *flight) settle() {
 	if !f.m.deps.Queue.Offer(f.x) {
 		ledger.Move(stamp, parallax.InQueue, parallax.LostQueueFull)
 	}
+}
+
+// gaveUp returns why a dispatched exchange is not compared, "" if it is.
+func (f *flight) gaveUp() parallax.Place {
+	switch why := f.unasked.Load(); {
+	case f.reason != "":
+		return f.reason
+	case f.unfit != "":
+		return f.unfit
+	case f.broken.Load():
+		return parallax.LostPanic
+	case why != nil:
+		return *why
+	case f.abandoned.Load():
+		return parallax.LostShutdown
+	case f.rejected.Load():
+		return parallax.UnmirroredRejected
+	case f.outlived():
+		return parallax.UnmirroredStream
+	}
+	return ""
 }
 
 // assemble puts the copies into the exchange. The legs share one request body.

@@ -45,7 +45,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"service", "leg"}),
 		gaps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_state_gaps_total",
-			Help: "Unsafe requests that the live leg took and a leg with a database of its own was not sent, by why.",
+			Help: "Unsafe requests that the live leg took, or may have, and a leg with a database of its own was not sent or did not answer, by why.",
 		}, []string{"service", "reason"}),
 		shares: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "parallax_mirrored_share",
@@ -71,9 +71,10 @@ func (m *Metrics) lanesOf(service string) (depth [parallax.Legs]prometheus.Gauge
 	return depth
 }
 
-// gap counts a write that a leg's own database lacks from now on.
-func (m *Metrics) gap(service string, why parallax.Place) {
-	m.gaps.WithLabelValues(service, why.Reason()).Inc()
+// gap counts a write that a leg's own database lacks from now on. The reason is
+// that of a place, or a kind of failure of the leg.
+func (m *Metrics) gap(service, reason string) {
+	m.gaps.WithLabelValues(service, reason).Inc()
 }
 
 // endpointMetrics are the metrics of one endpoint with their labels resolved,

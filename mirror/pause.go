@@ -124,23 +124,3 @@ func (f *flight) withhold() parallax.Place {
 func (f *flight) wouldBeMissed() bool {
 	return !f.endpoint.safe && slices.ContainsFunc(f.shadows, func(l *leg) bool { return l.state == Own && f.mayTakeUnsafe(f.endpoint, l) })
 }
-
-// noteGap counts an unsafe request of an endpoint that did not reach a leg with a database of
-// its own, for a reason that is Parallax's or its operator's: from then on that
-// database lacks a write.
-func (f *flight) noteGap(e *endpoint, why parallax.Place) {
-	if e.safe {
-		return
-	}
-	switch why {
-	case parallax.UnmirroredRejected, parallax.UnmirroredUnfinished, parallax.UnmirroredShadowCall, parallax.UnmirroredLoop,
-		parallax.UnmirroredUpgrade, parallax.UnmirroredNoLeg, parallax.UnmirroredUnsafe:
-		return // the live leg did not act on it either, or nobody meant the others to
-	}
-	for _, l := range f.service.legs {
-		if l != nil && l != f.live && l.state == Own && f.mayTakeUnsafe(e, l) {
-			f.m.deps.Metrics.gap(f.service.name, why)
-			return
-		}
-	}
-}

@@ -108,7 +108,7 @@ func TestPausedMirroringHurtsNoCaller(t *testing.T) {
 	if diff := cmp.Diff(map[parallax.Place]int{parallax.InQueue: 1, parallax.UnmirroredPaused: 3}, r.settled(4)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	const missed = `# HELP parallax_state_gaps_total Unsafe requests that the live leg took and a leg with a database of its own was not sent, by why.
+	const missed = `# HELP parallax_state_gaps_total Unsafe requests that the live leg took, or may have, and a leg with a database of its own was not sent or did not answer, by why.
 # TYPE parallax_state_gaps_total counter
 parallax_state_gaps_total{reason="paused",service="shop"} 3
 `

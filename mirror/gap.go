@@ -1,0 +1,57 @@
+package mirror
+
+import "parallax"
+
+// noteGap counts an unsafe request that the live leg took, or may have taken, and
+// a leg with a database of its own did not: from then on that database lacks a
+// write. why says why the exchange is not compared, "" if it is. A request counts
+// once, by what the first such leg lacks it for. It is called once no leg is under
+// way any more; e is the endpoint in the end.
+func (f *flight) noteGap(e *endpoint, why parallax.Place) {
+	if e.safe || e.never != "" {
+		return
+	}
+	for _, l := range f.service.legs {
+		if l == nil || l == f.live || l.state != Own || !f.mayTakeUnsafe(e, l) {
+			continue
+		}
+		if reason := f.missed(l, why); reason != "" {
+			f.m.deps.Metrics.gap(f.service.name, reason)
+			return
+		}
+	}
+}
+
+// missed returns why a leg lacks a request, "" if it does not, or need not have it.
+func (f *flight) missed(l *leg, why parallax.Place) string {
+	c := f.x.Legs[l.name]
+	switch {
+	case c != nil && c.Response.Status != 0:
+		return "" // it answered
+	case c != nil && c.Err.Kind != parallax.NoError:
+		return c.Err.Kind.String()
+	}
+	switch why {
+	case parallax.UnmirroredShadowCall, parallax.UnmirroredLoop, parallax.UnmirroredUpgrade, parallax.UnmirroredNoLeg, parallax.UnmirroredUnsafe:
+		return "" // nobody meant it to
+	case parallax.UnmirroredRejected, parallax.UnmirroredUnfinished:
+		if !f.mayHaveActed() {
+			return ""
+		}
+	}
+	return why.Reason()
+}
+
+// mayHaveActed reports whether the live leg, or the primary beside another proxy,
+// may have acted on a request that the others were not sent: it got the request
+// and did not answer, or it answered before the body was there.
+func (f *flight) mayHaveActed() bool {
+	c := f.x.Legs[f.x.Live]
+	if c == nil || f.rpc != nil {
+		return false
+	}
+	if status := c.Response.Status; status != 0 {
+		return status < 400
+	}
+	return c.Err.Kind == parallax.Reset || c.Err.Kind == parallax.Timeout || c.Err.Kind == parallax.BadAnswer
+}
