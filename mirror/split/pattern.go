@@ -3,6 +3,8 @@ package split
 import (
 	"fmt"
 	"strings"
+
+	"parallax"
 )
 
 // Pattern names endpoints: GET /orders/{id} is that one, GET /orders/* those that
@@ -13,14 +15,19 @@ type Pattern struct {
 	prefix bool // path ended in *: it is a beginning
 }
 
-// ParsePattern reads a pattern. The error quotes the text that is none.
+// ParsePattern reads a pattern. The error quotes the text that is none: a pattern
+// that could match nothing, such as one with * within the path or with a query,
+// would quietly declare nothing.
 func ParsePattern(text string) (Pattern, error) {
-	method, path, ok := strings.Cut(text, " ")
-	if !ok || method == "" || method != strings.ToUpper(method) || (path != "*" && !strings.HasPrefix(path, "/")) {
+	method, path, _ := strings.Cut(text, " ")
+	p := Pattern{method: method}
+	p.path, p.prefix = strings.CutSuffix(path, "*")
+	anyMethod := method == "*"
+	named := parallax.IsToken(method) && method == strings.ToUpper(method) && !strings.Contains(method, "*")
+	rooted := path == "*" || strings.HasPrefix(path, "/")
+	if !anyMethod && !named || !rooted || strings.ContainsAny(p.path, "*?#") || strings.HasSuffix(path, " ") {
 		return Pattern{}, fmt.Errorf("cannot read endpoint pattern %q", text)
 	}
-	p := Pattern{method: method, path: path}
-	p.path, p.prefix = strings.CutSuffix(path, "*")
 	return p, nil
 }
 

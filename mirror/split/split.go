@@ -36,8 +36,11 @@ func (c Config) Validate() []parallax.Fault {
 	}
 	for i, e := range c.Endpoints {
 		if _, err := ParsePattern(e); err != nil {
-			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, such as "GET *" or "POST /orders/*"`})
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, with * for any method or at the end, such as "GET *" or "POST /orders/*"`})
 		}
+	}
+	if _, there := c.Pin[""]; there {
+		faults = append(faults, parallax.Fault{Path: "pin", Text: "a user without a name is pinned", Hint: "unknown users stay on the primary until step 10000"})
 	}
 	for user, leg := range c.Pin {
 		if leg != parallax.Primary.String() && leg != parallax.Candidate.String() {

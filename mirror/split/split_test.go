@@ -154,6 +154,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	if _, faults := New(Config{Pin: map[string]string{"bob": "candidate"}}); len(faults) != 1 {
 		t.Errorf("pins without a key: %v, want one fault", faults)
 	}
+	if _, faults := New(Config{Key: "ip", Pin: map[string]string{"": "candidate"}}); len(faults) != 1 {
+		t.Errorf("a pin of nobody: %v, want one fault", faults)
+	}
 }
 
 func BenchmarkPick(b *testing.B) {
@@ -162,5 +165,22 @@ func BenchmarkPick(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Pick("user-4711")
+	}
+}
+
+func TestPatternsThatNameNothing(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", "GET", "GET ", " /x", "GET  /x", "get /x", "GET x", "GET,POST /x", "G* /x",
+		"GET /orders/*/items", "GET /**", "GET /x?a=1", "GET /x#a", "GET /x ",
+	} {
+		if p, err := ParsePattern(text); err == nil {
+			t.Errorf("%q is read as %+v", text, p)
+		}
+	}
+	for _, text := range []string{"GET *", "* *", "* /x", "GET /", "POST /orders/{id}", "GET /files/{rest...}", "POST /graphql query Get*", "M-SEARCH /x"} {
+		if _, err := ParsePattern(text); err != nil {
+			t.Error(err)
+		}
 	}
 }
