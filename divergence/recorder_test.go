@@ -472,3 +472,26 @@ func TestTicksCarryCounts(t *testing.T) {
 		t.Errorf("ticks (-want +got):\n%s", diff)
 	}
 }
+
+// Whatever loses an exchange is held against the evidence, and nothing else is.
+func TestTicksCarryEveryLoss(t *testing.T) {
+	t.Parallel()
+	for _, p := range parallax.Places {
+		if p.Group() == "in_flight" {
+			continue
+		}
+		w := &standIn{}
+		r := newRig(t, "i1", nil, w, Limits{})
+		s := stamp("GET /a", 0)
+		r.ledger.Enter(s)
+		r.ledger.Move(s, parallax.InLive, p)
+		r.mustFlush(t)
+		want := uint64(0)
+		if p.Group() == "lost" {
+			want = 1
+		}
+		if ticks := w.sets[1].ticks; len(ticks) != 1 || ticks[0].Lost != want || ticks[0].Received != 1 {
+			t.Errorf("%s: ticks %+v, want one with 1 received and %d lost", p, ticks, want)
+		}
+	}
+}

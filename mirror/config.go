@@ -57,7 +57,7 @@ type LegConfig struct {
 	Connections Connections     `yaml:"connections" doc:"connections to each instance"`
 	Health      upstream.Health `yaml:"health" doc:"how the instances are asked whether they are up"`
 	Eject       upstream.Eject  `yaml:"eject" doc:"when an instance that fails requests is left alone for a while"`
-	MaxRPS      float64         `yaml:"max_rps" doc:"requests a second that the leg gets as a shadow; further exchanges are lost, and counted; 0 for no bound"`
+	MaxRPS      float64         `yaml:"max_rps" doc:"requests a second that the leg gets as a shadow; further exchanges are lost, which may hold the verdict (mirror.max_rps thins without that), or go without the secondary; 0 for no bound"`
 	Breaker     Breaker         `yaml:"breaker" doc:"when a leg that gives no answers is not asked as a shadow"`
 }
 
