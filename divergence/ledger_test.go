@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"math/rand"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -218,6 +219,28 @@ func TestEveryPlaceIsListed(t *testing.T) {
 	})
 	if found < len(listed) {
 		t.Errorf("found %d places in account.go, %d are listed", found, len(listed))
+	}
+}
+
+// Whoever sees a reason in a report finds out what it means.
+func TestEveryPlaceIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/accounting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := map[string]string{}
+	for group, from := range map[string]string{"unmirrored": "**Unmirrored**", "lost": "**Lost**", "compared": "**Compared**", "in_flight": "**In flight**"} {
+		_, text, found := strings.Cut(string(page), "\n"+from)
+		if !found {
+			t.Fatalf("docs/accounting.md has no %s", from)
+		}
+		section[group], _, _ = strings.Cut(text, "\n**")
+	}
+	for _, p := range parallax.Places {
+		if !strings.Contains(section[p.Group()], "`"+p.Reason()+"`") {
+			t.Errorf("docs/accounting.md does not say what %s means", p)
+		}
 	}
 }
 
