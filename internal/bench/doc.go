@@ -1,8 +1,11 @@
+//go:build linux
+
 // Command bench measures Parallax beside the proxies that people put in its
 // place: nginx with and without its mirror, and haproxy. All of them stand in
 // front of the same backends on this machine, are measured in turns, and what is
 // printed are medians of the rounds and ratios within a round. Run it with
-// `make bench-mirror`, or `go run ./internal/bench -h`.
+// `make bench-mirror`, or `go run ./internal/bench -h`, on Linux: what a process
+// costs is read from /proc.
 //
 // There are five parts:
 //
