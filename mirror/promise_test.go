@@ -375,6 +375,7 @@ func accountForOdd(t *testing.T, change func(*mirror.Service)) {
 	}
 	wg.Wait()
 	r.settled(callers * each)
+	r.dealtWith() // the queue takes what is on its way to it only while it is open
 	r.Queue.Close()
 	<-workers
 	places := r.Ledger.Places()

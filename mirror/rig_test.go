@@ -177,3 +177,14 @@ func (r *rig) settled(n int) map[parallax.Place]int {
 	}
 	return r.Ledger.Places()
 }
+
+// dealtWith waits until workers have taken what is in the queue, or on its way to it.
+func (r *rig) dealtWith() {
+	r.t.Helper()
+	err := r.Ledger.Wait(r.t.Context(), func(places map[parallax.Place]int) bool {
+		return places[parallax.InQueue] == 0 && places[parallax.InWorker] == 0
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
