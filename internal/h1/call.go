@@ -134,9 +134,9 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 			return res, nil
 		}
 		out, c.out = c.out, outbox{}
-		switch unsent := c.reused && !fresh && !call.sent && ctx.Err() == nil; {
+		switch unsent := c.reused && !call.sent && ctx.Err() == nil; {
 		case unsent && call.stale: // try the next one
-		case unsent:
+		case unsent && !fresh:
 			fresh = true
 		default:
 			out.free()

@@ -85,9 +85,8 @@ func (c *clientConn) expire() {
 	}
 }
 
-// rest makes the connection ready to lie idle.
+// rest has the connection closed when it lies idle for long.
 func (c *clientConn) rest() bool {
-	c.drop()
 	return c.idleDue.set(c.guard.in(c.host.pool.IdleTimeout))
 }
 
@@ -204,8 +203,9 @@ func (c *clientConn) done() {
 		return
 	}
 	c.over()
-	if !c.until(0) || c.spoiled.Load() || len(c.buffered()) > 0 {
-		c.drop()
+	clean := c.until(0) && !c.spoiled.Load() && len(c.buffered()) == 0
+	c.drop() // whoever uses the connection next begins without a buffer
+	if !clean {
 		c.close()
 		return
 	}

@@ -58,7 +58,8 @@ func (c *clientConn) talkOver(fd uintptr) bool {
 	case n == len(c.out.buf):
 		c.stage = asked
 		c.out.free()
-		return false
+		// What a leg said on a new connection before this turn began wakes nobody.
+		return !c.reused && c.takeFrom(fd)
 	case n > 0:
 		c.stage, c.out.buf = begun, c.out.buf[n:]
 	case err != errWouldBlock:
