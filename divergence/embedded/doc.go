@@ -53,7 +53,9 @@
 // curl 'http://127.0.0.1:8123/?query=...' and Grafana can read (public.go). Each
 // statement runs with readonly = 1 and limits of its own, whatever settings the
 // URL asks for; functions that reach files or other machines are refused by name
-// besides. One runs at a time: two readers and the writer stay the parent's.
+// besides, and so is what the engine may read in another way than this package.
+// One runs at a time, until its answer is sent: two readers and the writer stay the
+// parent's. A statement is at most 64 KiB there, and 64 connections are served.
 //
 // # In the directory
 //

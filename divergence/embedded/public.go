@@ -8,15 +8,20 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/netutil"
 )
 
 // What a statement may cost that comes by the public listener. One of them runs
 // at a time, so that two of the three readers are always the parent's.
 const (
-	publicWaiting = 16
-	publicTime    = 30 // seconds
-	publicRows    = 1_000_000
-	publicAnswer  = 64 << 20 // bytes
+	publicWaiting     = 16
+	publicConnections = 64
+	publicStatement   = 64 << 10 // bytes
+	publicTime        = 30       // seconds
+	publicRows        = 1_000_000
+	publicAnswer      = 64 << 20 // bytes
 )
 
 // publicSettings hold for a statement of the public listener, in place of what it
@@ -36,18 +41,24 @@ var publicWords = map[string]bool{
 	"SELECT": true, "WITH": true, "SHOW": true, "DESCRIBE": true, "DESC": true, "EXPLAIN": true, "EXISTS": true,
 }
 
-// outside are functions and clauses that reach files, other machines or the
-// process, wherever they stand in a statement. With readonly = 1 the engine refuses
-// most of them by itself, but not INTO OUTFILE and not the function file, which
-// reads one as a text.
+// outside are functions that reach files, other machines or the process, refused
+// where they are called. With readonly = 1 the engine refuses them by itself.
 var outside = map[string]bool{
-	"file": true, "filecluster": true, "url": true, "urlcluster": true, "s3": true, "s3cluster": true, "gcs": true, "oss": true, "cosn": true,
+	"filecluster": true, "url": true, "urlcluster": true, "s3": true, "s3cluster": true, "gcs": true, "oss": true, "cosn": true,
 	"hdfs": true, "hdfscluster": true, "azureblobstorage": true, "azureblobstoragecluster": true, "remote": true, "remotesecure": true,
 	"cluster": true, "clusterallreplicas": true, "mysql": true, "postgresql": true, "mongodb": true, "redis": true, "sqlite": true,
-	"odbc": true, "jdbc": true, "executable": true, "iceberg": true, "deltalake": true, "hudi": true, "python": true, "input": true, "catboostevaluate": true,
+	"odbc": true, "jdbc": true, "executable": true, "iceberg": true, "deltalake": true, "hudi": true, "python": true, "input": true,
 	"dictionary": true, "icebergs3": true, "icebergazure": true, "iceberglocal": true, "deltalakelocal": true, "ytsaurus": true, "arrowflight": true,
-	"outfile": true, "infile": true, "default": true, "settings": true,
 }
+
+// nowhere are functions that the engine takes with readonly = 1 too, refused
+// wherever they stand, since APPLY and arrayMap call them by the bare name. They
+// read a file, run a text as a statement, or load a model.
+var nowhere = map[string]bool{"file": true, "eval": true, "catboostevaluate": true}
+
+// clauses write files, change settings, or take a name from a parameter. No quoted
+// name is one.
+var clauses = map[string]bool{"outfile": true, "infile": true, "settings": true, "identifier": true}
 
 // checkPublic says why a statement is not for the public listener, nil when it
 // is.
@@ -68,21 +79,38 @@ func checkPublic(req *request) error {
 	}
 	describes := l.is(first, "DESCRIBE") || l.is(first, "DESC") // which the engine does to any function
 	for t := first; t.kind != endOfText; t = l.next() {
-		if describes && l.is(t, "(") {
+		text := l.text[t.start:t.end]
+		name := strings.ToLower(strings.Trim(text, "`\""))
+		called := t.kind != mark && l.is(l.peek(), "(")
+		switch {
+		case !plain(t, text):
+			return refuse("This listener takes ASCII alone outside of 'texts', without $, and no backslash in a quoted name: %.40q", text)
+		case describes && text == "(":
 			return refuse("This listener describes tables only")
-		}
-		name := strings.ToLower(strings.Trim(l.text[t.start:t.end], "`\""))
-		if t.kind == mark || t.kind == quoted && l.text[t.start] == '\'' || !outside[name] {
-			continue
-		}
-		switch after := l.peek(); {
-		case name == "default" && !l.is(after, "."), name != "default" && t.kind == quoted && !l.is(after, "("):
-		case name == "outfile", name == "infile", name == "settings", name == "default", l.is(after, "("):
+		case t.kind == mark, text[0] == '\'':
+		case nowhere[name], called && outside[name], t.kind == word && clauses[name]:
 			return refuse("This listener does not take %s", name)
+		case name == "default" && l.is(l.peek(), "."):
+			return refuse("This listener does not read the database %s", name)
 		}
 	}
 	req.settings = nil // it comes with its own
 	return nil
+}
+
+// plain reports whether the engine surely sees a token as the lexer does. The
+// engine has blanks and quotes beyond ASCII, words with $ in them, texts between
+// $$, and escapes in names.
+func plain(t token, text string) bool {
+	switch {
+	case t.kind == word:
+		return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
+	case t.kind == mark:
+		return text != "$" && text >= " "
+	case text[0] == '\'':
+		return true
+	}
+	return text[0] != '$' && !strings.Contains(text, `\`)
 }
 
 // peek returns the next token and stays before it.
@@ -103,8 +131,12 @@ func (h *handler) public(memory int64) http.Handler {
 		if err := places.enter(ctx); err != nil {
 			return nil, err
 		}
-		defer places.leave()
-		return h.run(ctx, req)
+		got, err := h.run(ctx, req)
+		if err != nil {
+			places.leave()
+			return nil, err
+		}
+		return &placed{got, places}, nil
 	}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A page of a foreign site, whose name was pointed at this machine, must not
@@ -113,8 +145,22 @@ func (h *handler) public(memory int64) http.Handler {
 			http.Error(w, "use an address or localhost in place of this name", http.StatusMisdirectedRequest)
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, publicStatement)
 		reader.ServeHTTP(w, r)
 	})
+}
+
+// placed is an answer that keeps its place until it is sent, so that slow readers
+// do not heap up answers in memory.
+type placed struct {
+	answer
+	places *queue
+}
+
+// Close implements answer.
+func (p *placed) Close() {
+	p.answer.Close()
+	p.places.leave()
 }
 
 func byAddress(host string) bool {
@@ -143,5 +189,5 @@ func listenPublic(ctx context.Context, address string, handler http.Handler, tel
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	tell("queries are answered on http://" + listener.Addr().String())
-	_ = server.Serve(listener) // ends with ctx
+	_ = server.Serve(netutil.LimitListener(listener, publicConnections)) // ends with ctx
 }

@@ -1,9 +1,11 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -56,7 +58,12 @@ func TestQueriesFromOutside(t *testing.T) {
 	}
 	ask := func(method, query string) (int, string) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), method, base+"/?"+query, nil)
+		body := ""
+		if method == "POST" && strings.HasPrefix(query, "query=") { // long ones do not fit into a URL
+			body, _ = url.QueryUnescape(strings.TrimPrefix(query, "query="))
+			query = ""
+		}
+		request, err := http.NewRequestWithContext(t.Context(), method, base+"/?"+query, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,14 +81,15 @@ func TestQueriesFromOutside(t *testing.T) {
 		t.Errorf("curl: %q, %v", out, err)
 	}
 	for sql, want := range map[string]string{
-		"SELECT count() FROM parallax.t":                      "3",
-		"WITH 2 AS x SELECT x":                                "2",
-		"SELECT count() > 0 FROM system.parts":                "1",
-		"SELECT 'file(' || toString(count()) FROM numbers(5)": "file(5",
-		"SELECT getSetting('readonly')":                       "1",
-		"SHOW TABLES":                                         "t",
-		"SELECT default FROM (SELECT 4 AS default)":           "4",
-		"SELECT 1 AS `file`":                                  "1",
+		"SELECT count() FROM parallax.t":                                   "3",
+		"WITH 2 AS x SELECT x":                                             "2",
+		"SELECT count() > 0 FROM system.parts":                             "1",
+		"SELECT 'file(' || toString(count()) FROM numbers(5)":              "file(5",
+		"SELECT getSetting('readonly')":                                    "1",
+		"SHOW TABLES":                                                      "t",
+		"SELECT default FROM (SELECT 4 AS default)":                        "4",
+		"SELECT 1 AS `settings`":                                           "1",
+		"SELECT 'é$', \"a\" -- $ ‘ FROM (SELECT 1)\n FROM (SELECT 2 AS a)": "é$\t2",
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			if status, got := ask(method, q(sql)); status != 200 || got != want {
@@ -97,14 +105,20 @@ func TestQueriesFromOutside(t *testing.T) {
 		"SELECT * FROM remote('127.0.0.1', system.one)", "SELECT * FROM executable('id', CSV, 'a String')",
 		"SELECT * FROM `default`.`" + secret + "`", "SELECT * FROM default.`" + secret + "`", "SELECT * FROM \"" + secret + "\"", "SELECT * FROM '" + secret + "'",
 		"SELECT 1 INTO OUTFILE '" + secret + ".out'", "SELECT 1 SETTINGS readonly = 0", "SELECT 1 SETTINGS max_execution_time = 0", "EXPLAIN SELECT * FROM file('" + secret + "')",
+		"SELECT file\u00a0('" + secret + "')", "SELECT 1 AS a$b$, file('" + secret + "') AS x, 2 AS c$b$", "SELECT ‘'’, file('" + secret + "'), ‘'’",
+		"SELECT $$'$$, file('" + secret + "'), $$'$$", "SELECT `fi\\x6ce`('" + secret + "')", "SELECT \"fi\\x6ce\"('" + secret + "')",
+		"SELECT * APPLY(file) FROM (SELECT '" + secret + "' AS a)", "SELECT * APPLY `file` FROM (SELECT '" + secret + "' AS a)", "SELECT arrayMap(file, ['" + secret + "'])",
+		"SELECT * FROM eval('SELECT 1')", "SELECT * FROM merge('default', '.*')", "WITH 1 AS x INSERT INTO t SELECT x",
+		"SELECT '" + strings.Repeat("x", 80<<10) + "'",
 		"DESCRIBE TABLE file('" + secret + "')", "DESC TABLE (SELECT 1)", "SELECT 1; DROP TABLE t", "WITH x AS (SELECT * FROM file('" + secret + "')) SELECT * FROM x",
 	} {
 		if status, got := ask("POST", q(sql)); status == 200 || strings.Contains(got, "canary") {
 			t.Errorf("%s: %d %q", sql, status, got)
 		}
 	}
-	for _, query := range []string{"database=default&" + q("SELECT * FROM `"+secret+"`"), "database=nowhere&" + q("SELECT 1")} {
-		if status, got := ask("POST", query); status == 200 {
+	for _, query := range []string{"database=default&" + q("SELECT * FROM `"+secret+"`"), "database=nowhere&" + q("SELECT 1"),
+		"param_f=file&" + q("SELECT arrayMap({f:Identifier}, ['"+secret+"'])"), "param_d=default&param_t=" + url.QueryEscape(secret) + "&" + q("SELECT * FROM {d:Identifier}.{t:Identifier}")} {
+		if status, got := ask("POST", query); status == 200 || strings.Contains(got, "canary") {
 			t.Errorf("%s: %q", query, got)
 		}
 	}
@@ -158,4 +172,51 @@ func TestListenerForQueriesIsLoopback(t *testing.T) {
 			t.Error(fmt.Errorf("%s was taken", address))
 		}
 	}
+}
+
+// TestSlowReadersHeapUpNoAnswers reads an answer slowly: until it is sent, no other
+// statement of the public listener runs.
+func TestSlowReadersHeapUpNoAnswers(t *testing.T) {
+	t.Parallel()
+	h := &handler{run: func(context.Context, *request) (answer, error) { return text("1"), nil }}
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := &slowWriter{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+	public := h.public(1 << 30)
+	ask := func(ctx context.Context, w http.ResponseWriter) {
+		public.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "http://127.0.0.1/?query=SELECT+1", nil))
+	}
+	go func() { defer close(slow.sent); ask(t.Context(), slow) }()
+	<-slow.writes
+	second := httptest.NewRecorder()
+	waited := make(chan struct{})
+	go func() { defer close(waited); ask(ctx, second) }()
+	cancel() // whoever waits for a place gives up
+	<-waited
+	if second.Code == 200 {
+		t.Errorf("beside an answer that is being sent: %d %q", second.Code, second.Body)
+	}
+	close(slow.writes)
+	<-slow.sent
+	third := httptest.NewRecorder()
+	if ask(t.Context(), third); third.Code != 200 {
+		t.Errorf("afterwards: %d %q", third.Code, third.Body)
+	}
+}
+
+// text is an answer.
+type text string
+
+func (a text) Bytes() []byte { return []byte(a) }
+func (text) Close()          {}
+
+// slowWriter tells of a write by writes, and ends it when that is closed.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+	writes, sent chan struct{}
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	w.writes <- struct{}{}
+	<-w.writes
+	return w.ResponseRecorder.Write(p)
 }
