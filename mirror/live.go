@@ -59,7 +59,7 @@ func (f *flight) restComes(err error) bool {
 // the call's. Its end is recorded in c.
 func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
 	if err := unfit(c); err != nil {
-		return f.refuseUnfit(out, c, err)
+		return f.refuseUnfit(out, l, c, err)
 	}
 	request := f.outgoing(l, c)
 	request.Upgrade = f.upgrade

@@ -360,16 +360,16 @@ func unfit(c *parallax.Call) error {
 	return &sendError{kind: parallax.NotAsked, err: errors.New(c.Err.Text)}
 }
 
-// refuseUnfit answers a caller whose request cannot be made into one for the live
-// leg. It is the configuration that is wrong, not the request.
-func (f *flight) refuseUnfit(out caller, c *parallax.Call, err error) error {
+// refuseUnfit answers a caller whose request cannot be made into one for the leg
+// that answers it. It is the configuration that is wrong, not the request.
+func (f *flight) refuseUnfit(out caller, l *leg, c *parallax.Call, err error) error {
 	c.Start = f.since()
 	c.Done = c.Start
 	f.answeredLive()
 	f.refuse(out, notRewritten)
 	_ = out.End() // a caller that is gone needs no answer
-	if !f.live.rewriting.told.Swap(true) {
-		f.m.deps.Log.Error("a request cannot be rewritten for the live leg: correct its rewrite rules", "leg", f.live.name.String(), "endpoint", f.x.Endpoint, "error", err)
+	if !l.rewriting.told.Swap(true) {
+		f.m.deps.Log.Error("a request cannot be rewritten for the leg that answers it: correct its rewrite rules", "leg", l.name.String(), "endpoint", f.x.Endpoint, "error", err)
 	}
 	return err
 }
