@@ -3,7 +3,7 @@ package mirror
 import (
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -49,9 +49,13 @@ func (b Breaker) Validate() []parallax.Fault {
 // gate is what a shadow request has to pass on its way to a leg: the leg's rate
 // and its circuit breaker. It never waits.
 type gate struct {
-	rate    *rate.Limiter                      // nil: no bound
+	rate *rate.Limiter // nil: no bound
+
+	mu      sync.Mutex                         // held with every call of the breaker: what follows belongs to its state
 	breaker circuitbreaker.CircuitBreaker[any] // nil: never open
-	era     atomic.Uint64                      // counts the breaker's changes of state
+	era     uint64                             // counts the breaker's changes of state
+	spare   int                                // trials that were let through in this era and not made
+	say     func()                             // what the log is to be told, once mu is free
 }
 
 func newGate(c LegConfig, log *slog.Logger) *gate {
@@ -64,16 +68,30 @@ func newGate(c LegConfig, log *slog.Logger) *gate {
 			WithFailureThresholdRatio(uint(b.Failures), uint(b.Of)).
 			WithSuccessThreshold(uint(b.HalfOpen)).WithDelay(b.OpenFor).
 			OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
-				g.era.Add(1)
+				g.era++
+				g.spare = 0
 				switch {
 				case e.OldState == circuitbreaker.ClosedState:
-					log.Warn("breaker opened: the leg is not asked as a shadow for now", "failures", b.Failures, "of", b.Of, "for", b.OpenFor)
+					g.say = func() {
+						log.Warn("breaker opened: the leg is not asked as a shadow for now", "failures", b.Failures, "of", b.Of, "for", b.OpenFor)
+					}
 				case e.NewState == circuitbreaker.ClosedState:
-					log.Info("breaker closed: the leg is asked as a shadow again")
+					g.say = func() { log.Info("breaker closed: the leg is asked as a shadow again") }
 				}
 			}).Build()
 	}
 	return g
+}
+
+// unlock lets go of mu, and tells the log if the breaker opened or closed: a log
+// that is slow holds up one request and not all.
+func (g *gate) unlock() {
+	say := g.say
+	g.say = nil
+	g.mu.Unlock()
+	if say != nil {
+		say()
+	}
 }
 
 // pass lets a request through, or says why not. One that was let through ends
@@ -85,30 +103,35 @@ func (g *gate) pass() (era uint64, why parallax.Place) {
 	if g.breaker == nil {
 		return 0, ""
 	}
-	if !g.breaker.TryAcquirePermit() {
+	g.mu.Lock()
+	defer g.unlock()
+	switch {
+	case g.spare > 0:
+		g.spare--
+	case !g.breaker.TryAcquirePermit():
 		return 0, parallax.LostBreakerOpen
 	}
-	return g.era.Load(), ""
+	return g.era, ""
 }
 
 // passed tells the breaker how a request ended. One that was sent before the
 // breaker changed its state says nothing about now: hanging requests must not
-// count as failed trials.
+// count as failed trials. Nor does one that ended without the leg's doing: where
+// the breaker is being tried, another one takes its place.
 func (g *gate) passed(era uint64, kind parallax.ErrKind) {
+	if g.breaker == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.unlock()
 	switch {
-	case g.breaker == nil || era != g.era.Load():
+	case era != g.era:
+	case kind == parallax.NoError:
+		g.breaker.RecordSuccess()
 	case legFailed(kind):
 		g.breaker.RecordFailure()
-	default:
-		g.breaker.RecordSuccess()
-	}
-}
-
-// giveBack tells the gate that a request it let through is not sent. A breaker
-// that is being tried has one trial less than it wants: it stays open.
-func (g *gate) giveBack(era uint64) {
-	if g.breaker != nil && era == g.era.Load() && g.breaker.IsHalfOpen() {
-		g.breaker.RecordFailure()
+	case g.breaker.IsHalfOpen():
+		g.spare++
 	}
 }
 

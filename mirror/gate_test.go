@@ -3,6 +3,7 @@ package mirror
 import (
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,10 +54,12 @@ func TestGate(t *testing.T) {
 			t.Error("closed after a failed trial")
 		}
 		time.Sleep(time.Second)
-		g.giveBack(through("a trial that is not made", true))
-		through("open again", false)
-		time.Sleep(time.Second)
+		ask("a trial that is not made", parallax.NotAsked)
 		ask("1st good trial", parallax.NoError)
+		ask("a trial whose caller left", parallax.CallerGone)
+		if !g.open() {
+			t.Error("closed after one good trial of two")
+		}
 		ask("2nd good trial", parallax.NoError)
 		if g.open() {
 			t.Error("open after two good trials")
@@ -67,6 +70,37 @@ func TestGate(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestGateUnderLoad tries a breaker from many sides at once, while it opens and
+// is tried: no trial may get lost, or it would stay open for good.
+func TestGateUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := DefaultLeg()
+	c.Breaker = Breaker{Failures: 1, Of: 1, OpenFor: time.Nanosecond, HalfOpen: 1}
+	for range 20 {
+		g := newGate(c, slog.New(slog.DiscardHandler))
+		kinds := []parallax.ErrKind{parallax.NoError, parallax.Timeout, parallax.NotAsked, parallax.Reset}
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() {
+				for k := range 2000 {
+					if era, why := g.pass(); why == "" {
+						g.passed(era, kinds[(n+k)%len(kinds)])
+					}
+				}
+			})
+		}
+		all.Wait()
+		for range 3 {
+			if era, why := g.pass(); why == "" {
+				g.passed(era, parallax.NoError)
+			}
+		}
+		if g.open() {
+			t.Fatal("a breaker does not close although the leg answers")
+		}
+	}
 }
 
 func TestGateRate(t *testing.T) {

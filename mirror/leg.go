@@ -83,7 +83,7 @@ func (l *leg) admit(max int) (era uint64, why parallax.Place) {
 
 // giveBack undoes admit for a request that is not sent after all.
 func (l *leg) giveBack(era uint64) {
-	l.gate.giveBack(era)
+	l.gate.passed(era, parallax.NotAsked)
 	l.freeSlot()
 }
 

@@ -96,9 +96,10 @@ func (f *flight) askShadow(l *leg) {
 	defer f.endTurn(l)
 	defer l.freeSlot() // a live answer that streams on holds none
 	defer f.noteDefect()
+	ended := parallax.NotAsked // if a defect ends it
+	defer func() { l.gate.passed(f.eras[l.name], ended) }()
 	c := f.newCall(l, shadow)
 	f.x.Legs[l.name] = c
-	defer func() { l.gate.passed(f.eras[l.name], c.Err.Kind) }()
 	l.inFlight.Add(1)
 	c.Start = f.since()
 	if err := f.shadowCall(l, c); err != nil {
@@ -108,6 +109,7 @@ func (f *flight) askShadow(l *leg) {
 		}
 	}
 	c.Done = f.since()
+	ended = c.Err.Kind
 	f.count(l, shadow, c)
 	f.askOthers(l, c)
 }
