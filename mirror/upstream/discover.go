@@ -1,12 +1,14 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -95,9 +97,14 @@ func Names(r Resolver, host, port string, weight int, every time.Duration) Finde
 	}}
 }
 
+// mostLookedUp is how many addresses of a name's SRV records are looked up before
+// the rest is only counted.
+const mostLookedUp = 4096
+
 // Services finds the instances that a name's SRV records tell of, with their
 // priorities and weights. TLS asks for the records' targets. A target that does
-// not exist is left out.
+// not exist is left out. Of more records than a leg may have instances, those of
+// the lowest priority are looked up, in order of their names.
 func Services(r Resolver, name string, every time.Duration) Finder {
 	return &polled{every: every, look: func(ctx context.Context) ([]Address, error) {
 		_, records, err := r.LookupSRV(ctx, "", "", name)
@@ -105,11 +112,13 @@ func Services(r Resolver, name string, every time.Duration) Finder {
 			return nil, err
 		}
 		var out []Address
-		for _, record := range records[:min(len(records), MaxInstances)] {
-			host, port := trimDot(record.Target), strconv.Itoa(int(record.Port))
-			found, err := addresses(ctx, r, host, port, Address{
-				Name: net.JoinHostPort(host, port), Weight: int(record.Weight), Priority: int(record.Priority),
-			})
+		for n, a := range inOrder(records) {
+			if n >= MaxInstances || len(out) >= mostLookedUp {
+				out = append(out, a) // it will be one too many
+				continue
+			}
+			host, port, _ := net.SplitHostPort(a.Name)
+			found, err := addresses(ctx, r, host, port, a)
 			var dns *net.DNSError
 			if errors.As(err, &dns) && dns.IsNotFound {
 				continue
@@ -121,6 +130,23 @@ func Services(r Resolver, name string, every time.Duration) Finder {
 		}
 		return out, nil
 	}}
+}
+
+// inOrder returns the addresses of SRV records, which come in a random order.
+func inOrder(records []*net.SRV) []Address {
+	out := make([]Address, len(records))
+	for n, r := range records {
+		name := net.JoinHostPort(trimDot(r.Target), strconv.Itoa(int(r.Port)))
+		out[n] = Address{Name: name, Weight: int(r.Weight), Priority: int(r.Priority)}
+	}
+	slices.SortFunc(out, compareAddresses)
+	return out
+}
+
+// compareAddresses is the order of addresses by which all Parallaxes leave out the
+// same: first those that are used first.
+func compareAddresses(a, b Address) int {
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.Weight, b.Weight))
 }
 
 func trimDot(name string) string {
@@ -202,32 +228,34 @@ func (c *catalogued) Next(ctx context.Context) ([]Address, error) {
 var errNobody = errors.New("there is none")
 
 // watch keeps up with what is found for a target. asked is called after the first
-// answer. A failure is logged once, and so is its end.
+// answer. A failure is logged once, and so is its end. Who answers that there is
+// nobody is asked again soon: the wait grows with failures to answer alone.
 func (s *Set) watch(n int, asked func()) {
 	ctx, t := s.running, s.targets[n]
 	defer asked()
-	retry := retryFirst
+	retry, failing := retryFirst, false
 	for {
 		found, err := t.Find.Next(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil && len(found) == 0 {
-			err = errNobody
+			err, retry = errNobody, retryFirst
 		}
 		if err == nil {
-			if retry != retryFirst {
+			if failing {
 				s.log.Info("instances are found again", "url", t.URL.String())
 			}
 			s.update(n, found)
 			asked()
-			retry = retryFirst
+			retry, failing = retryFirst, false
 			continue
 		}
 		asked()
-		if retry == retryFirst {
+		if !failing {
 			s.log.Warn("cannot find instances; those known are kept", "url", t.URL.String(), "error", fmt.Sprintf("%.200s", err))
 		}
+		failing = true
 		if !sleep(ctx, jittered(retry)) {
 			return
 		}

@@ -20,7 +20,7 @@
 // An address is written down, or found by a [Finder]: the A and AAAA records of a
 // name, its SRV records, or a catalogue such as Consul's. Every address that is
 // found is an instance of its own, up to [MaxInstances] a leg; the rest is left
-// out, in order of addresses, so that every Parallax leaves out the same. A
+// out, in order of priorities and addresses, so that every Parallax leaves out the same. A
 // failure, and an answer without any address, keep the last good list. An instance
 // that is still found keeps its state and its connections; one that is not is no
 // longer picked, and what it was asked before goes on to its end.

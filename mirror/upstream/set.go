@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -110,9 +109,9 @@ func (s *Set) Start(ctx context.Context) {
 			s.work.Go(func() { s.watch(n, sync.OnceFunc(asked.Done)) })
 		}
 	}
-	s.mu.Unlock()
 	answered := make(chan struct{})
 	s.work.Go(func() { asked.Wait(); close(answered) })
+	s.mu.Unlock()
 	late := time.NewTimer(firstAnswer)
 	defer late.Stop()
 	select {
@@ -167,7 +166,7 @@ func (s *Set) Status() []Status {
 // update takes what was found for a target.
 func (s *Set) update(n int, found []Address) {
 	found = slices.Clone(found)
-	slices.SortFunc(found, func(a, b Address) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Addr, b.Addr)) })
+	slices.SortFunc(found, compareAddresses)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || slices.Equal(s.found[n], found) {

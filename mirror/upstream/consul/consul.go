@@ -28,8 +28,16 @@ var _ upstream.Catalog = (*Catalog)(nil)
 // sixteenth.
 const wait = 2 * time.Minute
 
-// answerWithin bounds one query, its wait included.
-const answerWithin = wait + wait/16 + 10*time.Second
+// answerWithin bounds one query, besides its wait.
+const answerWithin = 10 * time.Second
+
+// within bounds a query, which waits for a change unless its index is 0.
+func within(index uint64) time.Duration {
+	if index == 0 {
+		return answerWithin
+	}
+	return wait + wait/16 + answerWithin
+}
 
 // Passing implements [upstream.Catalog]: instances whose checks all pass, each at
 // its service address or, without one, at its node's.
@@ -38,7 +46,7 @@ func (c *Catalog) Passing(ctx context.Context, at, service string, index uint64)
 	if err != nil {
 		return nil, 0, err
 	}
-	ctx, end := context.WithTimeout(ctx, answerWithin)
+	ctx, end := context.WithTimeout(ctx, within(index))
 	defer end()
 	options := (&api.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(ctx)
 	entries, meta, err := client.Health().Service(service, "", true, options)
@@ -50,6 +58,9 @@ func (c *Catalog) Passing(ctx context.Context, at, service string, index uint64)
 		host := e.Service.Address
 		if host == "" {
 			host = e.Node.Address
+		}
+		if host == "" || e.Service.Port < 1 || e.Service.Port > 65535 {
+			continue // it would lead to this machine, or nowhere
 		}
 		addr := net.JoinHostPort(host, strconv.Itoa(e.Service.Port))
 		found = append(found, upstream.Address{Name: addr, Weight: e.Service.Weights.Passing})

@@ -139,3 +139,14 @@ func TestInstancesFromConsul(t *testing.T) {
 	a.set(false, [4]any{"10.0.0.4", "", 9004, 1})
 	names(t, s, "it is back", "http://10.0.0.4:9004")
 }
+
+// TestEntriesThatLeadNowhere are left out: an empty address would be this machine.
+func TestEntriesThatLeadNowhere(t *testing.T) {
+	t.Parallel()
+	a, addr := startAgent(t)
+	a.set(false, [4]any{"", "", 9001, 1}, [4]any{"10.0.0.1", "", 0, 1}, [4]any{"10.0.0.1", "", 70000, 1}, [4]any{"10.0.0.2", "", 9002, 1})
+	got, index, err := new(consul.Catalog).Passing(t.Context(), addr, "shop", 0)
+	if diff := cmp.Diff([]upstream.Address{{Name: "10.0.0.2:9002", Weight: 1}}, got); diff != "" || index != 8 || err != nil {
+		t.Errorf("index %d, error %v (-want +got):\n%s", index, err, diff)
+	}
+}
