@@ -147,6 +147,9 @@ func (c *h2Call) answer(ctx context.Context, res *http.Response) *answer {
 		Trailers:     func() []parallax.Field { return fieldsOf(res.Trailer) },
 		Body:         &answerBodyH2{ReadCloser: body, call: c, ctx: ctx},
 	}
+	if res.StatusCode == http.StatusNotModified && len(res.Header["Content-Length"]) == 0 {
+		a.Length = -1 // that of what was not modified, which is not told
+	}
 	if len(a.TrailerNames) > 0 {
 		a.Length = -1 // with a length, HTTP/1.1 has no room for trailers
 	}

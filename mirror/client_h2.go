@@ -13,7 +13,9 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +35,7 @@ const (
 	legPingTimeout   = 5 * time.Second  // then the connection is closed
 	settingsWithin   = time.Second      // then a new connection is used without the leg's settings
 	maxInforms       = 32               // informational answers to one request
+	maxH2Waits       = 32               // connections that a request sees opened and gone before one takes it
 )
 
 // h2Sender speaks HTTP/2 to a leg: by TLS to https addresses, in the clear with
@@ -127,7 +130,11 @@ func closeWhenIdle(c *http.ClientConn) {
 	}
 }
 
-var errSenderClosed = errors.New("the connections to the leg are closed")
+// Failures of having a connection.
+var (
+	errSenderClosed = errors.New("the connections to the leg are closed")
+	errLostAtOnce   = errors.New("the leg closes connections as soon as they are open")
+)
 
 // Send implements sender. With errOnlyHTTP1 the body is not closed: nothing was
 // touched.
@@ -155,7 +162,12 @@ func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answe
 		}
 		res, err := c.try(ctx, conn)
 		if err == nil {
-			return c.answer(ctx, res), nil
+			if err = fault(res); err == nil {
+				return c.answer(ctx, res), nil
+			}
+			res.Body.Close() // and with it that of the request
+			c.release()
+			return nil, c.failure(ctx, err, false)
 		}
 		again := ctx.Err() == nil && !c.body.touched()
 		switch {
@@ -179,7 +191,7 @@ func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answe
 // reserved; when there are as many connections as there may be, the one with the
 // least to do, where the request waits for its turn.
 func (s *h2Sender) conn(ctx context.Context, to *url.URL, addr string) (*http.ClientConn, error) {
-	for {
+	for range maxH2Waits {
 		conn, dial, err := s.next(to, addr)
 		if conn != nil || err != nil {
 			return conn, err
@@ -193,6 +205,7 @@ func (s *h2Sender) conn(ctx context.Context, to *url.URL, addr string) (*http.Cl
 			return nil, context.Cause(ctx)
 		}
 	}
+	return nil, errLostAtOnce
 }
 
 // next returns a connection, or the dial to wait for.
@@ -293,6 +306,10 @@ func (s *h2Sender) open(ctx context.Context, to *url.URL, addr string) (*http.Cl
 	case <-late.C:
 	case <-ctx.Done():
 	}
+	if first.lost.Load() {
+		out.Close()
+		return nil, errLostAtOnce
+	}
 	return out, nil
 }
 
@@ -309,16 +326,47 @@ func dialled(ctx context.Context, _, _ string) (net.Conn, error) {
 type settling struct {
 	net.Conn
 	writes  atomic.Int32
-	settled chan struct{}
+	lost    atomic.Bool // the leg closed it
+	once    sync.Once
+	settled chan struct{} // closed when the leg's settings were taken in, or never will be
 }
 
 // Write implements net.Conn.
 func (s *settling) Write(p []byte) (int, error) {
 	n, err := s.Conn.Write(p)
-	if s.writes.Add(1) == 2 {
-		close(s.settled)
+	if s.writes.Add(1) == 2 { // and again after 2^32 more
+		s.settle()
 	}
 	return n, err
+}
+
+// Read implements net.Conn.
+func (s *settling) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if err != nil {
+		s.lost.Store(true)
+		s.settle()
+	}
+	return n, err
+}
+
+func (s *settling) settle() { s.once.Do(func() { close(s.settled) }) }
+
+// fault says why an answer that net/http lets pass is none; nil if it is one.
+func fault(res *http.Response) error {
+	if res.StatusCode < 200 || res.StatusCode > 999 {
+		return errors.New("malformed status")
+	}
+	lengths := res.Header["Content-Length"]
+	if len(lengths) > 1 {
+		return errors.New("malformed answer: it has two lengths")
+	}
+	for _, text := range lengths {
+		if _, err := strconv.ParseUint(text, 10, 63); err != nil {
+			return errors.New("malformed length")
+		}
+	}
+	return nil
 }
 
 // unprocessed reports whether a failure proves that the leg has not looked at the
@@ -348,10 +396,24 @@ func fromPeer(e http2.StreamError) bool { return e.Cause != nil && e.Cause.Error
 // badAnswers are what net/http says of an answer that is not HTTP/2, in part.
 var badAnswers = []string{"malformed", "connection error: ", "header list larger", "frame too large", "unexpected frame", "too many informational answers", "HTTP/1.x"}
 
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// withoutQuotes returns an error of net/http without the leg's own words, which
+// may repeat the request.
+func withoutQuotes(err error) error {
+	if text := err.Error(); quoted.MatchString(text) {
+		return errors.New(quoted.ReplaceAllString(text, `"..."`))
+	}
+	return err
+}
+
 // failure turns an error of net/http into one of the seam. dialling says that
 // there was no connection.
 func (c *h2Call) failure(ctx context.Context, err error, dialling bool) *sendError {
 	e := &sendError{kind: parallax.Reset, err: err}
+	if !dialling {
+		e.err = withoutQuotes(err)
+	}
 	var reset http2.StreamError
 	var timeout net.Error
 	switch cause := context.Cause(ctx); {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -316,5 +317,24 @@ func TestGRPCIsUnsafeUnlessDeclared(t *testing.T) {
 	}
 	if places := g.settled(1); places[parallax.UnmirroredUnsafe] != 1 || g.candidate.calls.Load() != 0 {
 		t.Errorf("places %v, candidate asked %d times", places, g.candidate.calls.Load())
+	}
+}
+
+// What stands before a service may answer for it, in words that are none of gRPC.
+func TestGRPCAnsweredBySomethingInBetween(t *testing.T) {
+	t.Parallel()
+	g := startGRPC(t, func(cfg *mirror.Service) {
+		page := strings.Repeat("<html>no such service</html>", 8)
+		cfg.Primary = at(speaker(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			io.WriteString(w, page)
+		}), "")
+		cfg.Primary.Protocol = mirror.ProtocolHTTP2
+	})
+	if _, _, err := g.say(t.Context(), "hello"); status.Code(err) != codes.Unimplemented {
+		t.Errorf("the caller got %v", err)
+	}
+	if places := g.settled(1); places[parallax.UnmirroredRejected] != 1 {
+		t.Errorf("%v", places)
 	}
 }

@@ -156,6 +156,9 @@ func (f *flight) begin(a *answer) {
 	switch {
 	case f.rpc != nil:
 		f.rpc.begun.Store(true)
+		if !ofGRPC(a.Headers) {
+			f.lose(parallax.UnmirroredRejected) // by something in between
+		}
 		return
 	case isEventStream(a.Headers):
 		f.lose(parallax.UnmirroredStream)

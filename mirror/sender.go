@@ -47,7 +47,7 @@ type legSender struct {
 	h2          *h2Sender
 
 	mu    sync.Mutex
-	plain map[string]time.Time // https instances that do not offer HTTP/2, and when to ask them again
+	plain map[h2Address]time.Time // https instances that do not offer HTTP/2, and when to ask them again
 }
 
 // askProtocolAgain is for how long an instance that does not offer HTTP/2 is not
@@ -60,7 +60,7 @@ var _ sender = (*legSender)(nil)
 // wait for an answer's head, zero means no bound; connections are those of
 // HTTP/1.1.
 func newSender(p Protocol, c *credentials, headTimeout time.Duration, connections Connections) sender {
-	s := &legSender{protocol: p, credentials: c, plain: map[string]time.Time{}}
+	s := &legSender{protocol: p, credentials: c, plain: map[h2Address]time.Time{}}
 	s.h1 = newHTTPSender(headTimeout, connections)
 	s.h1.pool.DialTLS = s.dialHTTP1
 	s.h2 = newH2Sender(headTimeout, s.secureHTTP2)
@@ -81,17 +81,18 @@ func (s *legSender) Forget(to *url.URL, addr string) {
 
 // Send implements sender.
 func (s *legSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answer, error) {
-	switch {
-	case !s.speaksHTTP2(to) && ofGRPC(out.Headers):
+	at := h2AddressOf(to, out.Addr)
+	switch http2 := s.speaksHTTP2(at); {
+	case !http2 && ofGRPC(out.Headers):
 		return nil, out.refuse(errNeedsHTTP2)
 	case s.protocol == ProtocolHTTP2 && out.Upgrade != "":
 		return nil, out.refuse(errNoUpgrade)
-	case !s.speaksHTTP2(to) || out.Upgrade != "":
+	case !http2 || out.Upgrade != "":
 		return s.h1.Send(ctx, to, out)
 	}
 	a, err := s.h2.Send(ctx, to, out)
 	if errors.Is(err, errOnlyHTTP1) {
-		s.learn(to.Host)
+		s.learn(at)
 		if ofGRPC(out.Headers) {
 			return nil, out.refuse(errNeedsHTTP2)
 		}
@@ -109,25 +110,25 @@ func (out *outgoing) refuse(err error) *sendError {
 }
 
 // speaksHTTP2 reports whether HTTP/2 is tried with an instance.
-func (s *legSender) speaksHTTP2(to *url.URL) bool {
+func (s *legSender) speaksHTTP2(at h2Address) bool {
 	switch {
 	case s.protocol == ProtocolHTTP2:
 		return true
-	case s.protocol == ProtocolHTTP1 || to.Scheme != "https":
+	case s.protocol == ProtocolHTTP1 || at.scheme != "https":
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Now().After(s.plain[to.Host])
+	return time.Now().After(s.plain[at])
 }
 
 // learn notes that an instance speaks HTTP/1.1 only.
-func (s *legSender) learn(host string) {
+func (s *legSender) learn(at h2Address) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	maps.DeleteFunc(s.plain, func(_ string, until time.Time) bool { return now.After(until) })
-	s.plain[host] = now.Add(askProtocolAgain)
+	maps.DeleteFunc(s.plain, func(_ h2Address, until time.Time) bool { return now.After(until) })
+	s.plain[at] = now.Add(askProtocolAgain)
 }
 
 // errOnlyHTTP1 is what dialling for HTTP/2 gives where HTTP/1.1 will do.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,11 +157,38 @@ func checkHead(r *http.Request) (status int, why string) {
 	case lines > maxHeaderLines:
 		return http.StatusRequestHeaderFieldsTooLarge, "too many field lines"
 	}
+	if why := ambiguous(r); why != "" {
+		return http.StatusBadRequest, why
+	}
 	return checkLine(r.Method, r.RequestURI, r.Host)
+}
+
+// ambiguous says what can be read in two ways in a request although net/http lets
+// it pass (RFC 9113 sections 8.1.1 and 8.3.1); "" for nothing.
+func ambiguous(r *http.Request) string {
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return "two hosts"
+		}
+	}
+	lengths := r.Header["Content-Length"]
+	if len(lengths) > 1 {
+		return "two lengths"
+	}
+	for _, text := range lengths {
+		if n, err := strconv.ParseInt(text, 10, 64); err != nil || n != r.ContentLength || text[0] == '+' {
+			return "bad length"
+		}
+	}
+	if target := r.RequestURI; r.Method != http.MethodConnect && !strings.HasPrefix(target, "/") && target != "*" {
+		return "bad request target" // with a host of its own
+	}
+	return ""
 }
 
 // incoming is a request as net/http has it, in the terms of the seam.
 func (c *h2Caller) incoming(r *http.Request) *incoming {
+	delete(r.Header, "Host") // which is r.Host
 	in := &incoming{
 		Method: r.Method, Target: r.RequestURI, Host: r.Host, Proto: r.Proto,
 		Headers: fieldsOf(r.Header), Length: r.ContentLength, TLS: r.TLS != nil,

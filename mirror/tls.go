@@ -222,6 +222,7 @@ type credentials struct {
 	config *tls.Config
 	seen   []time.Time // when each file was changed
 	next   time.Time   // when to look again
+	told   string      // why changed files could not be used, as it was logged
 }
 
 // credentials returns what callers are served with; nil for no TLS.
@@ -263,11 +264,14 @@ func (c *credentials) current() *tls.Config {
 	}
 	config, err := c.load()
 	if err != nil {
-		c.log.Warn("the TLS files changed and cannot be used; the old ones stay in use", "error", err)
+		if text := err.Error(); text != c.told {
+			c.log.Warn("the TLS files changed and cannot be used; the old ones stay in use", "error", err)
+			c.told = text
+		}
 		return c.config
 	}
 	c.log.Info("the TLS files were read again", "files", c.files)
-	c.config, c.seen = config, seen
+	c.config, c.seen, c.told = config, seen, ""
 	return c.config
 }
 
