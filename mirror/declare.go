@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"parallax"
 	"parallax/mirror/split"
@@ -14,7 +15,7 @@ import (
 // key names. What it leaves out holds as it does for the service. Where several
 // keys name an endpoint, each setting is that of the key that names the fewest:
 // a whole path before a beginning, a longer beginning before a shorter one, a
-// method before any.
+// method before any. What GET has holds for HEAD, unless a key says HEAD.
 type EndpointOptions struct {
 	Safe   *bool    `yaml:"safe,omitempty" doc:"whether these requests change nothing, where their method does not say it: true for a search by POST, and for a GET that only looks like an act; false for a GET that is one"`
 	Unsafe Unsafe   `yaml:"unsafe,omitempty" enum:"never,allowed" doc:"in place of mirror.unsafe"`
@@ -38,8 +39,102 @@ func (o Options) declarations() []declaration {
 			out = append(out, declaration{p, key, o.Endpoints[key]})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b declaration) int { return a.Compare(b.Pattern) })
+	slices.SortStableFunc(out, func(a, b declaration) int {
+		if strings.TrimPrefix(a.key, "HEAD ") == strings.TrimPrefix(b.key, "GET ") {
+			return -1 // of HEAD requests it names less
+		}
+		return a.Compare(b.Pattern)
+	})
 	return out
+}
+
+// holdsFor reports whether the declaration names an endpoint. What is declared of
+// GET holds for HEAD too, which servers answer by running the same code.
+func (d declaration) holdsFor(endpoint string) bool {
+	method, path, _ := strings.Cut(endpoint, " ")
+	return d.Names(method, path) || method == "HEAD" && d.Names("GET", path)
+}
+
+// methods returns the methods of endpoints that the declaration names.
+func (d declaration) methods() []string {
+	switch d.Method() {
+	case "*":
+		return methods[:len(methods)-3] // without those that are hardly ever seen
+	case "GET":
+		return []string{"GET", "HEAD"}
+	}
+	return []string{d.Method()}
+}
+
+// declare makes sure that a declaration holds whatever else the learner makes of
+// the paths that it names: those that come when there is no room for templates,
+// or when a place has so many values that it became a variable, belong to it too.
+func (r *router) declare(d declaration) {
+	path, open := d.Path()
+	if open {
+		r.begin = append(r.begin, &beginning{declaration: d, segments: strings.Split(strings.TrimPrefix(path, "/"), "/")})
+		return
+	}
+	for _, method := range d.methods() {
+		name := method + " " + path
+		switch route, err := parseRoute(name); {
+		case err != nil, slices.Contains(route.segments, further): // an operation of GraphQL's; what the learner alone can tell
+		case learnable(route):
+			r.learned.remember([]string{name})
+		default:
+			r.list(name, route)
+		}
+	}
+}
+
+// learnable reports whether the learner gives templates such names.
+func learnable(r route) bool {
+	return methods[methodIndex(r.method)] == r.method && !slices.ContainsFunc(r.segments, func(s string) bool {
+		return !slices.Contains(classes, s) && class(s) != s
+	})
+}
+
+// beginning is a declaration of all paths that begin alike.
+type beginning struct {
+	declaration
+	segments []string                               // of what they begin with, the last one incomplete
+	ends     [len(methods)]atomic.Pointer[endpoint] // of paths whose learned names do not show the beginning
+}
+
+// covers reports whether a path begins like this. It costs no allocation.
+func (b *beginning) covers(method, path string) bool {
+	if m := b.Method(); m != "*" && m != method && (m != "GET" || method != "HEAD") {
+		return false
+	}
+	last := len(b.segments) - 1
+	for i, s := range b.segments {
+		if path == "" || path[0] != '/' {
+			return false
+		}
+		var segment string
+		segment, path = cutSegment(path)
+		if i == last {
+			return strings.HasPrefix(segment, s)
+		}
+		if segment != s && class(segment) != s {
+			return false
+		}
+	}
+	return false
+}
+
+// find returns the endpoint of all those paths of a method.
+func (b *beginning) find(method string, make func(name string, safe bool) *endpoint) *endpoint {
+	end := &b.ends[methodIndex(method)]
+	if e := end.Load(); e != nil {
+		return e
+	}
+	if b.Method() == "*" {
+		method = methods[methodIndex(method)] // of those that a caller makes up there is no end
+	}
+	path, _ := b.Path()
+	end.CompareAndSwap(nil, make(method+" /"+strings.TrimPrefix(path, "/")+"{rest...}", safe(method)))
+	return end.Load()
 }
 
 // endpointPolicy is what is decided once for all requests of an endpoint.
@@ -56,7 +151,7 @@ func policyOf(name string, safe bool, o Options, declared []declaration) endpoin
 	p := endpointPolicy{safe: safe, unsafe: o.Unsafe == UnsafeAllowed, sample: o.Sample}
 	var safety, unsafe, sample, mirror bool // already found in a declaration that names less
 	for _, d := range declared {
-		if !d.Matches(name) {
+		if !d.holdsFor(name) {
 			continue
 		}
 		if d.Safe != nil && !safety {
@@ -84,6 +179,10 @@ func (o Options) validateEndpoints() []parallax.Fault {
 	for _, key := range slices.Sorted(maps.Keys(o.Endpoints)) {
 		if _, err := split.ParsePattern(key); err != nil {
 			faults = append(faults, parallax.Fault{Path: "endpoints." + key, Text: err.Error(), Hint: `write an endpoint or a pattern, such as "POST /search" or "GET /admin/*"`})
+			continue
+		}
+		if _, err := parseRoute(key); err != nil && !strings.HasSuffix(key, "*") && strings.Count(key, " ") == 1 {
+			faults = append(faults, parallax.Fault{Path: "endpoints." + key, Text: err.Error(), Hint: `write a template such as "GET /orders/{id}"`})
 			continue
 		}
 		faults = append(faults, parallax.Under("endpoints."+key, o.Endpoints[key].validate())...)
@@ -133,6 +232,10 @@ func (s Service) idleDeclarations() []parallax.Fault {
 			}
 			faults = append(faults, parallax.Fault{Path: at, Text: "it can never matter: " + fmt.Sprintf(format, args...), Hint: hint})
 		}
+		if variable := s.unknownVariable(d.Pattern); variable != "" {
+			fault("", "list in endpoints the templates that begin like this", "no endpoint has a variable %s there", variable)
+			continue
+		}
 		if segment := s.neverNamed(d.Pattern); segment != "" {
 			fault("", fmt.Sprintf("write the endpoint's template, with %s for %q, or a pattern that ends in *", class(segment), segment), "no endpoint is called this")
 			continue
@@ -161,6 +264,21 @@ func (s Service) neverNamed(p split.Pattern) string {
 	for segment := range strings.SplitSeq(path, "/") {
 		switch class(segment) {
 		case "{id}", "{uuid}", "{date}", "{hash}":
+			return segment
+		}
+	}
+	return ""
+}
+
+// unknownVariable returns the variable of a beginning that no template has there;
+// "" when endpoints may begin like this.
+func (s Service) unknownVariable(p split.Pattern) string {
+	path, beginning := p.Path()
+	if !beginning || slices.ContainsFunc(s.declaredRoutes(), p.Matches) {
+		return ""
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if hasVariable(segment) && segment != further && !slices.Contains(classes, segment) {
 			return segment
 		}
 	}

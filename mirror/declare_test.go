@@ -77,6 +77,10 @@ func TestDeclarationsThatAreWrongOrNeverMatter(t *testing.T) {
 	f(Own, "GET /x", EndpointOptions{Unsafe: UnsafeAllowed}, "GET /x.unsafe", never+"requests with the method GET are safe")
 	f(Shared, "POST /x", EndpointOptions{Unsafe: UnsafeAllowed}, "POST /x.unsafe", never+"no leg may get unsafe requests as a shadow")
 	f(Own, "POST /x", EndpointOptions{Unsafe: UnsafeAllowed, Sample: new(0.5)}, "POST /x.sample", never+"unsafe requests are mirrored to legs whose state is own, and never left out there")
+	f(Own, "GET /a/{b", EndpointOptions{Safe: new(true)}, "GET /a/{b", `cannot read segment "{b" of endpoint "GET /a/{b"`)
+	f(Own, "GET /users/{userId}/*", EndpointOptions{Safe: new(true)}, "GET /users/{userId}/*", never+"no endpoint has a variable {userId} there")
+	f(Own, "GET /users/{id}/*", EndpointOptions{Safe: new(false)}, "", "")
+	f(Own, "GET /users/{userId}", EndpointOptions{Safe: new(false)}, "", "")
 	f(Own, "GET /orders/17", EndpointOptions{Safe: new(true)}, "GET /orders/17", never+"no endpoint is called this")
 
 	f(Own, "GET /x", EndpointOptions{Safe: new(false), Unsafe: UnsafeAllowed}, "", "")
@@ -85,4 +89,79 @@ func TestDeclarationsThatAreWrongOrNeverMatter(t *testing.T) {
 	f(Own, "GET /years/2026", EndpointOptions{Mirror: new(false)}, "", "")
 	f(Own, "GET /orders/17*", EndpointOptions{Mirror: new(false)}, "", "")
 	f(Own, "POST /search", EndpointOptions{Safe: new(true), Sample: new(0.5)}, "", "")
+}
+
+// TestDeclarationsHoldWhateverIsLearned: a path that a key names never slips away
+// from it because the learner calls it something else.
+func TestDeclarationsHoldWhateverIsLearned(t *testing.T) {
+	t.Parallel()
+	o := DefaultOptions()
+	o.Endpoints = map[string]EndpointOptions{"GET /seen": {Sample: new(0.5)}}
+	for _, key := range []string{
+		"GET /admin/*", "GET /report", "* /year2026/*", "GET /users/{userId}/ping", "GET /users/{id}/sync", "PURGE /cache/*", "GET /code123",
+		"HEAD /seen", "GET /items/{id}/*",
+	} {
+		o.Endpoints[key] = EndpointOptions{Mirror: new(false)}
+	}
+	declared := o.declarations()
+	flooded := func(paths int) *router {
+		r, err := newRouter([]string{"GET /listed/{x}"}, DefaultEndpoints, func(name string, safe bool) *endpoint {
+			return &endpoint{name: name, endpointPolicy: policyOf(name, safe, o, declared)}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range declared {
+			r.declare(d)
+		}
+		for i := range paths {
+			word := strings.Repeat("x", i%40+1) + string(rune('a'+i/40%26)) + string(rune('a'+i/1040))
+			r.find("GET", "/"+word)
+			r.find("GET", "/"+word+"/"+word)
+			r.find("GET", "/users/"+word)
+		}
+		return r
+	}
+	for _, paths := range []int{0, 60, 2000} {
+		r := flooded(paths)
+		off := func(method, path string, want bool) {
+			t.Helper()
+			if e := r.find(method, path); e.off != want || e.name == "" {
+				t.Errorf("after %d paths %s %s is of %q, mirrored %t, want %t", paths, method, path, e.name, !e.off, !want)
+			}
+		}
+		for _, deep := range []string{"/admin/users", "/admin/users/17/delete", "/admin/" + strings.Repeat("a/", 40), "/year2026/x"} {
+			off("GET", deep, true)
+			off("HEAD", deep, true)
+		}
+		off("POST", "/year2026/x", true)
+		off("MADEUP", "/year2026/x", true)
+		off("POST", "/admin/users", false)
+		off("GET", "/administration", false)
+		off("GET", "/report", true)
+		off("HEAD", "/report", true)
+		off("GET", "/report/17", false)
+		off("GET", "/code123", true)
+		off("GET", "/code124", false)
+		off("GET", "/users/17/ping", true)
+		off("HEAD", "/users/ann/ping", true)
+		off("GET", "/users/17/sync", true)
+		off("GET", "/users/ann/sync", false)
+		off("GET", "/items/17/stock", true)
+		off("GET", "/items/sold/stock", false)
+		off("PURGE", "/cache/x", true)
+		off("HEAD", "/seen", true)
+		off("GET", "/seen", false)
+		if e := r.find("GET", "/seen"); e.sample != 0.5 {
+			t.Errorf("after %d paths GET /seen has the sample %v", paths, e.sample)
+		}
+	}
+	r := flooded(0)
+	for range 3 {
+		for _, method := range []string{"A", "B", "C"} {
+			if a, b := r.find(method, "/year2026/"+strings.Repeat("a/", 40)), r.find("OTHER", "/year2026/"+strings.Repeat("a/", 40)); a != b {
+				t.Errorf("%s has an endpoint of its own, %q", method, a.name)
+			}
+		}
+	}
 }

@@ -29,26 +29,34 @@ type endpoint struct {
 type router struct {
 	graphql map[string]*operations // by path
 	listed  map[string]*node       // by method
+	begin   []*beginning           // those that name less first
 	learned *learner
+	make    func(name string, safe bool) *endpoint
 }
 
 func newRouter(routes []string, max int, make func(name string, safe bool) *endpoint) (*router, error) {
-	r := &router{graphql: map[string]*operations{}, listed: map[string]*node{}, learned: newLearner(max, make)}
+	r := &router{graphql: map[string]*operations{}, listed: map[string]*node{}, learned: newLearner(max, make), make: make}
 	for _, text := range routes {
 		route, err := parseRoute(text)
 		if err != nil {
 			return nil, err
 		}
-		root := r.listed[route.method]
-		if root == nil {
-			root = &node{}
-			r.listed[route.method] = root
-		}
-		if end := root.grow(route.segments); *end == nil { // of two that match the same paths the first stays
-			*end = make(text, safe(route.method))
-		}
+		r.list(text, route)
 	}
 	return r, nil
+}
+
+// list makes the endpoint of a route. Of two that match the same paths the first
+// stays.
+func (r *router) list(name string, route route) {
+	root := r.listed[route.method]
+	if root == nil {
+		root = &node{}
+		r.listed[route.method] = root
+	}
+	if end := root.grow(route.segments); *end == nil {
+		*end = r.make(name, safe(route.method))
+	}
 }
 
 // find returns the endpoint of a request.
@@ -64,7 +72,13 @@ func (r *router) find(method, target string) *endpoint {
 			return e
 		}
 	}
-	return r.learned.find(method, path)
+	e := r.learned.find(method, path)
+	for _, b := range r.begin {
+		if b.covers(method, path) && !b.holdsFor(e.name) {
+			return b.find(method, r.make)
+		}
+	}
+	return e
 }
 
 // pathOf returns the path of a request target, as written.

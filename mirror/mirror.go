@@ -185,6 +185,9 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build the router: %w", err)
 	}
+	for _, d := range declared {
+		s.router.declare(d)
+	}
 	for _, path := range cfg.GraphQL {
 		s.router.graphql[path] = newOperations(path, newEndpoint)
 	}

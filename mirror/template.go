@@ -6,6 +6,9 @@ import "strings"
 // bytes.
 const longLiteral = 48
 
+// classes are what class calls values.
+var classes = []string{"{text}", "{id}", "{uuid}", "{date}", "{hash}", "{email}", "{version}", "{locale}", "{token}", "{slug}", "{code}"}
+
 // class returns what a segment of a path that nobody declared is called in a
 // template: itself, or the class of the value that it looks like. It costs one
 // pass and no allocation.

@@ -34,6 +34,11 @@ func ParsePattern(text string) (Pattern, error) {
 // Matches reports whether the pattern names an endpoint.
 func (p Pattern) Matches(endpoint string) bool {
 	method, path, _ := strings.Cut(endpoint, " ")
+	return p.Names(method, path)
+}
+
+// Names reports whether the pattern names a method and a path.
+func (p Pattern) Names(method, path string) bool {
 	if p.method != "*" && p.method != method {
 		return false
 	}
