@@ -320,9 +320,11 @@ func (s Service) SuspiciousEndpoints() []Suspicious {
 	var out []Suspicious
 	declared := s.Mirror.declarations()
 	for _, name := range s.declaredRoutes() {
-		method, _, _ := strings.Cut(name, " ")
-		if p := policyOf(name, safe(method), s.Mirror, declared); p.act != nil && p.act.why != "" && !p.off {
-			out = append(out, Suspicious{name, p.act.why})
+		method, template, _ := strings.Cut(name, " ")
+		if p := policyOf(name, safe(method), s.Mirror, declared); p.act != nil && !p.off {
+			if why := actInPath(template); why != "" {
+				out = append(out, Suspicious{name, why})
+			}
 		}
 	}
 	return out

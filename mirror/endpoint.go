@@ -15,6 +15,7 @@ type endpoint struct {
 	name    string
 	never   parallax.Place // why its requests are never mirrored; "" when they may be
 	mayLive bool           // the candidate may be live for it, as its state and split.endpoints have it
+	actLive bool           // also for those of its requests that look like acts
 	counts  *endpointMetrics
 
 	operations *operations // of a path of GraphQL's, when the body will tell which; else nil

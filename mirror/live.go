@@ -237,7 +237,7 @@ func send(out caller, p []byte, flush bool) bool {
 func (f *flight) serveShadowCall(ctx context.Context, out caller) {
 	f.lose(parallax.UnmirroredShadowCall)
 	l := f.live
-	if !f.endpoint.safe {
+	if !f.endpoint.safe || asksForAnotherMethod(f.in) {
 		l = f.service.legs[parallax.Candidate]
 		if l == nil || !f.mayTakeUnsafe(f.endpoint, l) {
 			f.refuse(out, shadowRefused)

@@ -173,11 +173,8 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	declared := cfg.Mirror.declarations()
 	s.pace = newPacer(cfg.Name, cfg.Mirror, deps.Metrics)
 	newEndpoint := func(name string, safe bool) *endpoint {
-		candidate, policy := s.legs[parallax.Candidate], policyOf(name, safe, cfg.Mirror, declared)
-		e := &endpoint{
-			name: name, endpointPolicy: policy, counts: deps.Metrics.of(cfg.Name, name),
-			mayLive: candidate != nil && candidate.state.MayBeLive(policy.safe) && s.split.Allows(name),
-		}
+		e := &endpoint{name: name, endpointPolicy: policyOf(name, safe, cfg.Mirror, declared), counts: deps.Metrics.of(cfg.Name, name)}
+		s.letLive(e)
 		s.pace.add(e)
 		return e
 	}
@@ -189,12 +186,23 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 		s.router.declare(d)
 	}
 	for _, path := range cfg.GraphQL {
-		s.router.graphql[path] = newOperations(path, newEndpoint)
+		o := newOperations(path, newEndpoint)
+		s.letLive(o.post)
+		s.router.graphql[path] = o
 	}
 	if before != nil {
 		s.router.learned.remember(before.router.learned.born())
 	}
 	return s, nil
+}
+
+// letLive decides whether the candidate may be live for an endpoint.
+func (s *service) letLive(e *endpoint) {
+	candidate := s.legs[parallax.Candidate]
+	may := func(safe bool) bool {
+		return candidate != nil && candidate.state.MayBeLive(safe) && s.split.Allows(e.name)
+	}
+	e.mayLive, e.actLive = may(e.safe), may(false)
 }
 
 // Split returns what moves the service's users between the legs.
@@ -274,7 +282,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 	case s.cfg.Tap:
 		f.x.Source = parallax.FromTap
 	default:
-		if f.endpoint.mayLive {
+		if f.endpoint.mayLive && (f.endpoint.actLive || !f.looksLikeAct()) {
 			f.x.Live = s.split.Pick(user)
 		}
 		f.live = s.legs[f.x.Live]

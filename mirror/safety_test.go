@@ -169,3 +169,42 @@ func TestMaxRPS(t *testing.T) {
 	f(mirror.Dry, "POST", 1, 3)
 	f(mirror.Own, "POST", 20, 20) // its database must not miss a write
 }
+
+// TestActsBehindSafeMethodsAreNoCandidatesToAnswer: what a candidate with a
+// database of its own may not answer it does not answer in disguise either.
+func TestActsBehindSafeMethodsAreNoCandidatesToAnswer(t *testing.T) {
+	t.Parallel()
+	r, primary, candidate := twins(t, mirror.Own, func(cfg *mirror.Service) {
+		cfg.GraphQL = []string{"/graphql"}
+		cfg.Mirror.Unsafe = mirror.UnsafeNever
+		declare(cfg, "POST /graphql", mirror.EndpointOptions{Safe: new(true)})
+		declare(cfg, "GET /verify", mirror.EndpointOptions{Safe: new(true)})
+	})
+	r.Mirror.Split().SetStep(10000)
+	r.do("GET", "/orders/1/cancel", "")
+	r.do("GET", "/orders/1", "", "X-HTTP-Method-Override: DELETE")
+	r.do("POST", "/graphql", operation(t, "mutation Pay { pay }", ""), asJSON)
+	r.settled(3)
+	if p, c := primary.Count(), candidate.Count(); p != 3 || c != 0 {
+		t.Errorf("acts: %d at the primary, %d at the candidate, want all at the primary", p, c)
+	}
+	r.do("GET", "/verify", "")
+	r.do("GET", "/orders/1", "")
+	r.settled(5)
+	if x := r.next(); x.Live != parallax.Candidate || candidate.Count() != 2 {
+		t.Errorf("live leg %v; the candidate got %d reads, want 2", x.Live, candidate.Count())
+	}
+}
+
+func TestAnotherMethodInAHeaderIsNotMirrored(t *testing.T) {
+	t.Parallel()
+	r, _, candidate := twins(t, mirror.Shared, func(cfg *mirror.Service) {
+		declare(cfg, "POST /search", mirror.EndpointOptions{Safe: new(true)})
+	})
+	r.do("GET", "/orders/1", "", "X-HTTP-Method-Override: DELETE")
+	r.do("POST", "/search", "", "X-Method-Override: PUT")
+	r.do("POST", "/search", "", "X-Method-Override: GET")
+	if diff := cmp.Diff(map[parallax.Place]int{parallax.UnmirroredSuspicious: 2, parallax.InQueue: 1}, r.settled(3)); diff != "" || candidate.Count() != 1 {
+		t.Errorf("the candidate got %d, places (-want +got)\n%s", candidate.Count(), diff)
+	}
+}

@@ -3,6 +3,7 @@ package mirror
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -13,14 +14,17 @@ import (
 //
 // The catalogue below is closed and meant to be read: each line has its reason.
 // It looks for verbs that stand alone as a segment of the path, whatever its
-// case, dashes, underscores and extension, and for names in the query. A word
-// inside a longer one is none: confirmation-dialog, deleted-items.
+// case, dashes, underscores, extension and parameters, and for names in the
+// query. A word inside a longer one is none: confirmation-dialog, deleted-items.
+// Some verbs may lead a segment too: delete-item, removeUser. Besides, a header
+// may ask for another method (asksForAnotherMethod).
 
 // act is one line of the catalogue: segments that tell of an act.
 type act struct {
 	words string
 	after surroundings // only behind a segment that means one of these; 0: anywhere
 	where position
+	leads bool // also as the first word of a segment
 	why   string
 }
 
@@ -56,12 +60,13 @@ var catalogue = []act{
 	{words: "signinoidc oauthcallback oauth2callback oidccallback ssocallback authcallback", why: "redeems the one-time code of a sign-in"},
 	{words: "confirm verify activate reactivate confirmemail verifyemail activateaccount", why: "confirms something, which works once"},
 	{words: "approve accept decline reject", where: atEnd, why: "answers a request for consent"},
-	{words: "unsubscribe optout optin", why: "changes what somebody agreed to"},
+	{words: "unsubscribe", leads: true, why: "changes what somebody agreed to"},
+	{words: "optout optin", why: "changes what somebody agreed to"},
 	{words: "reset resetpassword passwordreset recover recovery forgotpassword", where: beforeValue, why: "uses up a one-time token"},
-	{words: "invite join claim redeem", where: beforeValue, why: "uses up a one-time token"},
-	{words: "login signin auth register signup session", where: beforeToken, why: "uses up a one-time token"},
-	{words: "magic magiclink magiclogin onetimelogin onetimelink passwordless", why: "is a link that works once"},
-	{words: "delete remove destroy purge erase revoke cancel deactivate disable", where: atEnd, why: "takes something away"},
+	{words: "join redeem", where: beforeValue, why: "uses up a one-time token"},
+	{words: "login signin auth register signup session invite claim magic", where: beforeToken, why: "uses up a one-time token"},
+	{words: "magiclink magiclogin onetimelogin onetimelink passwordless", why: "is a link that works once"},
+	{words: "delete remove destroy purge erase revoke cancel deactivate disable", where: atEnd, leads: true, why: "takes something away"},
 	{words: "deleteaccount closeaccount", why: "takes something away"},
 	{words: "add clear empty", after: cart, where: atEnd, why: "changes a cart"},
 	{words: "addtocart addtobasket", why: "changes a cart"},
@@ -69,6 +74,9 @@ var catalogue = []act{
 	{words: "impersonate switchuser", why: "changes who a session belongs to"},
 	{words: "upvote downvote", where: atEnd, why: "counts a vote"},
 	{words: "reboot shutdown restart trigger", where: atEnd, why: "starts or stops something"},
+	{words: "cron wpcron", why: "starts or stops something"},
+	{words: "clearcache flushcache", where: atEnd, why: "takes something away"},
+	{words: "resend", where: atEnd, why: "sends something once more"},
 }
 
 // queryCatalogue is what a name in the query tells of. The value matters for some
@@ -92,10 +100,11 @@ const (
 )
 
 // plainPlaces are first segments of a path below which there are pages about acts
-// rather than acts, and plainEndings the extensions of files.
+// rather than acts, and plainEndings the extensions of files. JSON and XML are
+// none: servers take them for the form that an answer shall have.
 var (
 	plainPlaces  = wordSet("docs doc documentation help blog wiki faq static assets public img images css js fonts")
-	plainEndings = wordSet("js mjs css map json xml txt md pdf png jpg jpeg gif svg webp avif ico woff woff2 ttf mp4 webm wasm")
+	plainEndings = wordSet("js mjs css map txt md pdf png jpg jpeg gif svg webp avif ico woff woff2 ttf mp4 webm wasm")
 	acts         = actsByWord()
 )
 
@@ -119,8 +128,9 @@ func actsByWord() map[string][]act {
 
 // judgement is what an endpoint's name tells about acts.
 type judgement struct {
-	why    string // what the path does; "" when it does not look like an act
-	hidden bool   // the name does not show every word of the path, so that each request's is looked at
+	why       string // what the path does; "" when it does not look like an act
+	hidden    bool   // any segment of a path may be a word that the name does not show
+	variables uint64 // the segments that the name does not show, a bit for each, the first is the lowest
 }
 
 // judge judges an endpoint by its name, once.
@@ -129,30 +139,19 @@ func judge(name string) *judgement {
 	if method != "GET" && method != "HEAD" {
 		return nil
 	}
-	return &judgement{why: actInPath(template), hidden: hidesWords(template)}
-}
-
-// hidesWords reports whether a template's variables may stand for words.
-func hidesWords(template string) bool {
-	if !strings.HasPrefix(template, "/") {
-		return true // other
+	first, _, _ := strings.Cut(strings.TrimPrefix(template, "/"), "/")
+	j := &judgement{hidden: !strings.HasPrefix(template, "/") || hasVariable(first)}
+	if !j.hidden { // else it may be one of plainPlaces
+		j.why = actInPath(template)
 	}
-	for segment := range strings.SplitSeq(template, "/") {
-		if prefix, suffix, ok := variable(segment); ok && !plainID(segment[len(prefix):len(segment)-len(suffix)]) {
-			return true
+	for i, segment := range strings.Split(strings.TrimPrefix(template, "/"), "/") {
+		if !hasVariable(segment) {
+			continue
 		}
+		j.hidden = j.hidden || rest(segment) || i > 63
+		j.variables |= 1 << min(i, 63)
 	}
-	return false
-}
-
-// plainID reports whether a variable is the id of something, so that no word can
-// stand there.
-func plainID(variable string) bool {
-	switch variable {
-	case "{uuid}", "{date}", "{hash}":
-		return true
-	}
-	return !rest(variable) && strings.HasSuffix(strings.ToLower(variable), "id}")
+	return j
 }
 
 // of returns why a request is not mirrored until its endpoint is declared, "" if
@@ -165,7 +164,7 @@ func (j *judgement) of(target string) string {
 		return j.why
 	}
 	path, query, found := strings.Cut(target, "?")
-	if j.hidden {
+	if j.hidden || j.hides(path) {
 		if why := actInPath(path); why != "" {
 			return why
 		}
@@ -174,6 +173,17 @@ func (j *judgement) of(target string) string {
 		return ""
 	}
 	return actInQuery(query)
+}
+
+// hides reports whether a variable of the name stands for anything but a number.
+func (j *judgement) hides(path string) bool {
+	for left := j.variables; left != 0 && path != ""; left >>= 1 {
+		var segment string
+		if segment, path = cutSegment(path); left&1 == 1 && !digits(segment) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxWord bounds a word of the catalogue, in bytes; a longer segment is none.
@@ -205,24 +215,29 @@ func plainWord(dst []byte, segment string) []byte {
 // when it looks like nothing but reading.
 func actInPath(p string) string {
 	if end := path.Ext(p); end != "" && !strings.HasSuffix(end, "}") {
-		if plainEndings[strings.ToLower(end[1:])] {
+		plain, _, _ := strings.Cut(end[1:], ";")
+		if plainEndings[strings.ToLower(plain)] {
 			return ""
 		}
-		p = strings.TrimSuffix(p, end)
+		if p = p[:len(p)-len(end)]; verb(plain, "") != "" { // /api/orders.delete
+			p += "/" + plain
+		}
 	}
 	var before surroundings
 	first := true
 	for p != "" && p[0] == '/' {
 		var segment string
 		segment, p = cutSegment(p)
-		if segment == "" {
+		segment, _, _ = strings.Cut(segment, ";") // /logout;jsessionid=17
+		if segment == "" || segment == "." {
 			continue
 		}
 		if i := strings.LastIndexByte(segment, ':'); i >= 0 {
 			segment = segment[i+1:] // /orders/17:cancel
 		}
+		segment = unescaped(segment)
 		var buf [maxWord + 1]byte
-		word := plainWord(buf[:0], unescaped(segment))
+		word := plainWord(buf[:0], segment)
 		if first && plainPlaces[string(word)] {
 			return ""
 		}
@@ -232,7 +247,33 @@ func actInPath(p string) string {
 				return a.why
 			}
 		}
+		if why := verb(segment, p); why != "" {
+			return why
+		}
 		before |= surroundingWords[string(word)]
+	}
+	return ""
+}
+
+// maxJoints is how many dashes a segment that a verb leads has at most; one with
+// more is the title of something.
+const maxJoints = 2
+
+// verb returns what a segment such as delete, delete-item or deleteItem looks as
+// if it did by the verb that leads it; remains is what is behind it.
+func verb(segment, remains string) string {
+	end := 0
+	for end < len(segment) && segment[end] >= 'a' && segment[end] <= 'z' || end == 0 && segment != "" {
+		end++
+	}
+	if end < 6 || end > maxWord || count(segment).joints > maxJoints { // remove is the shortest
+		return ""
+	}
+	var buf [maxWord + 1]byte
+	for _, a := range acts[string(plainWord(buf[:0], segment[:end]))] {
+		if a.leads && a.where.fits(remains) {
+			return a.why
+		}
 	}
 	return ""
 }
@@ -290,42 +331,61 @@ func plainNumber(segment string) bool {
 
 // actInQuery returns what a raw query looks as if it did.
 func actInQuery(query string) string {
-	var code, state bool
+	var code, state string
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
 		key, value, _ := strings.Cut(pair, "=")
 		var buf [maxWord + 1]byte
-		word := plainWord(buf[:0], unescaped(key))
+		word := plainWord(buf[:0], innermost(unescaped(key)))
 		if string(word) == "state" {
-			state = true
+			state = value
 		}
 		why := queryCatalogue[string(word)]
 		switch {
 		case why == "":
 			continue
 		case string(word) == "code":
-			code = true
+			code = value
 			continue
 		case !tells(string(word), value, why):
 			continue
 		}
 		return why
 	}
-	if code && state {
+	if code != "" && state != "" && !(plainText(state) && plainText(code)) {
 		return redeems
 	}
 	return ""
+}
+
+// innermost returns token of a key such as user[token].
+func innermost(key string) string {
+	if i := strings.LastIndexByte(key, '['); i >= 0 && i+2 < len(key) && key[len(key)-1] == ']' {
+		return key[i+1 : len(key)-1]
+	}
+	before, _, _ := strings.Cut(key, "[")
+	return before
+}
+
+// plainText reports whether a value is one that people choose, such as CA, open or
+// a postal code: that of a sign-in is long, or has other characters.
+func plainText(value string) bool {
+	c := count(value)
+	return len(value) < 12 && c.lower+c.upper+c.digits+c.joints == len(value) && (c.digits == 0 || c.lower == 0)
 }
 
 // tells reports whether a value makes its name tell of an act.
 func tells(word, value, why string) bool {
 	switch {
 	case why == says:
+		value = unescaped(value)
 		var buf [maxWord + 1]byte
-		return len(acts[string(plainWord(buf[:0], value))]) > 0
+		return verb(value, "") != "" || slices.ContainsFunc(acts[string(plainWord(buf[:0], value))], func(a act) bool {
+			return a.where != beforeToken // else it is a page, such as that of a sign-in
+		})
 	case word == "method":
-		return !strings.EqualFold(value, "GET") && unsafeMethod(value)
+		return unsafeMethod(value)
 	case word == "ticket":
 		return strings.HasPrefix(value, "ST-") // of the Central Authentication Service
 	case word == "logout", word == "unsubscribe", word == "confirm":
@@ -342,6 +402,21 @@ func unsafeMethod(name string) bool {
 	return false
 }
 
+// asksForAnotherMethod reports whether a header asks the server to take the
+// request for one with an unsafe method, which many frameworks do.
+func asksForAnotherMethod(in *incoming) bool {
+	for _, h := range in.Headers {
+		switch len(h.Name) {
+		case 13, 17, 22:
+			if (strings.EqualFold(h.Name, "X-HTTP-Method") || strings.EqualFold(h.Name, "X-Method-Override") || strings.EqualFold(h.Name, "X-HTTP-Method-Override")) &&
+				h.Value != in.Method && unsafeMethod(h.Value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // maxTold bounds how many suspicious endpoints of a service the log names.
 const maxTold = 50
 
@@ -349,6 +424,9 @@ const maxTold = 50
 // so once for each endpoint.
 func (f *flight) looksLikeAct() bool {
 	why := f.endpoint.act.of(f.in.Target)
+	if why == "" && f.endpoint.safe && asksForAnotherMethod(f.in) {
+		why = "asks for another method"
+	}
 	if why == "" {
 		return false
 	}

@@ -3,6 +3,8 @@ package mirror
 import (
 	"fmt"
 	"testing"
+
+	"parallax"
 )
 
 func TestRequestsThatLookLikeActs(t *testing.T) {
@@ -58,7 +60,39 @@ func TestRequestsThatLookLikeActs(t *testing.T) {
 	act("/admin/impersonate/17")
 	act("/invitations/join/0123456789abcdef0123456789")
 
+	act("/logout;jsessionid=0A1B.node1")
+	act("/users/sign_out.json")
+	act("/orders/17/cancel.xml")
+	act("/orders/17/cancel/.")
+	act("/api/chat.delete?channel=4")
+	act("/delete_item.php?id=4")
+	act("/user/deleteUser/4")
+	act("/remove-from-list/17")
+	act("/orders/17/cancel-order")
+	act("/unsubscribe-me/abc")
+	act("/index.php?action=deleteUser&id=4")
+	act("/index.php?action=log%6Fut")
+	act("/cart.php?action=add&id=5")
+	act("/users/confirmation?user%5Breset_password_token%5D=abc")
+	act("/claim/0123456789abcdef0123456789")
+	act("/verification/resend")
+	act("/wp-cron.php?doing_wp_cron")
+	act("/api/cron/nightly")
+	act("/done?code=SplxlOBeZQQYbYS6WxSbIA&state=xyz")
+	act("/done?code=42&state=af0ifjsldkj")
+
 	plain("/")
+	plain("/magic/cards")
+	plain("/magic/17")
+	plain("/claim/17")
+	plain("/tax?state=CA&code=90210")
+	plain("/issues?state=open&code=SAVE10")
+	plain("/index.php?action=login")
+	plain("/forum?do=register")
+	plain("/articles/remove-wine-stains-from-linen")
+	plain("/removers/17")
+	plain("/Delete-Cookies.pdf")
+	plain("/logs/delete-events/2026/all")
 	plain("/orders/17")
 	plain("/products/confirmation-dialog.js")
 	plain("/static/logout.svg")
@@ -111,6 +145,9 @@ func TestWordsThatTemplatesHide(t *testing.T) {
 	f("GET /files/{rest...}", "/files/17/delete", true)
 	f("GET /files/{rest...}", "/files/delete.png", false)
 	f("GET /orders/{id}", "/orders/17", false)
+	f("GET /users/{id}", "/users/sign_out", true)
+	f("GET /users/{userId}/x", "/users/logout/x", true)
+	f("GET /users/{id}", "/users/f0000000-0000-0000-0000-000000000000", false)
 	f("GET /orders/{orderId}/cancel", "/orders/17/cancel", true)
 	f("GET /verify/{token}", "/verify/abc", true)
 	f("HEAD /logout", "/logout", true)
@@ -153,4 +190,21 @@ func BenchmarkJudgeRequest(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestHeadersThatAskForAnotherMethod(t *testing.T) {
+	t.Parallel()
+	f := func(method, name, value string, want bool) {
+		t.Helper()
+		in := &incoming{Method: method, Headers: []parallax.Field{{Name: "Accept", Value: "*/*"}, {Name: name, Value: value}}}
+		if got := asksForAnotherMethod(in); got != want {
+			t.Errorf("%s with %s: %s: %t, want %t", method, name, value, got, want)
+		}
+	}
+	f("GET", "X-HTTP-Method-Override", "DELETE", true)
+	f("GET", "x-http-method", "put", true)
+	f("POST", "X-Method-Override", "PATCH", true)
+	f("POST", "X-Method-Override", "POST", false)
+	f("POST", "X-HTTP-Method-Override", "GET", false)
+	f("GET", "X-HTTP-Method-Overrule", "DELETE", false)
 }
