@@ -17,11 +17,11 @@ func (c *closing) Close() error { c.closed++; return nil }
 
 func TestHeldBody(t *testing.T) {
 	t.Parallel()
-	f := func(what string, size, readFirst int, again bool) {
+	f := func(what string, ready bool, size, readFirst int, again bool) {
 		t.Helper()
 		text := strings.Repeat("0123456789", size/10)
 		src := &closing{Reader: iotest.OneByteReader(strings.NewReader(text))}
-		out := &outgoing{Body: src}
+		out := &outgoing{Body: src, Ready: ready}
 		h := holdBody(out, true)
 		if got, err := io.ReadAll(io.LimitReader(out.Body, int64(readFirst))); err != nil || string(got) != text[:readFirst] {
 			t.Errorf("%s: first try read %d bytes, %v", what, len(got), err)
@@ -44,11 +44,13 @@ func TestHeldBody(t *testing.T) {
 			t.Errorf("%s: closed %d times", what, src.closed)
 		}
 	}
-	f("nothing read", 1000, 0, true)
-	f("some read", 1000, 500, true)
-	f("all read", 1000, 1000, true)
-	f("as much as is kept", keptBody/10*10, keptBody/10*10, true)
-	f("more than is kept", 2*keptBody/10*10, keptBody+1, false)
+	f("nothing read", true, 1000, 0, true)
+	f("some read", true, 1000, 500, true)
+	f("all read", true, 1000, 1000, true)
+	f("as much as is kept", true, keptBody/10*10, keptBody/10*10, true)
+	f("more than is kept", true, 2*keptBody/10*10, keptBody+1, false)
+	f("nothing read of one that is still coming", false, 1000, 0, true)
+	f("some read of one that is still coming", false, 1000, 1, false)
 	if h := holdBody(&outgoing{}, true); !h.again() {
 		t.Error("no body cannot be sent again")
 	}

@@ -26,6 +26,7 @@ func newPool(l *leg, c LegConfig, deps Deps, log *slog.Logger) (*upstream.Set, e
 			for _, s := range l.senders {
 				s.Forget(i.URL(), i.Addr())
 			}
+			l.prober.Forget(i.URL(), i.Addr())
 		},
 	}
 	if c.Health.Path != "" {
@@ -130,6 +131,7 @@ func (f *flight) askInstances(ctx context.Context, l *leg, r role, c *parallax.C
 // request that breaks whoever it is sent to breaks three at most. For want of
 // another one: once, on a new connection in place of one that had served others;
 // legs close idle connections as they like, and a caller should not pay for that.
+// What looks like an act is not sent twice, whatever its method.
 func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *heldBody, err error, asked *int) *upstream.Instance {
 	e, ok := errors.AsType[*sendError](err)
 	switch {
@@ -138,6 +140,8 @@ func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *h
 	case e.unsent && held.again():
 		return l.pool.Pick(key, at)
 	case e.kind != parallax.Reset || !f.endpoint.safe || f.body != nil || f.upgrade != "" || *asked >= max(1, min(maxAsked, l.pool.Size()-1)):
+		return nil
+	case f.endpoint.act.of(f.in.Target) != "":
 		return nil
 	}
 	*asked++
@@ -179,7 +183,8 @@ func (f *flight) shadowOutcome(err error) upstream.Outcome {
 }
 
 // keptBody bounds what is kept of a live request's body for another try, in bytes:
-// as much as goes out together with a head.
+// as much as goes out together with a head. Of a body that goes out after its head
+// nothing is kept: once it is read, something of the request has left.
 const keptBody = 32 << 10
 
 // heldBody is a request's body that can be sent once more as long as little of it
@@ -189,6 +194,7 @@ type heldBody struct {
 	body io.ReadCloser
 
 	mu      sync.Mutex
+	most    int    // how much is kept
 	kept    []byte // what was read, while it can be read again
 	at      int    // how much of that the present try has read
 	end     error  // what reading ended with, behind kept
@@ -205,6 +211,9 @@ func holdBody(request *outgoing, again bool) *heldBody {
 	h := &heldBody{body: request.Body, gone: !again}
 	if again {
 		request.Body = h
+	}
+	if request.Ready {
+		h.most = keptBody
 	}
 	return h
 }
@@ -233,7 +242,7 @@ func (h *heldBody) Read(p []byte) (int, error) {
 func (h *heldBody) keep(p []byte) {
 	switch {
 	case h.gone || h.free:
-	case len(h.kept)+len(p) > keptBody:
+	case len(h.kept)+len(p) > h.most:
 		h.gone, h.kept, h.at = true, nil, 0
 	default:
 		h.kept = append(h.kept, p...)

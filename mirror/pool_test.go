@@ -302,6 +302,28 @@ func TestWhoIsAskedAgain(t *testing.T) {
 	f("half an answer", "GET", "", mirrortest.Garbage, false)
 }
 
+// TestWhatLooksLikeAnActIsNotSentTwice: as it is not mirrored, though its method
+// is safe, until somebody declares it.
+func TestWhatLooksLikeAnActIsNotSentTwice(t *testing.T) {
+	t.Parallel()
+	f := func(declared *bool, want int) {
+		t.Helper()
+		good, broken := mirrortest.NewBackend(t, mirrortest.JSON(`{}`)), mirrortest.NewBackend(t, mirrortest.Reset)
+		cfg := single(broken.URL, good.URL)
+		if declared != nil {
+			declare(&cfg, "GET /orders/{id}/cancel", mirror.EndpointOptions{Safe: declared})
+		}
+		r := start(t, cfg)
+		r.do("GET", "/orders/17/cancel", "") // the first turn is that of the broken one
+		if good.Count() != want || broken.Count() != 1 {
+			t.Errorf("%d and %d requests came, want 1 and %d", broken.Count(), good.Count(), want)
+		}
+	}
+	f(nil, 0)
+	f(new(true), 1)
+	f(new(false), 0)
+}
+
 func TestShadowIsNeverAskedAgain(t *testing.T) {
 	t.Parallel()
 	good := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
