@@ -19,7 +19,6 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	lanes    *prometheus.GaugeVec
 	gaps     *prometheus.CounterVec
-	shares   *prometheus.GaugeVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -47,13 +46,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_state_gaps_total",
 			Help: "Unsafe requests that the live leg took, or may have, and a leg with a database of its own was not sent or did not answer, by why.",
 		}, []string{"service", "reason"}),
-		shares: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "parallax_mirrored_share",
-			Help: "Share of an endpoint's exchanges that mirror.adaptive mirrors, of those in the sample.",
-		}, []string{"service", "endpoint"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.shares)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps)
 	}
 	return m
 }

@@ -171,7 +171,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 		s.anywhere = s.anywhere || i != parallax.Primary
 	}
 	declared := cfg.Mirror.declarations()
-	s.pace = newPacer(cfg.Name, cfg.Mirror, deps.Metrics)
+	s.pace = newPacer(cfg.Mirror)
 	newEndpoint := func(name string, safe bool) *endpoint {
 		e := &endpoint{name: name, endpointPolicy: policyOf(name, safe, cfg.Mirror, declared), counts: deps.Metrics.of(cfg.Name, name)}
 		s.letLive(e)

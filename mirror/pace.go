@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"parallax"
 )
 
@@ -48,8 +46,6 @@ type pacer struct {
 	shares []*share  // as many as there are endpoints, which are capped
 	wants  []float64 // of the last turn
 	owing  float64   // mean of owed
-	gauges *prometheus.GaugeVec
-	name   string
 }
 
 // share is one endpoint's part of the budget.
@@ -57,14 +53,14 @@ type share struct {
 	arrived atomic.Int64  // in this turn
 	part    atomic.Uint64 // float64: what share of its arrivals is mirrored
 	mean    float64       // arrivals a second; guarded by pacer.mu
-	gauge   prometheus.Gauge
+	name    string        // the endpoint's
 }
 
-func newPacer(service string, o Options, m *Metrics) *pacer {
+func newPacer(o Options) *pacer {
 	if o.MaxRPS == 0 {
 		return nil
 	}
-	p := &pacer{budget: newBucket(o.MaxRPS), rate: o.MaxRPS, adaptive: o.Adaptive, name: service, gauges: m.shares}
+	p := &pacer{budget: newBucket(o.MaxRPS), rate: o.MaxRPS, adaptive: o.Adaptive}
 	p.level.Store(math.Float64bits(math.Inf(1)))
 	return p
 }
@@ -74,12 +70,25 @@ func (p *pacer) add(e *endpoint) {
 	if p == nil || !p.adaptive {
 		return
 	}
+	e.share.name = e.name
 	e.share.part.Store(math.Float64bits(1))
-	e.share.gauge = p.gauges.WithLabelValues(p.name, e.name)
-	e.share.gauge.Set(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shares = append(p.shares, &e.share)
+}
+
+// parts returns what share of each endpoint's arrivals is mirrored, by name.
+func (p *pacer) parts() map[string]float64 {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[string]float64, len(p.shares))
+	for _, s := range p.shares {
+		out[s.name] = math.Float64frombits(s.part.Load())
+	}
+	return out
 }
 
 // take reports whether one more exchange may be mirrored. One that is owed to a
@@ -155,7 +164,6 @@ func (p *pacer) divide(seconds float64) {
 			part = level / s.mean
 		}
 		s.part.Store(math.Float64bits(part))
-		s.gauge.Set(part)
 	}
 }
 

@@ -67,7 +67,7 @@ type stream struct {
 func simulate(t *testing.T, o Options, seed uint64, lasts time.Duration, loads ...*stream) []time.Duration {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 7))
-	p := newPacer("shop", o, NewMetrics(nil))
+	p := newPacer(o)
 	for i, l := range loads {
 		l.endpoint = &endpoint{name: fmt.Sprint("GET /", i), endpointPolicy: endpointPolicy{sample: 1}}
 		p.add(l.endpoint)
@@ -229,7 +229,7 @@ func BenchmarkPace(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			o := DefaultOptions()
 			o.MaxRPS, o.Adaptive = 1e6, adaptive
-			p := newPacer("shop", o, NewMetrics(nil))
+			p := newPacer(o)
 			all := make([]*endpoint, endpoints)
 			for i := range all {
 				all[i] = &endpoint{name: fmt.Sprint("GET /", i), endpointPolicy: endpointPolicy{sample: 1}}

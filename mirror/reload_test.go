@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"parallax"
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
@@ -175,4 +177,28 @@ func waitFor(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("waited in vain for %s", what)
 		}
 	}
+}
+
+// TestReloadWithoutAdaptive: shares that nobody keeps any more are not told of.
+func TestReloadWithoutAdaptive(t *testing.T) {
+	t.Parallel()
+	b := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
+	cfg := pair(b.URL, b.URL, mirror.Own)
+	cfg.Mirror.MaxRPS, cfg.Mirror.Adaptive = 100, true
+	r := start(t, cfg)
+	shares := func(want int) {
+		t.Helper()
+		c := mirror.NewLegCollector(func() []*mirror.Mirror { return []*mirror.Mirror{r.Mirror} })
+		if n := testutil.CollectAndCount(c, "parallax_mirrored_share"); n != want {
+			t.Errorf("%d shares are told of, want %d", n, want)
+		}
+	}
+	r.do("GET", "/orders/17", "")
+	shares(len(cfg.Endpoints))
+	cfg.Endpoints = cfg.Endpoints[:1]
+	r.reload(cfg)
+	shares(len(cfg.Endpoints))
+	cfg.Mirror.Adaptive = false
+	r.reload(cfg)
+	shares(0)
 }
