@@ -59,6 +59,7 @@ func (s *Store) send(ctx context.Context, table, token string, names []string, f
 	}
 	defer batch.Close()
 	if err := fill(batch); err != nil {
+		s.shapes.forget() // they may be those of before a migration
 		return fmt.Errorf("cannot encode rows of %s: %w", table, err)
 	}
 	if err := batch.Send(); err != nil {

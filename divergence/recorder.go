@@ -433,7 +433,8 @@ func (r *Recorder) stop(ctx context.Context) {
 }
 
 // giveUp forgets the exchanges that are not stored and returns how many they
-// are. Of a batch that was begun, the counts remain to be written.
+// are. Of a batch that was begun, the counts remain to be written, and the evidence
+// that is in them.
 func (r *Recorder) giveUp() int {
 	r.mu.Lock()
 	r.stopped = true
@@ -443,7 +444,8 @@ func (r *Recorder) giveUp() int {
 	r.metrics.buffered.Set(0)
 	if b := r.sealed; b != nil && b.step <= writeComparisons {
 		left += len(b.records)
-		b.records, b.ticks = nil, nil
+		b.records = nil
+		b.ticks = r.ticks(b)
 	}
 	return left
 }

@@ -356,7 +356,7 @@ func TestStopIsBounded(t *testing.T) {
 }
 
 // Exchanges that the store does not take to the end are counted as lost in the
-// store, if that works.
+// store, and in the evidence, if that works.
 func TestStopCountsWhatItLoses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -374,13 +374,20 @@ func TestStopCountsWhatItLoses(t *testing.T) {
 		synctest.Wait()
 		stop()
 		stored := newAccounting()
+		var evidence Tick
 		for _, b := range w.sets {
 			for _, c := range b.counts {
 				stored.add(parallax.Place(c.Reason), c.N)
 			}
+			for _, tick := range b.ticks {
+				evidence.Received, evidence.Lost, evidence.N = evidence.Received+tick.Received, evidence.Lost+tick.Lost, evidence.N+tick.N
+			}
 		}
 		if stored.Received != 5 || stored.Lost["shutdown"] != 5 || stored.Missing() != 0 {
 			t.Errorf("stored at the end: %+v", stored)
+		}
+		if diff := cmp.Diff(Tick{Received: 5, Lost: 5}, evidence); diff != "" {
+			t.Errorf("evidence (-want +got):\n%s", diff)
 		}
 	})
 }
