@@ -10,6 +10,7 @@ import (
 
 	"parallax"
 	"parallax/mirror"
+	"parallax/mirror/mirrortest"
 )
 
 // TestWatchdogPausesWhatSlowsCallersDown: two legs share one processor, so that
@@ -97,5 +98,24 @@ func TestWatchdogLeavesFewRequestsAlone(t *testing.T) {
 		if places := r.settled(n + 1); places[parallax.InQueue] != n+1 {
 			t.Fatalf("%v, want all of them mirrored", places)
 		}
+	}
+}
+
+// TestWatchdogHearsOfAnotherConfiguration: a measurement that takes long does not
+// keep the watchdog from what a reload says.
+func TestWatchdogHearsOfAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	b := mirrortest.NewBackend(t, mirrortest.JSON(`{}`))
+	cfg := pair(b.URL, b.URL, mirror.Shared)
+	cfg.Mirror.Watchdog = mirror.DefaultWatchdog()
+	cfg.Mirror.Watchdog.Enabled, cfg.Mirror.Watchdog.Window, cfg.Mirror.Watchdog.Share = true, time.Minute, 1.0/3
+	r := start(t, cfg)
+	r.do("GET", "/orders/17", "")
+	cfg.Mirror.Watchdog.Window = time.Second
+	began := time.Now()
+	r.reload(cfg)
+	callUntil(r, func() bool { return r.Ledger.Places()[parallax.UnmirroredWatchdog] > 0 })
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took the watchdog %s to measure as it was told anew", took)
 	}
 }

@@ -192,7 +192,8 @@ func (m *Mirror) standBack(ctx context.Context, lasts time.Duration, why string)
 // experiment measures the live leg's p90 with mirroring and without, in two
 // windows next to each other at a random time; a coin says which comes first. It
 // reports false when there is too little traffic for both: then mirroring is not
-// taken away at all, or when somebody paused it in between.
+// taken away at all, or when somebody paused it in between, or configured the
+// watchdog anew.
 func (m *Mirror) experiment(ctx context.Context, o WatchdogOptions, random *rand.Rand) (with, without time.Duration, ok bool) {
 	defer m.window.Store(nil)
 	period := time.Duration(float64(o.Window) / o.Share)
@@ -201,10 +202,10 @@ func (m *Mirror) experiment(ctx context.Context, o WatchdogOptions, random *rand
 
 	probe := newWindow(false, m.deps.Now())
 	m.window.Store(probe)
-	sleep(ctx, before)
+	on := m.sleepUnder(ctx, before, o)
 	m.window.Store(nil)
 	expected := float64(probe.came.Load()) * float64(o.Window-washout(o)) / float64(before)
-	if expected < fewestSamples || probe.mirrored.Load() == 0 || ctx.Err() != nil {
+	if expected < fewestSamples || probe.mirrored.Load() == 0 || !on {
 		return 0, 0, false
 	}
 	offFirst := random.IntN(2) == 0
@@ -212,11 +213,13 @@ func (m *Mirror) experiment(ctx context.Context, o WatchdogOptions, random *rand
 	for i := range windows {
 		windows[i] = newWindow(offFirst == (i == 0), m.deps.Now().Add(washout(o)))
 		m.window.Store(windows[i])
-		sleep(ctx, o.Window)
+		if !m.sleepUnder(ctx, o.Window, o) {
+			return 0, 0, false
+		}
 	}
 	m.window.Store(nil)
-	sleep(ctx, period-before-2*o.Window) // slow ones get their answers
-	if _, paused := m.Paused(); paused || ctx.Err() != nil {
+	on = m.sleepUnder(ctx, period-before-2*o.Window, o) // slow ones get their answers
+	if _, paused := m.Paused(); paused || !on {
 		return 0, 0, false
 	}
 	a, enough := windows[0].p90()
@@ -230,6 +233,20 @@ func (m *Mirror) experiment(ctx context.Context, o WatchdogOptions, random *rand
 // washout is the beginning of a window in which requests do not count: shadow
 // requests of the time before are still under way.
 func washout(o WatchdogOptions) time.Duration { return o.Window / 5 }
+
+// sleepUnder waits while a configuration is in force, and reports whether it was
+// all the time.
+func (m *Mirror) sleepUnder(ctx context.Context, d time.Duration, o WatchdogOptions) bool {
+	began := m.deps.Now()
+	for ctx.Err() == nil && m.current.Load().options.Watchdog == o {
+		left := d - m.deps.Now().Sub(began)
+		if left <= 0 {
+			return true
+		}
+		sleep(ctx, min(left, watchTick))
+	}
+	return false
+}
 
 // sleep waits, or until the context ends.
 func sleep(ctx context.Context, d time.Duration) {
