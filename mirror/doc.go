@@ -61,7 +61,8 @@
 // safe request without a body goes to another instance of the live leg, up to
 // twice, when the connection broke before an answer, or once more to the only
 // one when that connection had served others (instances.go). Every try is
-// counted. Everything else is sent once, and shadow requests always are.
+// counted. Everything else is sent once, also a GET that looks like an act, and
+// shadow requests always are.
 //
 // Nothing unsafe reaches a leg besides the live one that has not declared that
 // it may, nor the primary behind a live candidate without a database of its own.
