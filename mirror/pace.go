@@ -38,7 +38,7 @@ type pacer struct {
 
 	adaptive bool
 	ends     atomic.Int64  // of the turn that arrivals are counted for, ns since the Unix epoch; 0 before the first
-	level    atomic.Uint64 // float64: arrivals a second that are mirrored whole
+	level    atomic.Uint64 // float64: arrivals a second that are mirrored whole; at most rate
 	owed     atomic.Int64  // arrivals of the turn that are never left out
 
 	mu     sync.Mutex
@@ -61,7 +61,7 @@ func newPacer(o Options) *pacer {
 		return nil
 	}
 	p := &pacer{budget: newBucket(o.MaxRPS), rate: o.MaxRPS, adaptive: o.Adaptive}
-	p.level.Store(math.Float64bits(math.Inf(1)))
+	p.level.Store(math.Float64bits(p.rate))
 	return p
 }
 
@@ -109,7 +109,11 @@ func (p *pacer) take(e *endpoint, id parallax.ID, owed bool, now time.Time) bool
 		return p.budget.take(now, p.budget.ahead)
 	}
 	n := e.share.arrived.Add(1)
-	if part := math.Float64frombits(e.share.part.Load()); !inSample(id, e.sample*part) {
+	sample := e.sample
+	if e.operations != nil {
+		sample = 1 // the body will tell whose sample counts
+	}
+	if part := math.Float64frombits(e.share.part.Load()); !inSample(id, sample*part) {
 		return false
 	}
 	ahead := p.budget.ahead
@@ -123,15 +127,16 @@ func (p *pacer) take(e *endpoint, id parallax.ID, owed bool, now time.Time) bool
 // for it, a few dozen microseconds with as many endpoints as there may be; the
 // others do not wait.
 func (p *pacer) turn(now time.Time) {
-	if now.UnixNano() < p.ends.Load() || !p.mu.TryLock() {
+	left := time.Duration(p.ends.Load() - now.UnixNano())
+	if left > 0 && left <= time.Second || !p.mu.TryLock() { // more is of a clock that was set back
 		return
 	}
 	defer p.mu.Unlock()
-	if p.turned.IsZero() {
+	passed := now.Sub(p.turned).Seconds()
+	if p.turned.IsZero() || passed < 0 {
 		p.begin(now)
 		return
 	}
-	passed := now.Sub(p.turned).Seconds()
 	if passed < 1 {
 		return
 	}
@@ -157,7 +162,7 @@ func (p *pacer) divide(seconds float64) {
 		p.wants = append(p.wants, s.mean)
 	}
 	level := waterLevel(p.wants, max(p.rate-p.owing, p.rate/10))
-	p.level.Store(math.Float64bits(level))
+	p.level.Store(math.Float64bits(min(level, p.rate))) // who wants it all is no rare endpoint
 	for _, s := range p.shares {
 		part := 1.0
 		if s.mean > level {
@@ -198,15 +203,25 @@ func newBucket(perSecond float64) bucket {
 	return bucket{every: every, ahead: max(250*time.Millisecond, 2*every), due: new(atomic.Int64)}
 }
 
+// from returns from when on the next one counts. A bucket that is farther ahead
+// of the clock than it can come is of a clock that was set back since.
+func (b bucket) from(due, at int64) int64 {
+	if due < at || due-at > int64(max(b.ahead, maxDebt)+b.every) {
+		return at
+	}
+	return due
+}
+
 // take reports whether one more fits when the bucket may run this far ahead.
 func (b bucket) take(now time.Time, ahead time.Duration) bool {
 	at := now.UnixNano()
 	for {
-		due := b.due.Load()
+		was := b.due.Load()
+		due := b.from(was, at)
 		if due-at > int64(ahead) {
 			return false
 		}
-		if b.due.CompareAndSwap(due, max(due, at)+int64(b.every)) {
+		if b.due.CompareAndSwap(was, due+int64(b.every)) {
 			return true
 		}
 	}
@@ -216,9 +231,10 @@ func (b bucket) take(now time.Time, ahead time.Duration) bool {
 func (b bucket) force(now time.Time) {
 	at := now.UnixNano()
 	for {
-		due := b.due.Load()
-		next := min(max(due, at)+int64(b.every), max(due, at+int64(maxDebt)))
-		if b.due.CompareAndSwap(due, next) {
+		was := b.due.Load()
+		due := b.from(was, at)
+		next := min(due+int64(b.every), max(due, at+int64(maxDebt)))
+		if b.due.CompareAndSwap(was, next) {
 			return
 		}
 	}

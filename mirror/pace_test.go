@@ -245,3 +245,77 @@ func BenchmarkPace(b *testing.B) {
 	f("bound", false, 1)
 	f("adaptive/300", true, 300)
 }
+
+// TestClockThatIsSet: a wall clock that jumps, either way, stops mirroring for no
+// longer than a moment, and the shares are divided anew.
+func TestClockThatIsSet(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{-time.Hour, time.Hour} {
+		for _, adaptive := range []bool{false, true} {
+			o := DefaultOptions()
+			o.MaxRPS, o.Adaptive = 100, adaptive
+			p := newPacer(o)
+			e := &endpoint{name: "GET /", endpointPolicy: endpointPolicy{sample: 1}}
+			p.add(e)
+			at := time.Unix(1_795_000_000, 0)
+			run := func(seconds, perSecond int) (taken int) {
+				random := rand.New(rand.NewPCG(1, uint64(perSecond)))
+				for range seconds * perSecond {
+					at = at.Add(time.Second / time.Duration(perSecond))
+					var id parallax.ID
+					for i := range id {
+						id[i] = byte(random.Uint32())
+					}
+					if p.take(e, id, false, at) {
+						taken++
+					}
+				}
+				return taken
+			}
+			run(3, 1000)
+			at = at.Add(jump)
+			if n := run(3, 1000); n < 200 || n > 330 {
+				t.Errorf("a jump by %v, adaptive %t: %d exchanges in the 3 s after it, want about 300", jump, adaptive, n)
+			}
+			run(5, 50) // the means of the burst fade
+			if n := run(5, 50); n < 200 {
+				t.Errorf("a jump by %v, adaptive %t: %d of 250 exchanges within the budget, want nearly all", jump, adaptive, n)
+			}
+		}
+	}
+}
+
+// TestABurstAfterIdleLeavesRoom: what comes in the first second after a pause is
+// not known yet, and yet a burst of common requests does not use up everything.
+func TestABurstAfterIdleLeavesRoom(t *testing.T) {
+	t.Parallel()
+	o := DefaultOptions()
+	o.MaxRPS, o.Adaptive = 50, true
+	only := func(rate float64) func(time.Duration) float64 {
+		return func(at time.Duration) float64 {
+			if at < time.Minute {
+				return 0
+			}
+			return rate
+		}
+	}
+	burst, rare := &stream{perSecond: only(3000)}, &stream{perSecond: only(10), since: time.Minute + 100*time.Millisecond}
+	simulate(t, o, 13, time.Minute+time.Second, burst, rare)
+	if rare.arrived < 5 || float64(rare.taken) < 0.8*float64(rare.arrived) {
+		t.Errorf("in the first second %d of %d rare requests are mirrored beside a burst, want nearly all", rare.taken, rare.arrived)
+	}
+}
+
+// TestOperationsAreNotSampledBeforeTheyAreKnown: the sample of a path of
+// GraphQL's is that of its operations, which their bodies tell.
+func TestOperationsAreNotSampledBeforeTheyAreKnown(t *testing.T) {
+	t.Parallel()
+	o := DefaultOptions()
+	o.MaxRPS, o.Adaptive = 100, true
+	p := newPacer(o)
+	e := &endpoint{name: "POST /graphql", endpointPolicy: endpointPolicy{sample: 0}, operations: &operations{}}
+	p.add(e)
+	if !p.take(e, parallax.ID{1}, false, time.Unix(1_795_000_000, 0)) {
+		t.Error("an operation was left out by a sample that may not be its own")
+	}
+}
