@@ -3,9 +3,8 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"parallax/divergence"
@@ -86,10 +85,7 @@ func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
 // pauseOnSignal pauses mirroring of all services at a SIGUSR1, and at the next one
 // ends the pauses that signals began, until ctx ends. Pauses by persons and by
 // watchdogs stay.
-func (s *server) pauseOnSignal(ctx context.Context) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR1)
-	defer signal.Stop(signals)
+func (s *server) pauseOnSignal(ctx context.Context, signals <-chan os.Signal) error {
 	for {
 		select {
 		case <-signals:
@@ -100,17 +96,35 @@ func (s *server) pauseOnSignal(ctx context.Context) error {
 	}
 }
 
+// togglePause waits for no reload and no restart: whoever sends the signal is in
+// a hurry.
 func (s *server) togglePause() {
-	s.mu.Lock() // a service that a reload adds is not missed halfway
-	defer s.mu.Unlock()
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
 	services, ended := s.current.Load().services, false
 	for _, svc := range services {
 		ended = svc.mirror.Resume(mirror.BySignal) || ended
 	}
-	if ended {
-		return
+	if !ended {
+		s.pauseAll(services)
 	}
+}
+
+// pauseAll pauses services as a signal does.
+func (s *server) pauseAll(services []*service) {
 	for _, svc := range services {
 		svc.mirror.Pause(mirror.Pause{By: mirror.BySignal, Reason: "a SIGUSR1 paused all mirroring of the process; a second one ends that", At: s.now().UTC()})
+	}
+}
+
+// replace puts another lineup in the place of the one at work. What a signal has
+// paused stays so, and what is new is paused with it.
+func (s *server) replace(next *lineup) {
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
+	paused, before := s.pausedBySignal(), s.current.Load()
+	s.current.Store(next)
+	if paused {
+		s.pauseAll(slices.DeleteFunc(slices.Clone(next.services), func(svc *service) bool { return slices.Contains(before.services, svc) }))
 	}
 }

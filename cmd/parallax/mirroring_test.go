@@ -103,3 +103,37 @@ func TestKillSwitch(t *testing.T) {
 	p = rig.StartIn(t, dir, config)
 	waitPaused(t, p, "") // a signal's pause does not outlive the process
 }
+
+// TestSignalPausesServicesThatAReloadAdds: what a signal has paused is the whole
+// process, also what comes to it later.
+func TestSignalPausesServicesThatAReloadAdds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old, new := backend(t, "1.00"), backend(t, "1.00")
+	p := rig.StartIn(t, dir, shopConfig(old, new, ""))
+	if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	waitPaused(t, p, "signal")
+	rewrite(t, dir, shopConfig(old, new, fmt.Sprintf(`
+- name: cart
+  listen: "127.0.0.1:0"
+  primary: { urls: [%q] }
+  candidate: { urls: [%q] }
+`, old, new)))
+	reload(t, p, 200)
+	var state ui.MirroringState
+	if err := p.JSON("/api/v1/services/cart/mirroring", &state); err != nil || state.By != "signal" {
+		t.Errorf("the service that was added is paused by %q, %v; want by the signal", state.By, err)
+	}
+	if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	waitPaused(t, p, "")
+	rig.Eventually(t, "the added service is mirrored", func() error {
+		if err := p.JSON("/api/v1/services/cart/mirroring", &state); err != nil || state.Paused {
+			return fmt.Errorf("%+v, %v", state, err)
+		}
+		return nil
+	})
+}

@@ -194,7 +194,7 @@ func (p *plan) commit() (changes []string) {
 	for _, svc := range p.leaving {
 		p.next.byName[svc.name] = svc
 	}
-	s.current.Store(p.next) // before the first request of a service that is added
+	s.replace(p.next) // before the first request of a service that is added
 	for _, st := range p.steps {
 		changes = append(changes, st.commit(s)...)
 	}

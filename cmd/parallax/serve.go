@@ -60,6 +60,9 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 	signals := make(chan os.Signal, 1) // from here on they do not end the process
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
+	pausing := make(chan os.Signal, 1)
+	signal.Notify(pausing, syscall.SIGUSR1)
+	defer signal.Stop(pausing)
 	before := given.replacedProcess()
 	cfg, faults, err := loadConfig(file)
 	if err != nil {
@@ -89,7 +92,7 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 	}
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
 	obeying := background(func(ctx context.Context) error { return s.obey(ctx, signals, e.getenv) })
-	pauses := background(s.pauseOnSignal)
+	pauses := background(func(ctx context.Context) error { return s.pauseOnSignal(ctx, pausing) })
 	defer pauses.stop()
 	if err = errors.Join(s.Run(ctx), obeying.stop()); err != nil {
 		return e.fail("%v", err)
@@ -115,6 +118,7 @@ type server struct {
 
 	current    atomic.Pointer[lineup]
 	lastReload atomic.Pointer[ui.Reload]
+	pausing    sync.Mutex // one signal that pauses, or change of the lineup, at a time
 	mu         sync.Mutex // one reload at a time; guards what follows
 	mirrors    *errgroup.Group
 	stopping   context.Context // ends when a shutdown begins
