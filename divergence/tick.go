@@ -4,7 +4,8 @@ import "time"
 
 // Tick is one step of the evidence on one endpoint: what was counted between
 // two flushes of one instance. Ticks are append-only; a verdict is a fold over
-// them, in the order of At, Instance and Seq.
+// them, in the order of At, Instance and Seq; one that shows up behind others comes
+// after them.
 type Tick struct {
 	At               time.Time // when it was written, UTC, milliseconds
 	Instance         string

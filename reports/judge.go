@@ -57,7 +57,7 @@ type Judge struct {
 
 	mu       sync.Mutex // guards what follows; held while looking
 	evidence *Evidence
-	cursor   divergence.Cursor
+	reader   reader
 	context  Context
 	reached  bool // the store could be read once
 	away     bool // somebody was warned that it cannot
@@ -73,6 +73,7 @@ type published struct {
 // reason store_away.
 func NewJudge(cfg JudgeConfig) *Judge {
 	j := &Judge{cfg: cfg, began: cfg.Now(), evidence: NewEvidence(cfg.Policy)}
+	j.reader = readFrom(j.evidence.cursor())
 	first := j.evidence.Verdict(j.began, Context{Service: cfg.Service, StoreAway: true})
 	j.latest.Store(&published{verdict: first, newer: make(chan struct{})})
 	return j
@@ -125,7 +126,7 @@ func (j *Judge) SetPolicy(p Promotion) {
 	}
 	j.cfg.Policy = p
 	j.evidence = NewEvidenceFrom(p, j.evidence.from)
-	j.cursor = j.evidence.cursor()
+	j.reader = readFrom(j.evidence.cursor())
 }
 
 // Look reads what is new, and returns the verdict of now.
@@ -160,16 +161,17 @@ func (j *Judge) read(ctx context.Context) error {
 	j.context = in
 	if !in.From.Equal(j.evidence.from) {
 		j.evidence = NewEvidenceFrom(j.cfg.Policy, in.From)
-		j.cursor = j.evidence.cursor()
+		j.reader = readFrom(j.evidence.cursor())
 	}
-	for {
-		ticks, err := j.cfg.Ticks.Ticks(ctx, j.cfg.Service, j.cursor, page)
+	for after := j.reader.start(j.cfg.Now()); ; {
+		ticks, err := j.cfg.Ticks.Ticks(ctx, j.cfg.Service, after, page)
 		if err != nil {
 			return fmt.Errorf("cannot read the evidence on %s: %w", j.cfg.Service, err)
 		}
 		for _, t := range ticks {
-			j.evidence.Add(t)
-			j.cursor = t.Cursor()
+			if after = t.Cursor(); j.reader.first(t) {
+				j.evidence.Add(t)
+			}
 		}
 		if len(ticks) < page {
 			return nil
