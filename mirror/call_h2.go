@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,13 @@ func (c *h2Call) release() {
 		c.late.Stop()
 	}
 	c.cancel(errAnswerClosed)
+}
+
+// giveUpWaiting ends a call of which nothing was sent.
+func (c *h2Call) giveUpWaiting() {
+	if !c.sent.Load() {
+		c.cancel(os.ErrDeadlineExceeded)
+	}
 }
 
 func (c *h2Call) closeBody() {

@@ -44,6 +44,7 @@ const (
 type h2Sender struct {
 	transport *http.Transport
 	secure    func(ctx context.Context, conn net.Conn, name string) (net.Conn, error) // agrees on TLS
+	turn      time.Duration                                                           // within which a request must have been begun to be sent; zero for no bound
 	stop      context.CancelFunc                                                      // ends what is being dialled
 	stopped   context.Context
 
@@ -73,12 +74,13 @@ type h2Dial struct {
 var _ sender = (*h2Sender)(nil)
 
 // newH2Sender returns a sender with connections of its own. headTimeout bounds
-// the wait for an answer's head; zero means no bound.
+// the wait for the turn of a request, and then that for its answer's head; zero
+// means no bound.
 func newH2Sender(headTimeout time.Duration, secure func(ctx context.Context, conn net.Conn, name string) (net.Conn, error)) *h2Sender {
 	var speaks http.Protocols
 	speaks.SetHTTP2(true)
 	speaks.SetUnencryptedHTTP2(true)
-	s := &h2Sender{secure: secure, hosts: map[h2Address]*h2Host{}}
+	s := &h2Sender{secure: secure, turn: headTimeout, hosts: map[h2Address]*h2Host{}}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.transport = &http.Transport{
 		Protocols: &speaks, DisableCompression: true,
@@ -146,6 +148,9 @@ func (s *h2Sender) Send(ctx context.Context, to *url.URL, out *outgoing) (*answe
 	c := &h2Call{out: out, to: to, cancel: cancel}
 	if !out.Deadline.IsZero() {
 		c.late = time.AfterFunc(time.Until(out.Deadline), func() { cancel(os.ErrDeadlineExceeded) })
+	}
+	if s.turn > 0 { // a leg may allow no streams at all
+		defer time.AfterFunc(s.turn, c.giveUpWaiting).Stop()
 	}
 	// A request is tried again when nothing of it was written, since its connection
 	// is closed or closing, and once when the leg says that it has not looked at it.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -337,4 +338,57 @@ func TestGRPCAnsweredBySomethingInBetween(t *testing.T) {
 	if places := g.settled(1); places[parallax.UnmirroredRejected] != 1 {
 		t.Errorf("%v", places)
 	}
+}
+
+// Calls that are odd in what they carry reach the caller as they are, and each is
+// counted in one place.
+func TestOddGRPCCalls(t *testing.T) {
+	t.Parallel()
+	f := func(want parallax.Place, call func(g *grpcRig) error, change ...func(*mirror.Service)) {
+		t.Helper()
+		g := startGRPC(t, change...)
+		if err := call(g); err != nil {
+			t.Errorf("%s: the caller got %v", want, err)
+		}
+		if places := g.settled(1); places[want] != 1 {
+			t.Errorf("%s: %v", want, places)
+		}
+	}
+	say := func(word string, options ...grpc.CallOption) func(g *grpcRig) error {
+		return func(g *grpcRig) error {
+			out := new(text)
+			err := g.conn.Invoke(g.t.Context(), "/shop.Echo/Say", &text{Value: word}, out, options...)
+			if err == nil && !strings.HasSuffix(out.Value, word) {
+				err = fmt.Errorf("%.40q", out.Value)
+			}
+			return err
+		}
+	}
+	f(parallax.InQueue, say("hello", grpc.UseCompressor(gzip.Name)))
+	f(parallax.UnmirroredBodySize, say(strings.Repeat("x", 2<<20)))
+	f(parallax.InQueue, say(""))
+	f(parallax.UnmirroredStream, func(g *grpcRig) error { // no message at all
+		s := g.talk(g.t.Context())
+		if err := s.CloseSend(); err != nil {
+			return err
+		}
+		if err := s.RecvMsg(new(text)); err != io.EOF {
+			return fmt.Errorf("got %v", err)
+		}
+		return nil
+	})
+	// A candidate that streams where the primary gives one answer is cut off.
+	endless := speaker(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		for r.Context().Err() == nil {
+			if _, err := w.Write([]byte{0, 0, 0, 0, 0}); err != nil {
+				return
+			}
+			http.NewResponseController(w).Flush()
+		}
+	})
+	f(parallax.InQueue, say("hello"), func(cfg *mirror.Service) {
+		cfg.Candidate.URLs = mirror.LegURLs(endless)
+		cfg.Mirror.Timeout = 200 * time.Millisecond
+	})
 }

@@ -2,13 +2,16 @@ package mirror_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -64,12 +67,7 @@ func TestNothingIsSmuggledFromHTTP2(t *testing.T) {
 // not empty.
 func oddLeg(t testing.TB, body string, fields ...string) string {
 	answer := func(f *http2.Framer, id uint32) {
-		var block bytes.Buffer
-		encoder := hpack.NewEncoder(&block)
-		for i := 0; i < len(fields); i += 2 {
-			encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
-		}
-		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: body == ""})
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: headers(fields...), EndHeaders: true, EndStream: body == ""})
 		if body != "" {
 			_ = f.WriteData(id, true, []byte(body))
 		}
@@ -128,23 +126,26 @@ func greetingLeg(t testing.TB, greet func(*http2.Framer)) (url string, accepted 
 		t.Fatal(err)
 	}
 	accepted = new(atomic.Int64)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
+	var serving sync.WaitGroup
+	serving.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
 			accepted.Add(1)
-			_, _ = io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface)))
-			greet(http2.NewFramer(conn, conn))
-			conn.Close()
+			stop := context.AfterFunc(t.Context(), func() { conn.Close() })
+			serving.Go(func() {
+				defer stop()
+				defer conn.Close()
+				_, _ = io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface)))
+				greet(http2.NewFramer(conn, conn))
+			})
 		}
-	}()
+	})
 	t.Cleanup(func() {
 		l.Close()
-		<-over
+		serving.Wait()
 	})
 	return "http://" + l.Addr().String(), accepted
 }
@@ -182,23 +183,9 @@ func TestErrorTextRepeatsNothingOfALegOverHTTP2(t *testing.T) {
 	t.Parallel()
 	f := func(last func(f *http2.Framer, id uint32)) {
 		t.Helper()
-		bad, _ := greetingLeg(t, func(f *http2.Framer) {
-			_ = f.WriteSettings()
-			for {
-				frame, err := f.ReadFrame()
-				if err != nil {
-					return
-				}
-				switch frame := frame.(type) {
-				case *http2.SettingsFrame:
-					if !frame.IsAck() {
-						_ = f.WriteSettingsAck()
-					}
-				case *http2.HeadersFrame:
-					last(f, frame.StreamID)
-					return
-				}
-			}
+		bad := framesLeg(t, nil, func(f *http2.Framer, id uint32) bool {
+			last(f, id)
+			return false
 		})
 		cfg := pair(mirrortest.NewBackend(t, mirrortest.Status(200)).URL, bad, mirror.Own)
 		cfg.Candidate.Protocol = mirror.ProtocolHTTP2
@@ -211,10 +198,90 @@ func TestErrorTextRepeatsNothingOfALegOverHTTP2(t *testing.T) {
 	}
 	f(func(f *http2.Framer, id uint32) { _ = f.WriteGoAway(id, http2.ErrCodeInternal, []byte(`a "canary"`)) })
 	f(func(f *http2.Framer, id uint32) {
-		var block bytes.Buffer
-		encoder := hpack.NewEncoder(&block)
-		encoder.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
-		encoder.WriteField(hpack.HeaderField{Name: "a canary", Value: "1"})
-		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true})
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: headers(":status", "200", "a canary", "1"), EndHeaders: true})
 	})
+}
+
+// framesLeg is a leg that does something to each stream, and closes the connection
+// when that returns false.
+func framesLeg(t testing.TB, settings []http2.Setting, answer func(*http2.Framer, uint32) bool) string {
+	t.Helper()
+	url, _ := greetingLeg(t, func(f *http2.Framer) {
+		_ = f.WriteSettings(settings...)
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if !frame.IsAck() {
+					_ = f.WriteSettingsAck()
+				}
+			case *http2.HeadersFrame:
+				if !answer(f, frame.StreamID) {
+					return
+				}
+			}
+		}
+	})
+	return url
+}
+
+// headers is a head as it is sent.
+func headers(fields ...string) []byte {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for i := 0; i < len(fields); i += 2 {
+		encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
+	}
+	return block.Bytes()
+}
+
+// A leg that never comes to an end costs an error, as the live leg and as a
+// shadow.
+func TestEndlessAnswersOverHTTP2(t *testing.T) {
+	t.Parallel()
+	f := func(name string, status int, settings []http2.Setting, answer func(*http2.Framer, uint32) bool) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := pair(framesLeg(t, settings, answer), mirrortest.Refused(t), mirror.Own)
+			cfg.Primary.Protocol, cfg.Primary.Timeout = mirror.ProtocolHTTP2, 300*time.Millisecond
+			r := start(t, cfg)
+			if res, _ := r.do("GET", "/", ""); res.StatusCode != status {
+				t.Errorf("the caller got %d", res.StatusCode)
+			}
+			cfg = pair(mirrortest.NewBackend(t, mirrortest.Status(200)).URL, framesLeg(t, settings, answer), mirror.Own)
+			cfg.Candidate.Protocol, cfg.Mirror.Timeout = mirror.ProtocolHTTP2, 300*time.Millisecond
+			r = start(t, cfg)
+			r.do("GET", "/", "")
+			x := r.next()
+			if c := x.Legs[parallax.Candidate]; c.Err.Kind == parallax.NoError || c.Done-c.Start > 3*time.Second {
+				t.Errorf("the candidate's call: %v", c.Err)
+			}
+		})
+	}
+	f("no streams", 504, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 0}}, func(*http2.Framer, uint32) bool { return true })
+	f("informational answers", 502, nil, func(f *http2.Framer, id uint32) bool {
+		for {
+			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: headers(":status", "103", "link", "x"), EndHeaders: true}) != nil {
+				return false
+			}
+		}
+	})
+	long := headers("x", strings.Repeat("x", 8<<10))
+	f("a head", 502, nil, func(f *http2.Framer, id uint32) bool {
+		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: headers(":status", "200")}) != nil {
+			return false
+		}
+		for f.WriteContinuation(id, false, long) == nil {
+		}
+		return false
+	})
+	f("settings", 504, nil, func(f *http2.Framer, id uint32) bool {
+		for f.WriteSettings() == nil {
+		}
+		return false
+	})
+	f("nothing", 504, nil, func(*http2.Framer, uint32) bool { return true })
 }
