@@ -21,6 +21,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/net/http2"
+
 	"parallax"
 	"parallax/mirror"
 )
@@ -169,6 +171,17 @@ func TestCallersSpeakWhatIsAgreed(t *testing.T) {
 		if got := curl(t, 0, flag, "--cacert", a.File, "--output", os.DevNull, "--write-out", "%{http_version} %{response_code}", url); got != want {
 			t.Errorf("curl %s: %q, want %q", flag, got, want)
 		}
+	}
+	for _, agreed := range [][]string{nil, {"http/1.1"}} { // HTTP/2 that was not agreed on
+		conn, err := tls.Dial("tcp", r.Addr, &tls.Config{RootCAs: a.pool(), ServerName: "shop.example", NextProtos: agreed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, http2.ClientPreface)
+		if got, _ := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 505 ") {
+			t.Errorf("%q: answered %.20q", agreed, got)
+		}
+		conn.Close()
 	}
 	if _, err := http.Get("http://" + r.Addr); err == nil {
 		t.Error("a caller without TLS was answered")

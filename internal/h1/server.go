@@ -18,8 +18,8 @@ type Server struct {
 	// returns without having ended the answer, an answer whose length was not
 	// declared ends, and one that is shorter than declared is aborted.
 	Handler func(*Request, *Writer)
-	// HandOver gets a connection on which HTTP/2 is spoken, by ALPN or by its
-	// preface, with nothing of it consumed. It returns when it is done with the
+	// HandOver gets a connection on which HTTP/2 is spoken, by ALPN or, in the
+	// clear, by its preface, with nothing of it consumed. It returns when it is done with the
 	// connection. Nil: such a connection is refused with 505.
 	HandOver func(net.Conn)
 	// Refused hears of every request that was answered without the handler. It

@@ -221,7 +221,7 @@ func (c *serverConn) request(first bool) bool {
 		h, err = parseRequest(text, c.server.MaxFields)
 	}
 	switch {
-	case err == errPreface && first && c.server.HandOver != nil:
+	case err == errPreface && first && c.req.TLS == nil && c.server.HandOver != nil:
 		c.r = begin
 		c.handOver()
 		return false
