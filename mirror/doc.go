@@ -133,10 +133,10 @@
 // call_h2.go). Callers speak it by ALPN, or in the clear by prior knowledge; a leg
 // is spoken to by what its protocol says. It loses some of what HTTP/1.1 keeps:
 // fields pass sorted by name (by a leg's request: in any order), the values of one
-// name in their order, but of User-Agent only the first; names are written as in Content-Type where HTTP/1.1
-// is spoken and in lower case where HTTP/2 is; Cookie is one field towards HTTP/1.1
-// and one per cookie towards HTTP/2; request trailers pass if they were announced;
-// and a caller that sent Expect gets its 100 when its body is first read, whatever
+// name in their order, of User-Agent only the first; names are written as in
+// Content-Type where HTTP/1.1 is spoken and in lower case where HTTP/2 is; Cookie is
+// one field towards HTTP/1.1 and one per cookie towards HTTP/2; request trailers
+// pass if they were announced; and a caller that sent Expect gets its 100 when its body is first read, whatever
 // the leg thinks of it. Targets, methods, hosts, values, informational answers and
 // the trailers of answers pass as they came. An answer that breaks off resets its
 // stream. Requests over the limits of a head are answered 431, and those that can be
