@@ -233,17 +233,15 @@ func TestHangingShadowWithOrder(t *testing.T) {
 			t.Fatalf("request %d: the caller got %d %q", i, res.StatusCode, body)
 		}
 	}
-	places := r.answered()
-	if places[parallax.InShadow] != 1 || places[parallax.InLane] != 64 || places[parallax.LostLane] != n-65 {
-		t.Errorf("places %v: want one at the candidate, 64 in the lane, %d dropped", places, n-65)
-	}
+	waitFor(t, "one to be at the candidate, 64 in the lane, the others dropped", func() bool {
+		places := r.Ledger.Places()
+		return places[parallax.InShadow] == 1 && places[parallax.InLane] == 64 && places[parallax.LostLane] == n-65
+	})
 	r.do("PUT", "/b", "x", bob)
 	candidate.Wait(t, 2) // bob's lane is another
 	candidate.Stop()
 	r.settled(n + 1)
-	if bytes := r.Budget.InUse(); bytes != 0 {
-		t.Errorf("%d bytes are held", bytes)
-	}
+	waitFor(t, "the bytes of all copies to come back", func() bool { return r.Budget.InUse() == 0 })
 }
 
 // What waits in a lane may hold four bodies and heads, whatever callers send.
