@@ -44,10 +44,11 @@ func (f *flight) missed(l *leg, why parallax.Place) string {
 
 // mayHaveActed reports whether the live leg, or the primary beside another proxy,
 // may have acted on a request that the others were not sent: it got the request
-// and did not answer, or it answered before the body was there.
+// and did not answer, or it answered before the body was there. A gRPC answer that
+// is whole says itself that it rejects.
 func (f *flight) mayHaveActed() bool {
 	c := f.x.Legs[f.x.Live]
-	if c == nil || f.rpc != nil {
+	if c == nil || f.rpc != nil && c.Err.Kind == parallax.NoError {
 		return false
 	}
 	if status := c.Response.Status; status != 0 {

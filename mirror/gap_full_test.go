@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
@@ -98,4 +101,28 @@ func answers(t *testing.T, registry *prometheus.Registry, leg, code string) (n f
 		}
 	}
 	return n
+}
+
+// TestGRPCCallsThatTheLiveLegLeavesOpen: it may have acted on them, unless it says
+// that it did not.
+func TestGRPCCallsThatTheLiveLegLeavesOpen(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	primary, candidate := &echo{}, &echo{}
+	cfg := asksHTTP2(pair(primary.serve(t), candidate.serve(t), mirror.Own))
+	cfg.Primary.Timeout = 50 * time.Millisecond
+	r := start(t, cfg, func(d *mirror.Deps) { d.Metrics = mirror.NewMetrics(registry) })
+	conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	g := &grpcRig{rig: r, primary: primary, candidate: candidate, conn: conn}
+	for _, word := range []string{"unavailable", "hang", "hello"} {
+		_, _, _ = g.say(t.Context(), word)
+	}
+	r.settled(3)
+	if diff := cmp.Diff(map[string]float64{"rejected": 1}, gapsIn(t, registry)); diff != "" {
+		t.Errorf("gaps (-want +got)\n%s", diff)
+	}
 }
