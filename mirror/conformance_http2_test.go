@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -673,10 +672,7 @@ func TestCurlOverHTTP2(t *testing.T) {
 func TestH2load(t *testing.T) {
 	path, err := exec.LookPath("h2load")
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("h2load is missing; scripts/setup-test.sh installs it")
-		}
-		t.Skip("h2load is missing; scripts/setup-test.sh installs it")
+		t.Fatal("h2load is missing; scripts/setup-test.sh installs it")
 	}
 	const requests = 4000
 	primary, candidate := mirrortest.NewBackend(t, mirrortest.Sized(1024)).Forget(), mirrortest.NewBackend(t, mirrortest.Sized(1024)).Forget()

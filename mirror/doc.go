@@ -136,12 +136,12 @@
 // name in their order, of User-Agent only the first; names are written as in
 // Content-Type where HTTP/1.1 is spoken and in lower case where HTTP/2 is; Cookie is
 // one field towards HTTP/1.1 and one per cookie towards HTTP/2; request trailers
-// pass if they were announced; and a caller that sent Expect gets its 100 when its body is first read, whatever
-// the leg thinks of it. Targets, methods, hosts, values, informational answers and
-// the trailers of answers pass as they came. An answer that breaks off resets its
-// stream. Requests over the limits of a head are answered 431, and those that can be
-// read in two ways (two hosts, a length that is not the body's, a host in the
-// target) 400, both counted in parallax_refused_total; what breaks the protocol
-// ends its stream or connection and is not. Extended CONNECT (WebSocket over HTTP/2)
-// is not offered; who asks for it nevertheless has the stream reset.
+// pass if they were announced; and a caller that sent Expect gets its 100 when its
+// body is first read, whatever the leg thinks of it. Targets, methods, hosts, values,
+// informational answers and the trailers of answers pass as they came. An answer that
+// breaks off resets its stream. Requests over the limits of a head are answered 431,
+// and those that can be read in two ways (two hosts, a length that is not the body's,
+// a host in the target) 400, both counted in parallax_refused_total; what breaks the
+// protocol ends its stream or connection and is not. Extended CONNECT (WebSocket over
+// HTTP/2) is not offered; who asks for it nevertheless has the stream reset.
 package mirror

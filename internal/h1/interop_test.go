@@ -201,7 +201,7 @@ func TestCurl(t *testing.T) {
 	t.Parallel()
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		t.Skip("curl is not installed")
+		t.Fatal("curl is missing; scripts/setup-test.sh installs it")
 	}
 	_, addr := start(t, relay(pool(t), stdBackend(t)))
 	url := "http://" + addr
