@@ -29,9 +29,10 @@ var _ ui.Mirroring = (*mirroring)(nil)
 // newMirroring puts the pause on disk in force, which a person began before a
 // restart.
 func newMirroring(m *mirror.Mirror, file *reports.StateFile, steps *stepper) *mirroring {
-	m.Resume(mirror.ByPerson)
 	if p := file.State().Mirroring; p != nil {
 		m.Pause(mirror.Pause{By: mirror.ByPerson, Who: p.Who, Reason: p.Reason, At: p.At})
+	} else {
+		m.Resume(mirror.ByPerson)
 	}
 	return &mirroring{mirror: m, file: file, now: steps.now, record: steps.record}
 }
@@ -96,11 +97,15 @@ func (s *server) pauseOnSignal(ctx context.Context, signals <-chan os.Signal) er
 	}
 }
 
-// togglePause waits for no reload and no restart: whoever sends the signal is in
-// a hurry.
+// togglePause waits for no reload and for no new process to be built: whoever
+// sends the signal is in a hurry.
 func (s *server) togglePause() {
 	s.pausing.Lock()
 	defer s.pausing.Unlock()
+	if s.handed.Load() {
+		s.log.Warn("a SIGUSR1 came to a process that another has replaced, and does nothing: send it to that one")
+		return
+	}
 	services, ended := s.current.Load().services, false
 	for _, svc := range services {
 		ended = svc.mirror.Resume(mirror.BySignal) || ended
@@ -127,4 +132,15 @@ func (s *server) replace(next *lineup) {
 	if paused {
 		s.pauseAll(slices.DeleteFunc(slices.Clone(next.services), func(svc *service) bool { return slices.Contains(before.services, svc) }))
 	}
+}
+
+// pausedBySignal reports whether a SIGUSR1 has paused mirroring, which no file
+// knows of. The caller holds pausing.
+func (s *server) pausedBySignal() bool {
+	for _, svc := range s.current.Load().services {
+		if svc.mirror.PausedBy(mirror.BySignal) {
+			return true
+		}
+	}
+	return false
 }

@@ -41,6 +41,9 @@ func (s *server) LastReload() ui.Reload {
 
 // reload returns what changed, or everything that is wrong. The caller holds mu.
 func (s *server) reload() (changes, faults []string) {
+	if s.handed.Load() {
+		return nil, []string{errReplaced.Error()}
+	}
 	if s.stopping == nil || s.stopped || s.stopping.Err() != nil {
 		return nil, []string{"Parallax is starting or shutting down"}
 	}

@@ -5,20 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"parallax/mirror"
 )
 
+// orders are the signals that a running process obeys. Of each kind one is kept
+// while the process is busy with another.
+type orders struct{ reload, restart, pause chan os.Signal }
+
+// takeOrders has signals kept that would end the process otherwise.
+func takeOrders() (o orders, stop func()) {
+	o = orders{make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(o.reload, syscall.SIGHUP)
+	signal.Notify(o.restart, syscall.SIGUSR2)
+	signal.Notify(o.pause, syscall.SIGUSR1)
+	return o, func() {
+		for _, c := range []chan os.Signal{o.reload, o.restart, o.pause} {
+			signal.Stop(c)
+		}
+	}
+}
+
 // obey reloads at each SIGHUP and restarts at SIGUSR2, until ctx ends.
-func (s *server) obey(ctx context.Context, signals <-chan os.Signal, getenv func(string) string) error {
+func (s *server) obey(ctx context.Context, given orders, getenv func(string) string) error {
 	for {
 		select {
-		case got := <-signals:
-			if got == syscall.SIGUSR2 {
-				s.restart(getenv)
-				continue
-			}
+		case <-given.restart:
+			s.restart(getenv)
+		case <-given.reload:
 			notify(getenv, reloading()...)
 			s.Reload(ctx)
 			notify(getenv, serving)
@@ -34,6 +50,10 @@ func (s *server) obey(ctx context.Context, signals <-chan os.Signal, getenv func
 func (s *server) restart(getenv func(string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.handed.Load() {
+		s.log.Warn("restart: not once more", "error", errReplaced)
+		return
+	}
 	s.log.Info("restart: a new process is started", "program", s.program)
 	next, err := s.handOver()
 	if err != nil {
@@ -42,9 +62,11 @@ func (s *server) restart(getenv func(string) string) {
 	}
 	notify(getenv, mainIs(next), serving)
 	s.log.Info("restart: the new process serves, this one finishes what it has begun", "pid", next.Pid)
-	s.handed = true
 	s.retire()
 }
+
+// errReplaced is why a process that finishes what it has begun takes no orders.
+var errReplaced = errors.New("another process has taken over already")
 
 // handOver starts the new process and returns when it serves. The caller holds
 // mu.
@@ -64,33 +86,61 @@ func (s *server) handOver() (*os.Process, error) {
 		return nil, err
 	}
 	// From here on nobody in this process changes a step or a latch.
-	err = errors.Join(s.administrating.stop(), s.stopJudges(s.stopping))
-	if err != nil {
+	if err = errors.Join(s.administrating.stop(), s.stopJudges(s.stopping)); err != nil {
 		s.log.Warn("restart: the pages did not close well", "error", err)
 	}
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
+	if err = s.unwritten(); err != nil {
+		next.kill()
+		return nil, errors.Join(err, s.resume())
+	}
+	if err = s.letGo(next); err != nil {
+		next.kill()
+		s.readStates()
+		return nil, errors.Join(err, s.resume())
+	}
+	s.handed.Store(true)
+	return next.cmd.Process, nil
+}
+
+// letGo leaves the state on disk to the new process and returns when that serves.
+// The caller holds pausing.
+func (s *server) letGo(next *successor) error {
 	word := sayGo
 	if s.pausedBySignal() {
 		word = sayPause
 	}
-	if _, err = fmt.Fprintln(next.tell, word); err == nil {
-		err = next.expect(s.stopping, sayReady, readyWithin)
+	if _, err := fmt.Fprintln(next.tell, word); err != nil {
+		return err
 	}
-	if err != nil {
-		next.kill()
-		return nil, errors.Join(err, s.resume())
-	}
-	return next.cmd.Process, nil
+	return next.expect(s.stopping, sayReady, readyWithin)
 }
 
-// pausedBySignal reports whether a SIGUSR1 has paused mirroring, which no file
-// knows of.
-func (s *server) pausedBySignal() bool {
+// unwritten says what holds in this process and is not on disk, where a new
+// process would find what was before it: a rollback, or a pause of mirroring, that
+// could not be written.
+func (s *server) unwritten() error {
 	for _, svc := range s.current.Load().services {
-		if svc.mirror.PausedBy(mirror.BySignal) {
-			return true
+		state := svc.steps.State()
+		if step := svc.mirror.Split().Step(); step != state.Step {
+			return fmt.Errorf("service %s is at step %d, and %d is on disk: set the step again", svc.name, step, state.Step)
+		}
+		if svc.mirror.PausedBy(mirror.ByPerson) != (state.Mirroring != nil) {
+			return fmt.Errorf("a pause of mirroring of service %s is not on disk: pause or resume it again", svc.name)
 		}
 	}
-	return false
+	return nil
+}
+
+// readStates reads what a new process may have written down on a person's word
+// before it was given up.
+func (s *server) readStates() {
+	for _, svc := range s.current.Load().services {
+		if err := s.readState(svc); err != nil {
+			s.log.Error("restart: what holds is what held before", "service", svc.name, "error", err)
+		}
+	}
 }
 
 // resume takes pages and judges up again after a new process did not.

@@ -183,16 +183,9 @@ func TestRestartKeepsTheStep(t *testing.T) {
 	p := rig.StartIn(t, dir, shopConfig(backend(t, "1.00"), backend(t, "2.00"), ""))
 	setStep := func(step int) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), "PUT", p.Admin+"/api/v1/services/shop/step", strings.NewReader(fmt.Sprintf(`{"step":%d,"reason":"r"}`, step)))
-		if err != nil {
-			t.Fatal(err)
+		if status := put(t, p, step); status != 200 {
+			t.Fatalf("PUT step: %d", status)
 		}
-		request.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil || answer.StatusCode != 200 {
-			t.Fatalf("PUT step: %v, %v", answer, err)
-		}
-		answer.Body.Close()
 	}
 	setStep(10000)
 	p.Restart()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"os/signal"
 	"strings"
 	"sync"
@@ -56,13 +55,9 @@ func runServe(ctx context.Context, e env, args []string) int {
 // serve serves what a file describes, on sockets that were given where they fit,
 // and takes over from the process that gave them.
 func (e env) serve(ctx context.Context, file string, given *sockets) int {
-	signal.Ignore(syscall.SIGPIPE)     // whoever reads the log may end; callers are served nevertheless
-	signals := make(chan os.Signal, 1) // from here on they do not end the process
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	pausing := make(chan os.Signal, 1)
-	signal.Notify(pausing, syscall.SIGUSR1)
-	defer signal.Stop(pausing)
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end; callers are served nevertheless
+	orders, stop := takeOrders()   // from here on they do not end the process
+	defer stop()
 	before := given.replacedProcess()
 	cfg, faults, err := loadConfig(file)
 	if err != nil {
@@ -91,8 +86,8 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
 	}
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
-	obeying := background(func(ctx context.Context) error { return s.obey(ctx, signals, e.getenv) })
-	pauses := background(func(ctx context.Context) error { return s.pauseOnSignal(ctx, pausing) })
+	obeying := background(func(ctx context.Context) error { return s.obey(ctx, orders, e.getenv) })
+	pauses := background(func(ctx context.Context) error { return s.pauseOnSignal(ctx, orders.pause) })
 	defer pauses.stop()
 	if err = errors.Join(s.Run(ctx), obeying.stop()); err != nil {
 		return e.fail("%v", err)
@@ -118,13 +113,14 @@ type server struct {
 
 	current    atomic.Pointer[lineup]
 	lastReload atomic.Pointer[ui.Reload]
-	pausing    sync.Mutex // one signal that pauses, or change of the lineup, at a time
 	mu         sync.Mutex // one reload at a time; guards what follows
 	mirrors    *errgroup.Group
 	stopping   context.Context // ends when a shutdown begins
 	stopped    bool            // no service may be started any more
 	retire     func()          // begins a shutdown
-	handed     bool            // another process has taken over
+
+	pausing sync.Mutex  // one signal that pauses, or change of the lineup, at a time; locked after mu
+	handed  atomic.Bool // another process has taken over
 
 	serves, stops  func() // told of the beginning and of an end that leaves nobody; may be nil
 	program        string // what a restart starts
@@ -289,10 +285,9 @@ func (s *server) Run(ctx context.Context) error {
 		tell(s.serves)
 		<-s.stopping.Done()
 	}
-	if s.mu.Lock(); !s.handed {
+	if !s.handed.Load() {
 		tell(s.stops)
 	}
-	s.mu.Unlock()
 
 	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()

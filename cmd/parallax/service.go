@@ -63,19 +63,23 @@ func newTerms(c ServiceConfig, redaction []byte, before *terms) (*terms, []paral
 
 // newService builds a service and opens its listener. The step is read before a
 // request can come in.
-func (s *server) newService(c ServiceConfig) (*service, error) {
+func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	t, faults := newTerms(c, s.redaction, nil)
 	m, more := mirror.New(c.Service, s.deps)
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
 	svc := &service{name: c.Name, mirror: m, recorder: s.recorder}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
 	svc.terms.Store(t)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log}
 	if err := s.readState(svc); err != nil {
 		return nil, err
 	}
-	var err error
 	if svc.listener, err = s.given.listen(c.Name, c.Listen); err != nil {
 		return nil, fmt.Errorf("cannot open the listener of service %q: %w", c.Name, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // adminSocket is what the admin listener is called among sockets; a service's is
@@ -127,10 +129,26 @@ func duplicate(l net.Listener) (net.Listener, error) {
 	return net.FileListener(file)
 }
 
-func fileOf(l net.Listener) (*os.File, error) {
+// fileOf returns another descriptor of a listening socket. It stays as it is when a
+// process inherits it: that of TCPListener.File would make the socket block, here
+// too, so that the listener could not be closed while nobody comes.
+func fileOf(l net.Listener) (file *os.File, err error) {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
 		return nil, fmt.Errorf("the listener on %s has no descriptor to pass on", l.Addr())
 	}
-	return tcp.File()
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	duplicated := raw.Control(func(fd uintptr) {
+		var n int
+		if n, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			file = os.NewFile(uintptr(n), l.Addr().String())
+		}
+	})
+	if err = errors.Join(duplicated, err); err != nil {
+		return nil, fmt.Errorf("cannot duplicate the socket of %s: %w", l.Addr(), err)
+	}
+	return file, nil
 }
