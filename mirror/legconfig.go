@@ -164,6 +164,9 @@ func (l LegConfig) validatePool() []parallax.Fault {
 	if l.MaxRPS < 0 {
 		fault("max_rps", "write a number, or 0 for no bound", "%v requests a second", l.MaxRPS)
 	}
+	if strings.Contains(l.Consul, "@") {
+		fault("consul", "write host and port; Consul's client takes name and password from CONSUL_HTTP_AUTH", "an address with credentials")
+	}
 	if l.Resolve < 100*time.Millisecond {
 		fault("resolve", "write a duration such as 5s", "names are looked up every %s", l.Resolve)
 	}

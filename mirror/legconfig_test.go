@@ -85,6 +85,7 @@ func TestPoolFaults(t *testing.T) {
 	f(func(c *LegConfig) { c.HashBy = "path" }, "hash_by")
 	f(func(c *LegConfig) { c.Balance, c.HashBy = upstream.Hash, "body" }, "hash_by")
 	f(func(c *LegConfig) { c.MaxRPS, c.Resolve = -1, 1 }, "max_rps", "resolve")
+	f(func(c *LegConfig) { c.Consul = "http://ada:hunter2@127.0.0.1:8500" }, "consul")
 	f(func(c *LegConfig) { c.Connections.Max = -1 }, "connections.max")
 	f(func(c *LegConfig) { c.Connections = Connections{Max: 1} }, "connections.idle", "connections.idle_timeout")
 	f(func(c *LegConfig) { c.Health.Path = "healthz" }, "health.path")

@@ -3,9 +3,11 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,6 +70,9 @@ func (c *Catalog) Passing(ctx context.Context, at, service string, index uint64)
 	return found, max(meta.LastIndex, 1), nil // 0 would not wait
 }
 
+// errCredentials does not repeat the address: errors are logged.
+var errCredentials = errors.New("cannot use Consul at an address with credentials: its client takes them from CONSUL_HTTP_AUTH")
+
 // client returns the client of an address.
 func (c *Catalog) client(at string) (*api.Client, error) {
 	c.mu.Lock()
@@ -78,6 +83,9 @@ func (c *Catalog) client(at string) (*api.Client, error) {
 	config := api.DefaultConfig()
 	if at != "" {
 		config.Address = at
+	}
+	if strings.Contains(config.Address, "@") {
+		return nil, errCredentials
 	}
 	client, err := api.NewClient(config)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,5 +149,14 @@ func TestEntriesThatLeadNowhere(t *testing.T) {
 	got, index, err := new(consul.Catalog).Passing(t.Context(), addr, "shop", 0)
 	if diff := cmp.Diff([]upstream.Address{{Name: "10.0.0.2:9002", Weight: 1}}, got); diff != "" || index != 8 || err != nil {
 		t.Errorf("index %d, error %v (-want +got):\n%s", index, err, diff)
+	}
+}
+
+func TestCredentialsAreNotToldOf(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"http://ada:hunter2@127.0.0.1:1", "ada:hunter2@127.0.0.1:1", "ftp://ada:hunter2@127.0.0.1:1"} {
+		if _, _, err := new(consul.Catalog).Passing(t.Context(), at, "shop", 0); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error is %v", err)
+		}
 	}
 }
