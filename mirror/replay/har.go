@@ -143,11 +143,7 @@ func parseEntry(where string, raw json.RawMessage) (Request, error) {
 		}
 	}
 	if q.BodySize > int64(len(r.Body)) {
-		reason := CutBody
-		if len(r.Body) == 0 {
-			reason = NoBody
-		}
-		return Request{}, &Skip{reason, where, fmt.Errorf("its body had %d bytes, of which the recording has %d", q.BodySize, len(r.Body))}
+		return Request{}, r.lacksBody(q.BodySize)
 	}
 	before, _, _ := strings.Cut(q.URL, "#")
 	return r.checked(r.setURL(before))

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"parallax"
@@ -34,8 +36,10 @@ func parseJSONLine(where string, line []byte) (Request, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	err := d.Decode(&l)
-	if err == nil && d.More() {
-		err = errors.New("there is more than one value in the line")
+	if err == nil {
+		if _, more := d.Token(); more != io.EOF {
+			err = errors.New("there is more than one value in the line")
+		}
 	}
 	if err != nil {
 		return Request{}, &Skip{Malformed, where, fmt.Errorf("cannot read it as JSON: %w", err)}
@@ -72,19 +76,52 @@ func (r *Request) setURL(text string) error {
 	if r.Host == "" {
 		r.Host = u.Host
 	}
-	if r.Target = u.EscapedPath(); r.Target == "" {
-		r.Target = "/"
-	}
-	if u.RawQuery != "" || u.ForceQuery {
-		r.Target += "?" + u.RawQuery
-	}
+	r.Target = targetOf(text, u)
 	return nil
 }
 
-// checked returns the request, or a Skip if it cannot be sent.
+// targetOf returns path and query of a URL as they are written, since escaping
+// them anew would make other bytes of them. Where something stands in the path
+// that cannot be sent, a space say, it is escaped.
+func targetOf(text string, u *url.URL) string {
+	_, text, _ = strings.Cut(text, "://")
+	text, _, _ = strings.Cut(text, "#")
+	i := strings.IndexAny(text, "/?")
+	if i < 0 {
+		return "/"
+	}
+	path, query, found := strings.Cut(text[i:], "?")
+	if strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		path = u.EscapedPath()
+	}
+	if path == "" {
+		path = "/"
+	}
+	if found {
+		return path + "?" + query
+	}
+	return path
+}
+
+// lacksBody says that the recording has less of a body than the n bytes it had.
+func (r Request) lacksBody(n int64) *Skip {
+	reason := CutBody
+	if len(r.Body) == 0 {
+		reason = NoBody
+	}
+	return &Skip{reason, r.Where, fmt.Errorf("its body had %d bytes, of which the recording has %d", n, len(r.Body))}
+}
+
+// checked returns the request, or a Skip if it cannot be sent, or is not what was
+// recorded: less of its body is there than its Content-Length says.
 func (r Request) checked(err error) (Request, error) {
 	if err == nil {
 		err = r.Fault()
+	}
+	for _, h := range r.Headers {
+		if n, e := strconv.ParseInt(h.Value, 10, 64); err == nil && e == nil && strings.EqualFold(h.Name, "Content-Length") && n > int64(len(r.Body)) {
+			err = r.lacksBody(n)
+		}
 	}
 	if skip, ok := errors.AsType[*Skip](err); ok {
 		return Request{}, skip

@@ -71,6 +71,13 @@ func TestJSONLines(t *testing.T) {
 		`malformed r.jsonl:10: headers are not an object such as {"Accept": "*/*"}`,
 		`malformed r.jsonl:11: the request's method is not a token`,
 		`malformed r.jsonl:12: cannot read it as JSON: there is more than one value in the line`,
+		`malformed r.jsonl:13: cannot read it as JSON: there is more than one value in the line`,
+		`00:00:00 GET /a|b/"c"?d=[e]&f={} host=h user= ip= [] ""`,
+		`00:00:00 GET /a%20b?c host=h user= ip= [] ""`,
+		`00:00:00 GET /?c host=h user= ip= [] ""`,
+		`malformed r.jsonl:17: the request's target is empty or holds spaces`,
+		`no_body r.jsonl:18: its body had 7 bytes, of which the recording has 0`,
+		`cut_body r.jsonl:19: its body had 7 bytes, of which the recording has 2`,
 	}, told(t, "r.jsonl", `{"time":"2026-11-21T10:00:00Z","method":"GET","target":"/orders/1?x=%20","host":"shop.example","headers":{"Accept":"*/*","X":["a","b"]},"user":"ann","ip":"192.0.2.7"}
 {"time":"2026-11-21T10:00:01Z","method":"POST","url":"http://a.example:81/orders","headers":[["B","2"],["A","1"]],"body":"{}"}
 
@@ -82,7 +89,14 @@ nonsense
 {"method":"GET","url":"ftp://a/x"}
 {"method":"GET","target":"/x","headers":{"A":7}}
 {"method":"","target":"/x"}
-{"method":"GET","target":"/x"} {"method":"GET","target":"/x"}`))
+{"method":"GET","target":"/x"} {"method":"GET","target":"/x"}
+{"method":"GET","target":"/x"}]
+{"method":"GET","url":"http://h/a|b/\"c\"?d=[e]&f={}#g"}
+{"method":"GET","url":"http://h/a b?c"}
+{"method":"GET","url":"http://h?c#"}
+{"method":"GET","url":"http://h/a?b c"}
+{"method":"POST","target":"/x","headers":{"content-length":"7"}}
+{"method":"POST","target":"/x","headers":{"Content-Length":"7"},"body":"{}"}`))
 }
 
 func TestAccessLog(t *testing.T) {
