@@ -198,7 +198,9 @@ func (f *flight) forward() []parallax.Field {
 	if contains(tokens(in.Headers, "Te"), "trailers") {
 		keep = append(keep, parallax.Field{Name: "Te", Value: "trailers"})
 	}
-	keep = append(keep, parallax.Field{Name: "X-Forwarded-For", Value: joinAll(forwardedFor, in.RemoteIP)})
+	if len(forwardedFor) > 0 || in.RemoteIP != "" { // a recording may not have told
+		keep = append(keep, parallax.Field{Name: "X-Forwarded-For", Value: joinAll(forwardedFor, in.RemoteIP)})
+	}
 	if len(forwarded) > 0 {
 		keep = append(keep, parallax.Field{Name: "Forwarded", Value: forwardedBy(forwarded, in)})
 	}
@@ -267,10 +269,13 @@ func join(list, member string) string {
 	return list + "," + member
 }
 
-// joinAll joins the lines of a list header and what is added to it.
+// joinAll joins the lines of a list header and what is added to it, if anything.
 func joinAll(lines []string, added string) string {
-	if len(lines) == 0 {
+	switch {
+	case len(lines) == 0:
 		return added
+	case added != "":
+		lines = append(lines, added)
 	}
-	return strings.Join(append(lines, added), ", ")
+	return strings.Join(lines, ", ")
 }

@@ -6,6 +6,9 @@ import "strings"
 // to us (RFC 7239). Callers who sent none get none: X-Forwarded-* says the same.
 func forwardedBy(values []string, in *incoming) string {
 	node := in.RemoteIP
+	if node == "" { // that of a recording
+		return strings.Join(values, ", ")
+	}
 	if strings.IndexByte(node, ':') >= 0 {
 		node = `"[` + node + `]"`
 	}

@@ -29,13 +29,17 @@ func (r Recorded) Fault() error {
 	switch {
 	case !strings.HasPrefix(r.Target, "/"):
 		return errors.New("the request's target does not begin with a slash")
-	case strings.ContainsFunc(r.Host, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '/' || c == '@' }):
+	case strings.ContainsFunc(r.Host, notInHost):
 		return errors.New("the request's host cannot be one")
+	case strings.ContainsFunc(r.RemoteIP, notInHost):
+		return errors.New("the address that the request came from cannot be one")
 	case strings.IndexByte(r.Target, '#') >= 0:
 		return errors.New("the request's target holds a fragment, which is not sent")
 	}
 	return out.fault()
 }
+
+func notInHost(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`/@,;"`, c) }
 
 // Replay takes in a recorded request as a copy: nobody waits for its answer, and
 // all legs are asked, the primary included, unsafe requests only as each leg's

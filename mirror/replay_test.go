@@ -2,6 +2,7 @@ package mirror_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +47,31 @@ func TestReplayAsksAllLegs(t *testing.T) {
 		if seen.Target != "/orders?x=1" || string(seen.Body) != `{"sku":"x"}` || !strings.Contains(head, "shop.example") ||
 			!strings.Contains(head, "X-Kept") || strings.Contains(head, "X-Hop") || strings.Contains(head, "100-continue") || !strings.Contains(head, "shadow") {
 			t.Errorf("a leg got %s %s %v %s", seen.Method, seen.Target, seen.Header, seen.Body)
+		}
+	}
+}
+
+// TestReplayOfNobodysRequest tells legs of no address where none was recorded.
+func TestReplayOfNobodysRequest(t *testing.T) {
+	t.Parallel()
+	r, primary, _ := twins(t, mirror.Shared, func(*mirror.Service) {})
+	for i, c := range []struct {
+		recorded []parallax.Field
+		want     string
+	}{
+		{nil, "[]"},
+		{[]parallax.Field{{Name: "X-Forwarded-For", Value: "192.0.2.7"}, {Name: "Forwarded", Value: "for=192.0.2.7"}}, "[Forwarded: for=192.0.2.7 X-Forwarded-For: 192.0.2.7]"},
+	} {
+		replay(t, r.Mirror, mirror.Recorded{Method: "GET", Target: "/orders/1", Headers: c.recorded})
+		var got []string
+		for _, line := range primary.Wait(t, i+1)[i].Head {
+			if name, _, _ := strings.Cut(line, ":"); strings.HasSuffix(name, "Forwarded-For") || name == "Forwarded" {
+				got = append(got, line)
+			}
+		}
+		slices.Sort(got)
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("a leg got %q, want %s", got, c.want)
 		}
 	}
 }
@@ -118,6 +144,7 @@ func TestRecordingsThatCannotBeSent(t *testing.T) {
 	f("spaces", mirror.Recorded{Method: "GET", Target: "/a b"})
 	f("fragment", mirror.Recorded{Method: "GET", Target: "/a#b"})
 	f("host", mirror.Recorded{Method: "GET", Target: "/", Host: "a/b"})
+	f("address", mirror.Recorded{Method: "GET", Target: "/", RemoteIP: "192.0.2.7\r\nX: y"})
 	f("header", mirror.Recorded{Method: "GET", Target: "/", Headers: []parallax.Field{{Name: ":path", Value: "/"}}})
 	f("header", mirror.Recorded{Method: "GET", Target: "/", Headers: []parallax.Field{{Name: "X", Value: "a\r\nb"}}})
 }

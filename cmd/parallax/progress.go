@@ -54,6 +54,11 @@ func (p *progress) skip(s *replay.Skip) {
 	p.named[s.Reason]++
 }
 
+// waits says that nothing will happen for a while.
+func (p *progress) waits(where string, d time.Duration) {
+	p.line("%s is due in %s; to wait for nothing, use --rate max", where, d.Round(time.Second))
+}
+
 func (p *progress) line(format string, args ...any) {
 	if p.terminal {
 		fmt.Fprint(p.out, "\r\x1b[K")

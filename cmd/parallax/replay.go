@@ -109,8 +109,8 @@ func parseRate(text string) (float64, error) {
 		return 0, nil
 	}
 	factor, err := strconv.ParseFloat(strings.TrimSuffix(text, "x"), 64)
-	if err != nil || !(factor > 0 && factor <= 1e6) {
-		return 0, fmt.Errorf("cannot read --rate %q; write a factor such as 1x or 0.5x, or max", text)
+	if err != nil || !(factor >= 0.001 && factor <= 1e6) {
+		return 0, fmt.Errorf("cannot read --rate %q; write a factor from 0.001x to 1000000x such as 1x or 0.5x, or max", text)
 	}
 	return factor, nil
 }
@@ -128,10 +128,14 @@ func parseTime(name, text string) (time.Time, error) {
 
 // open opens the recording.
 func (o replayOptions) open(ctx context.Context, cfg Config) (replay.Source, error) {
-	if !slices.ContainsFunc(cfg.Services, func(s ServiceConfig) bool { return s.Name == o.service }) {
+	i := slices.IndexFunc(cfg.Services, func(s ServiceConfig) bool { return s.Name == o.service })
+	if i < 0 {
 		return nil, fmt.Errorf("there is no service %q in %s", o.service, o.config)
 	}
 	if o.from == "store" {
+		if primary := cfg.Services[i].Primary; len(primary.Rewrite) > 0 || primary.Host != "" && primary.Host != "keep" {
+			return nil, fmt.Errorf("cannot replay %s from the store: it has requests as the primary got them, and primary.rewrite or primary.host would change them once more; replay from a file", o.service)
+		}
 		return openStored(ctx, cfg.Store, o.service, divergence.Window{From: o.since, To: o.until})
 	}
 	return replay.Open(o.from, o.format)
@@ -176,7 +180,7 @@ func (o replayOptions) replay(ctx context.Context, e env, s *server, source repl
 	totals, err := replay.Plan{
 		Factor: o.factor, Limit: o.limit, Since: o.since, Until: o.until,
 		InFlight: min(replayInFlight, svc.terms.Load().cfg.Mirror.InFlight),
-		Now:      s.now, Ask: svc.mirror.Replay, Room: s.queueHasRoom, Skipped: show.skip, Tell: show.tell,
+		Now:      s.now, Ask: svc.mirror.Replay, Room: s.queueHasRoom, Skipped: show.skip, Waits: show.waits, Tell: show.tell,
 	}.Run(ctx, source)
 	show.end(totals)
 	if err != nil {

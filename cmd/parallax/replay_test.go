@@ -62,6 +62,20 @@ func TestReplayReportsWhatDiffers(t *testing.T) {
 	}
 }
 
+func TestReplayFromTheStoreRewritesNothingTwice(t *testing.T) {
+	t.Parallel()
+	dir, replay := replayCase(t, "http://127.0.0.1:1", "http://127.0.0.1:2", "")
+	config := filepath.Join(dir, "parallax.yaml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, strings.Replace(string(text), `1"] }`, `1"], rewrite: [{ path: "^/api", to: "/v1" }] }`, 1))
+	if code, _, stderr := replay("--from", "store"); code != exitError || !strings.Contains(stderr, "primary.rewrite") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
 func TestReplayOfEqualVersions(t *testing.T) {
 	t.Parallel()
 	same := backend(t, "9.99")

@@ -86,6 +86,7 @@ type Plan struct {
 	Ask     func(mirror.Recorded, func()) error // as [mirror.Mirror.Replay]
 	Room    func(context.Context) error         // waits until what was answered has been dealt with; may be nil
 	Skipped func(*Skip)                         // hears of each request that is not replayed; may be nil
+	Waits   func(where string, d time.Duration) // hears of a request that is due in more than a minute only; may be nil
 	Tell    func(Totals)                        // hears of each step; may be nil
 }
 
@@ -142,7 +143,7 @@ func (r *run) one(ctx context.Context, request Request) *Skip {
 	if !r.Since.IsZero() && request.Time.Before(r.Since) || !r.Until.IsZero() && !request.Time.Before(r.Until) {
 		return &Skip{Reason: OutOfRange, Where: request.Where}
 	}
-	if r.wait(ctx, request.Time) != nil {
+	if r.wait(ctx, request) != nil {
 		return &Skip{Reason: Stopped, Where: request.Where}
 	}
 	if err := r.Ask(request.Recorded, func() { <-r.slots }); err != nil {
@@ -154,8 +155,12 @@ func (r *run) one(ctx context.Context, request Request) *Skip {
 }
 
 // wait waits until a request is due and there is room for it, and takes a slot.
-func (r *run) wait(ctx context.Context, recorded time.Time) error {
-	if err := r.until(ctx, r.due(recorded)); err != nil {
+func (r *run) wait(ctx context.Context, request Request) error {
+	due := r.due(request.Time)
+	if left := due.Sub(r.Now()); !due.IsZero() && left > time.Minute && r.Waits != nil {
+		r.Waits(request.Where, left)
+	}
+	if err := r.until(ctx, due); err != nil {
 		return err
 	}
 	if r.Room != nil {
@@ -168,11 +173,15 @@ func (r *run) wait(ctx context.Context, recorded time.Time) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if due := r.due(recorded); !due.IsZero() {
+	if !due.IsZero() {
 		r.totals.Behind = max(r.totals.Behind, r.Now().Sub(due))
 	}
 	return nil
 }
+
+// longest is how much later than the first a request may be due: a century, which
+// no recording lasts unless it lies about its times.
+const longest = 100 * 365 * 24 * time.Hour
 
 // due returns when a request is to be asked; zero: at once. The first request
 // whose time is known sets the beginning. One that was recorded before it is
@@ -184,8 +193,8 @@ func (r *run) due(recorded time.Time) time.Time {
 	if r.first.IsZero() {
 		r.first, r.began = recorded, r.Now()
 	}
-	after := max(recorded.Sub(r.first), 0)
-	return r.began.Add(time.Duration(float64(after) / r.Factor))
+	after := float64(max(recorded.Sub(r.first), 0)) / r.Factor
+	return r.began.Add(time.Duration(min(after, float64(longest))))
 }
 
 func (r *run) until(ctx context.Context, due time.Time) error {

@@ -173,7 +173,7 @@ func (l *list) Next() (Request, error) {
 	if s < 0 {
 		return Request{}, &Skip{Reason: NoBody, Where: "here"}
 	}
-	return Request{Recorded: mirror.Recorded{Method: "GET", Target: fmt.Sprint("/", s)}, Time: noon.Add(time.Duration(s) * time.Second)}, nil
+	return Request{Recorded: mirror.Recorded{Method: "GET", Target: fmt.Sprint("/", s)}, Time: noon.Add(time.Duration(s) * time.Second), Where: fmt.Sprintf("second %d ", s)}, nil
 }
 func (l *list) Progress() (done, total int64) { return 0, 0 }
 func (l *list) Close() error                  { return nil }
@@ -201,6 +201,24 @@ func TestPace(t *testing.T) {
 	f(2, []int{10, 20, 30}, []int{0, 5, 10})
 	f(0.5, []int{0, 1}, []int{0, 2})
 	f(0, []int{0, 100, 1000}, []int{0, 0, 0})
+}
+
+// TestTimesThatLie: a gap that nobody would wait for is told, and never taken for
+// no gap at all.
+func TestTimesThatLie(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var told []string
+		totals, err := Plan{Factor: 0.001, InFlight: 1, Now: time.Now,
+			Ask:   func(_ mirror.Recorded, done func()) error { go done(); return nil },
+			Waits: func(where string, d time.Duration) { told = append(told, fmt.Sprint(where, int(d.Hours()/24/365))) },
+		}.Run(ctx, &list{[]int{0, 50 * 365 * 24 * 3600}})
+		if totals.Replayed != 1 || totals.Skipped[Stopped] != 1 || err != nil || fmt.Sprint(told) != "[second 1576800000 100]" {
+			t.Errorf("%+v, %v, told %q", totals, err, told)
+		}
+	})
 }
 
 func TestNothingIsLostSilently(t *testing.T) {
