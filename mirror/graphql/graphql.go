@@ -105,8 +105,13 @@ func FromQuery(rawQuery string) (op Operation, ok bool) {
 }
 
 // known returns the parameter or key that a name stands for or could be taken
-// for, "" when it has nothing to do with GraphQL.
+// for, "" when it has nothing to do with GraphQL. Some servers leave out spaces in
+// front of a name, and take query[] and query.x for query.
 func known(name string) string {
+	name = strings.Trim(name, " \t\r\n\x00")
+	if i := strings.IndexAny(name, "[."); i > 0 {
+		name = name[:i]
+	}
 	for _, k := range []string{"query", "operationName", "variables", "extensions", "id"} {
 		if strings.EqualFold(k, name) {
 			return k
