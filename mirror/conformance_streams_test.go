@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"parallax"
 
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
@@ -109,5 +112,58 @@ func TestBothDirectionsStreamAtOnce(t *testing.T) {
 	io.WriteString(conn, "0\r\n\r\n")
 	if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
 		t.Errorf("at the end: %q, %v", rest, err)
+	}
+}
+
+// Events pass as they come, and what may never end is not compared.
+func TestEventStreamsPassAtOnceAndAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, v := range versions {
+		next := make(chan string)
+		primary := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+			w.(http.Flusher).Flush()
+			for event := range next {
+				io.WriteString(w, "data: "+event+"\n\n")
+				w.(http.Flusher).Flush()
+			}
+		}
+		candidate := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for r.Context().Err() == nil {
+				if _, err := io.WriteString(w, "data: endless\n\n"); err != nil {
+					return
+				}
+			}
+		}
+		cfg := pair(speaker(t, primary), speaker(t, candidate), mirror.Own)
+		cfg.Mirror.Timeout = 200 * time.Millisecond
+		if v.leg {
+			cfg = asksHTTP2(cfg)
+		}
+		r := start(t, cfg)
+		if v.caller {
+			r.Client = h2c(t)
+		}
+		res, err := r.Client.Get(r.URL + "/events") // returns with the head
+		if err != nil {
+			t.Fatalf("%s: %v", v.name, err)
+		}
+		in := bufio.NewReader(res.Body)
+		for i := range 3 {
+			next <- fmt.Sprint(i)
+			if line, err := in.ReadString('\n'); line != fmt.Sprintf("data: %d\n", i) {
+				t.Fatalf("%s: the caller got %q, %v", v.name, line, err)
+			}
+			in.ReadString('\n')
+		}
+		close(next)
+		if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
+			t.Errorf("%s: the rest is %q, %v", v.name, rest, err)
+		}
+		res.Body.Close()
+		if places := r.settled(1); places[parallax.UnmirroredStream] != 1 {
+			t.Errorf("%s: places %v", v.name, places)
+		}
 	}
 }
