@@ -14,6 +14,7 @@ import (
 const (
 	dialTimeout      = 5 * time.Second
 	maxAnswerHead    = 1 << 20     // bytes
+	silence          = time.Minute // of a leg that takes nothing of a request, and of what is left of a tunnel
 	expectContinueIn = time.Second // then a body is sent without a leg's 100
 )
 

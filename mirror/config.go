@@ -30,6 +30,7 @@ type Service struct {
 	Endpoints []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
 	OpenAPI   string       `yaml:"openapi" doc:"OpenAPI 3.0 or 3.1 document, JSON or YAML, whose operations are endpoints too, as seen from this file; where both describe a path, endpoints decides"`
 	GraphQL   []string     `yaml:"graphql" doc:"paths at which GraphQL is spoken, such as /graphql; each operation is an endpoint by its name, queries are safe"`
+	Timeouts  Timeouts     `yaml:"timeouts" doc:"how long callers may take"`
 	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
 	Tap       bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
 	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
@@ -139,6 +140,8 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, parallax.Under("candidate", s.Candidate.validate(s.Listen))...)
 	faults = append(faults, parallax.Under("secondary", s.Secondary.validate(s.Listen))...)
 	faults = append(faults, parallax.Under("tls", s.TLS.Validate())...)
+	orDefault(&s.Timeouts, DefaultTimeouts())
+	faults = append(faults, parallax.Under("timeouts", s.Timeouts.Validate())...)
 	faults = append(faults, s.contradictions()...)
 	for i, e := range s.Endpoints {
 		if _, err := parseRoute(e); err != nil {

@@ -26,6 +26,7 @@ type leg struct {
 	gate    *gate // for shadow requests
 	senders [roles]sender
 	prober  sender       // for health checks
+	files   digest       // of its TLS files when it was made
 	holders atomic.Int64 // configurations that use it; the last closes it
 
 	rewriting *rewriting // declared changes of its requests
@@ -38,7 +39,7 @@ type leg struct {
 // newLeg returns a leg. Nothing of it runs before its pool is started.
 func newLeg(name parallax.Leg, c LegConfig, o Options, deps Deps) (*leg, error) {
 	c = c.orDefaults()
-	l := &leg{name: name, state: c.State.orShared(), timeout: c.Timeout}
+	l := &leg{name: name, files: c.TLS.digest(), state: c.State.orShared(), timeout: c.Timeout}
 	if l.timeout == 0 {
 		l.timeout = defaultLiveTimeout
 	}

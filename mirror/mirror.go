@@ -140,6 +140,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 // newService builds a configuration, for its first user. What it can it takes over
 // from the one before, nil for none.
 func newService(cfg Service, deps Deps, before *service) (_ *service, err error) {
+	orDefault(&cfg.Timeouts, DefaultTimeouts())
 	s := &service{name: cfg.Name, cfg: cfg, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
 	s.users.Store(1)
 	defer func() {

@@ -19,9 +19,9 @@ type Change struct {
 
 // Prepare builds another configuration of the same service. Nothing changes
 // before [Change.Commit]; with any fault nothing will. It looks for the instances
-// of new legs, for up to three seconds. A leg whose configuration
-// stays the same is taken over with its connections and what is known of its
-// health. The listener is not part of it: see [Mirror.Move].
+// of new legs, for up to three seconds. A leg whose configuration stays the same,
+// down to the contents of its TLS files, is taken over with its connections and
+// what is known of its health. The listener is not part of it: see [Mirror.Move].
 func (m *Mirror) Prepare(cfg Service) (*Change, []parallax.Fault) {
 	faults := cfg.Validate()
 	if cfg.Name != m.name {
@@ -30,12 +30,23 @@ func (m *Mirror) Prepare(cfg Service) (*Change, []parallax.Fault) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	s, err := newService(cfg, m.deps, m.current.Load())
+	s, err := m.another(cfg)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
 	}
 	s.start(m.stopping)
 	return &Change{m, s}, nil
+}
+
+// another builds a configuration that takes over what it can of the one in force,
+// which is let go of by nobody meanwhile.
+func (m *Mirror) another(cfg Service) (*service, error) {
+	m.swapping.Lock()
+	defer m.swapping.Unlock()
+	if m.over.Load() {
+		return nil, fmt.Errorf("cannot change the service %s: it has stopped", m.name)
+	}
+	return newService(cfg, m.deps, m.current.Load())
 }
 
 // Commit puts the configuration in force for every request that begins from now
@@ -49,7 +60,10 @@ func (c *Change) Commit() {
 		c.next.leave()
 		return
 	}
-	m.current.Swap(c.next).leave()
+	before := m.current.Load()
+	c.next.router.learned.remember(before.router.learned.born()) // those that were born since Prepare
+	m.current.Store(c.next)
+	before.leave()
 }
 
 // end lets go of the configuration in force, for good.
@@ -107,9 +121,11 @@ func (s *service) leave() {
 }
 
 // legFor returns a leg for a configuration: that of the configuration before it,
-// unless something about the leg is another.
+// unless something about the leg is another. Connections that were opened with a
+// certificate that was replaced since are not taken over.
 func (s *service) legFor(name parallax.Leg, c LegConfig, before *service, deps Deps) (*leg, error) {
-	if before != nil && before.legs[name] != nil && reflect.DeepEqual(c, before.cfg.leg(name)) && reflect.DeepEqual(s.options, before.options) {
+	if before != nil && before.legs[name] != nil && reflect.DeepEqual(c, before.cfg.leg(name)) &&
+		s.options.InFlight == before.options.InFlight && c.TLS.digest() == before.legs[name].files {
 		l := before.legs[name]
 		l.holders.Add(1) // above zero before: it is in force
 		return l, nil

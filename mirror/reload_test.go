@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +113,56 @@ func TestReloadRemembersLearnedEndpoints(t *testing.T) {
 	r.do("GET", "/carts/18", "")
 	if after := r.next().Endpoint; after != before {
 		t.Errorf("endpoint %q was %q", after, before)
+	}
+}
+
+func TestReloadOfAMirrorThatStopped(t *testing.T) {
+	t.Parallel()
+	b := mirrortest.NewBackend(t, mirrortest.JSON(`1`))
+	cfg := pair(b.URL, b.URL, mirror.Own)
+	r := start(t, cfg)
+	r.Stop()
+	if change, faults := r.Mirror.Prepare(cfg); change != nil || len(faults) != 1 || !strings.Contains(faults[0].Text, "it has stopped") {
+		t.Errorf("got %v, %v", change, faults)
+	}
+}
+
+// TestReloadKeepsLegsThatStay changes what has nothing to do with the legs, between
+// two requests over one connection to each.
+func TestReloadKeepsLegsThatStay(t *testing.T) {
+	t.Parallel()
+	primary, candidate := mirrortest.NewBackend(t, mirrortest.JSON(`1`)), mirrortest.NewBackend(t, mirrortest.JSON(`1`))
+	cfg := pair(primary.URL, candidate.URL, mirror.Own)
+	r := start(t, cfg)
+	r.do("GET", "/orders/1", "")
+	r.settled(1)
+	cfg.Mirror.MaxBody, cfg.Mirror.Timeout, cfg.Split.Salt = 1<<10, time.Minute, "another"
+	r.reload(cfg)
+	r.do("GET", "/orders/1", "")
+	r.settled(2)
+	for name, b := range map[string]*mirrortest.Backend{"primary": primary, "candidate": candidate} {
+		if accepted, open := b.Connections(); accepted != 1 || open != 1 {
+			t.Errorf("%s: %d connections, %d of them open", name, accepted, open)
+		}
+	}
+}
+
+// TestReloadRemembersWhatWasLearnedMeanwhile learns an endpoint while another
+// configuration is being built.
+func TestReloadRemembersWhatWasLearnedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := mirrortest.NewBackend(t, mirrortest.JSON(`1`))
+	cfg := pair(b.URL, b.URL, mirror.Own)
+	r := start(t, cfg)
+	change, faults := r.Mirror.Prepare(cfg)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	r.do("GET", "/carts/17", "")
+	want := r.Mirror.Learned()
+	change.Commit()
+	if got := r.Mirror.Learned(); len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("learned %q, and before the reload %q", got, want)
 	}
 }
 

@@ -39,20 +39,21 @@ type h2Server struct {
 // newH2Server starts a server that waits for connections. close ends it.
 func (m *Mirror) newH2Server() *h2Server {
 	s := &h2Server{m: m, accepted: newHandedOver()}
+	limits := m.timeouts()
 	var speaks http.Protocols
 	speaks.SetHTTP2(true)
 	speaks.SetUnencryptedHTTP2(true)
 	s.server = &http.Server{
 		Handler: http.HandlerFunc(s.serve), Protocols: &speaks,
 		MaxHeaderBytes: 2 * maxRequestHead, // a head that is over the limit by less is refused here, and counted
-		IdleTimeout:    keepAlive,
+		IdleTimeout:    limits.Idle,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
 			MaxReceiveBufferPerStream:     streamWindow,
 			MaxReceiveBufferPerConnection: connWindow,
 			SendPingTimeout:               pingAfter,
 			PingTimeout:                   pingTimeout,
-			WriteByteTimeout:              silence,
+			WriteByteTimeout:              limits.Write,
 		},
 		BaseContext: func(net.Listener) context.Context { return m.lives },
 		ConnState:   s.accepted.state,
@@ -127,7 +128,7 @@ func (l *handedOver) Addr() net.Addr { return &net.TCPAddr{} }
 func (s *h2Server) serve(w http.ResponseWriter, r *http.Request) {
 	out := &h2Caller{
 		w: w, control: http.NewResponseController(w), closing: &s.closing,
-		patience: &patience{},
+		patience: &patience{limits: s.m.timeouts()},
 	}
 	defer out.patience.end()
 	if status, why := checkHead(r); status != 0 {
@@ -232,7 +233,7 @@ type h2Body struct {
 // Read implements io.Reader.
 func (b *h2Body) Read(p []byte) (int, error) {
 	if !b.streams {
-		b.caller.patience.await(&b.caller.patience.reading, b.caller.control.SetReadDeadline)
+		b.caller.patience.await(&b.caller.patience.reading, b.caller.patience.limits.Body, b.caller.control.SetReadDeadline)
 		defer b.caller.patience.rest(&b.caller.patience.reading)
 	}
 	n, err := b.body.Read(p)
@@ -305,7 +306,7 @@ func (c *h2Caller) Write(p []byte) (int, error) {
 	if c.aborted {
 		return 0, net.ErrClosed
 	}
-	c.patience.await(&c.patience.writing, c.control.SetWriteDeadline)
+	c.patience.await(&c.patience.writing, c.patience.limits.Write, c.control.SetWriteDeadline)
 	defer c.patience.rest(&c.patience.writing)
 	return c.w.Write(p)
 }
@@ -315,7 +316,7 @@ func (c *h2Caller) Flush() error {
 	if !c.begun || c.aborted {
 		return nil
 	}
-	c.patience.await(&c.patience.writing, c.control.SetWriteDeadline)
+	c.patience.await(&c.patience.writing, c.patience.limits.Write, c.control.SetWriteDeadline)
 	defer c.patience.rest(&c.patience.writing)
 	return c.control.Flush()
 }
@@ -355,20 +356,21 @@ func (c *h2Caller) Switch([]parallax.Field) (io.ReadWriteCloser, error) {
 // patience cuts off a stream whose caller takes nothing, or sends nothing, for
 // too long. A stream has one limit for each direction.
 type patience struct {
+	limits           Timeouts
 	mu               sync.Mutex
 	over             bool
 	reading, writing *time.Timer
 }
 
-// await begins to wait; expire makes whoever waits see an error.
-func (p *patience) await(limit **time.Timer, expire func(time.Time) error) {
+// await begins to wait, for so long; expire makes whoever waits see an error.
+func (p *patience) await(limit **time.Timer, within time.Duration, expire func(time.Time) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if *limit != nil {
-		(*limit).Reset(silence)
+		(*limit).Reset(within)
 		return
 	}
-	*limit = time.AfterFunc(silence, func() {
+	*limit = time.AfterFunc(within, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if !p.over {

@@ -10,11 +10,8 @@ import (
 
 // Limits of the callers' side.
 const (
-	readHeadTimeout = 10 * time.Second  // for a request's head
-	keepAlive       = 120 * time.Second // of an idle connection
-	maxRequestHead  = 64 << 10          // bytes
-	silence         = time.Minute       // of a caller who sends a body, or is sent one
-	idleGrace       = time.Second       // of a shutdown, for requests that are on their way already
+	maxRequestHead = 64 << 10    // bytes
+	idleGrace      = time.Second // of a shutdown, for requests that are on their way already
 )
 
 // server is what speaks HTTP to callers: HTTP/1.1 itself, and HTTP/2 by another
@@ -54,12 +51,11 @@ func (m *Mirror) newH1Server() *h1.Server {
 			a.incoming.from(r)
 			m.serve(&a.callerContext, &a.incoming, w)
 		},
-		Refused:     func(r *h1.Refusal) { m.deps.Metrics.refuse(m.name, r.Status) },
-		Log:         m.deps.Log,
-		NoDate:      true, // answers pass as they are
-		MaxHead:     maxRequestHead,
-		HeadTimeout: readHeadTimeout, IdleTimeout: keepAlive,
-		BodyTimeout: silence, WriteTimeout: silence,
+		Refused:   func(r *h1.Refusal) { m.deps.Metrics.refuse(m.name, r.Status) },
+		Log:       m.deps.Log,
+		NoDate:    true, // answers pass as they are
+		MaxHead:   maxRequestHead,
+		Timeouts:  func() h1.Timeouts { return h1.Timeouts(m.timeouts()) },
 		IdleGrace: idleGrace,
 	}
 }

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -205,6 +206,24 @@ func (l LegTLS) load() (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
+}
+
+// digest tells contents of files apart.
+type digest [sha256.Size]byte
+
+// digest is that of the block's files as they are; of one that cannot be read, of
+// why.
+func (l LegTLS) digest() (d digest) {
+	h := sha256.New()
+	for _, file := range []string{l.CA, l.Cert, l.Key} {
+		if file == "" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		fmt.Fprintf(h, "%s %d %v\n%s\n", file, len(text), err, text)
+	}
+	h.Sum(d[:0])
+	return d
 }
 
 // lookAgain is how long a handshake trusts that the files have not changed.

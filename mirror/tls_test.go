@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -312,6 +313,33 @@ func TestTLSFaultsSayWhatIsWrong(t *testing.T) {
 	}
 	if len((mirror.ListenerTLS{Cert: expired, Key: leaf}).Validate()) != 1 {
 		t.Error("an expired certificate is no fault")
+	}
+}
+
+// A reload opens new connections to a leg that stays the same but for what is in its
+// TLS files: to one over HTTP/2 the old connection would go on for ever.
+func TestReloadReadsTheTLSFilesOfLegs(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	backend := a.server(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %v", r.Proto, r.TLS.PeerCertificates[0].SerialNumber)
+	}, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, a.pool() }, "h2")
+	cfg := pair(backend, backend, mirror.Own)
+	cfg.Candidate = mirror.LegConfig{}
+	cfg.Primary.TLS.CA = a.File
+	cfg.Primary.TLS.Cert, cfg.Primary.TLS.Key = a.issue("parallax.example", time.Now().Add(time.Hour))
+	r := start(t, cfg)
+	_, before := r.do("GET", "/", "")
+	if r.reload(cfg); !strings.HasPrefix(before, "HTTP/2.0 ") {
+		t.Fatalf("answered %q", before)
+	}
+	a.issue("parallax.example", time.Now().Add(time.Hour))
+	if _, got := r.do("GET", "/", ""); got != before {
+		t.Errorf("answered %q, and before %q: the connection was dropped without a reload", got, before)
+	}
+	r.reload(cfg)
+	if _, got := r.do("GET", "/", ""); got == before || !strings.HasPrefix(got, "HTTP/2.0 ") {
+		t.Errorf("answered %q after the reload, and before %q", got, before)
 	}
 }
 

@@ -66,7 +66,7 @@ type ServiceConfig struct {
 // SetDefaults makes a service start from the defaults of its rooms.
 func (s *ServiceConfig) SetDefaults() {
 	s.Primary, s.Candidate, s.Secondary = mirror.DefaultLeg(), mirror.DefaultLeg(), mirror.DefaultLeg()
-	s.Mirror = mirror.DefaultOptions()
+	s.Timeouts, s.Mirror = mirror.DefaultTimeouts(), mirror.DefaultOptions()
 	s.Promotion = reports.DefaultPromotion()
 }
 

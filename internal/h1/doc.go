@@ -43,7 +43,7 @@
 //	Host that is not a host with an optional port      400
 //	version but 1.0 and 1.1                            505
 //	Expect but "100-continue" (ignored in HTTP/1.0)    417
-//	head that takes longer than HeadTimeout            408
+//	head that takes longer than Timeouts.Head          408
 //	HTTP/2 preface, under TLS without ALPN             505
 //	HTTP/2 preface in the clear                        Server.HandOver, or 505
 //

@@ -37,10 +37,9 @@ type Server struct {
 	MaxFields int // header lines, and trailer lines; 200
 	MaxConns  int // connections at a time, more wait to be accepted; no bound
 
-	HeadTimeout  time.Duration // from the first byte of a head to its end, and for a TLS handshake; 10 s
-	IdleTimeout  time.Duration // between requests; 2 min
-	BodyTimeout  time.Duration // for a caller to send the next bytes of a body; 1 min
-	WriteTimeout time.Duration // for a caller to take what one write gives it; 1 min
+	// Timeouts is asked whenever a limit begins, by many goroutines, so that other
+	// limits may hold from then on. Nil means the defaults.
+	Timeouts func() Timeouts
 	// IdleGrace is how long Shutdown leaves idle connections open, so that a
 	// request that is already on its way is answered, with Connection: close.
 	// Zero means they are closed at once.
@@ -56,6 +55,21 @@ type Server struct {
 	date    date
 }
 
+// Timeouts are what a server lets a caller take its time for. A zero field means
+// the default. Limits are looked at every quarter of a second, and more often where
+// the first that hold are below a second.
+type Timeouts struct {
+	Head  time.Duration // from the first byte of a head to its end, for a first one to begin, and for a TLS handshake; 10 s
+	Idle  time.Duration // between requests; 2 min
+	Body  time.Duration // for a caller to send the next bytes of a body; 1 min
+	Write time.Duration // for a caller to take what one write gives it; 1 min
+}
+
+func (s *Server) headTimeout() time.Duration  { return or(s.Timeouts().Head, 10*time.Second) }
+func (s *Server) idleTimeout() time.Duration  { return or(s.Timeouts().Idle, 2*time.Minute) }
+func (s *Server) bodyTimeout() time.Duration  { return or(s.Timeouts().Body, time.Minute) }
+func (s *Server) writeTimeout() time.Duration { return or(s.Timeouts().Write, time.Minute) }
+
 // Longest wait between two looks at time limits.
 const serverTick = 250 * time.Millisecond
 
@@ -63,11 +77,10 @@ func (s *Server) prepare() {
 	s.once.Do(func() {
 		s.MaxHead = or(s.MaxHead, 64<<10)
 		s.MaxFields = or(s.MaxFields, 200)
-		s.HeadTimeout = or(s.HeadTimeout, 10*time.Second)
-		s.IdleTimeout = or(s.IdleTimeout, 2*time.Minute)
-		s.BodyTimeout = or(s.BodyTimeout, time.Minute)
-		s.WriteTimeout = or(s.WriteTimeout, time.Minute)
-		s.guard = newGuard(tickFor(serverTick, s.HeadTimeout, s.IdleTimeout, s.BodyTimeout, s.WriteTimeout), s.date.refresh)
+		if s.Timeouts == nil {
+			s.Timeouts = func() Timeouts { return Timeouts{} }
+		}
+		s.guard = newGuard(tickFor(serverTick, s.headTimeout(), s.idleTimeout(), s.bodyTimeout(), s.writeTimeout()), s.date.refresh)
 		if s.MaxConns > 0 {
 			s.slots = make(chan struct{}, s.MaxConns)
 		}

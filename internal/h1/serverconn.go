@@ -63,7 +63,7 @@ func newServerConn(s *Server, conn net.Conn) *serverConn {
 		}
 	}
 	c.idle = true
-	c.readDue.set(s.guard.in(s.HeadTimeout))
+	c.readDue.set(s.guard.in(s.headTimeout()))
 	return c
 }
 
@@ -181,7 +181,7 @@ func (c *serverConn) await(first bool) bool {
 	if len(c.buffered()) == 0 && !c.rest(first) {
 		return false
 	}
-	return c.readDue.set(c.guard.in(c.server.HeadTimeout))
+	return c.readDue.set(c.guard.in(c.server.headTimeout()))
 }
 
 // rest lies idle until something comes.
@@ -192,7 +192,7 @@ func (c *serverConn) rest(first bool) bool {
 		if c.server.closing.Load() && c.server.IdleGrace == 0 {
 			return false
 		}
-		if !c.readDue.set(c.guard.in(c.server.IdleTimeout)) {
+		if !c.readDue.set(c.guard.in(c.server.idleTimeout())) {
 			return false
 		}
 	}
@@ -253,7 +253,7 @@ func (c *serverConn) begin(h *head) {
 	}
 	r.Continue = h.expects && r.Length != 0
 	if c.body = nil; r.Length != 0 {
-		c.body = &RequestBody{body{link: &c.link, left: r.Length, fields: c.server.MaxFields, stall: c.server.BodyTimeout}}
+		c.body = &RequestBody{body{link: &c.link, left: r.Length, fields: c.server.MaxFields, stall: c.server.bodyTimeout()}}
 		if h.chunked {
 			c.body.how = byChunks
 		}

@@ -39,7 +39,7 @@ func TestOnGone(t *testing.T) {
 		r.OnGone(func() { close(gone) })
 		close(handling)
 		<-gone
-	}, func(s *Server) { s.HeadTimeout = 40 * time.Millisecond }) // makes it look often
+	}, func(s *Server) { s.Timeouts = func() Timeouts { return Timeouts{Head: 40 * time.Millisecond} } }) // makes it look often
 	conn := dial(t, addr)
 	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /unread HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-handling
@@ -54,16 +54,15 @@ func TestOnGone(t *testing.T) {
 
 func TestServerLimits(t *testing.T) {
 	t.Parallel()
-	short := func(set func(*Server)) func(*Server) { return set }
 	for _, c := range []struct {
 		name, request, want string
-		set                 func(*Server)
+		limits              Timeouts
 	}{
-		{"head that does not come", "", "", short(func(s *Server) { s.HeadTimeout = 20 * time.Millisecond })},
-		{"head that stalls", "GET / HT", "HTTP/1.1 408 ", short(func(s *Server) { s.HeadTimeout = 20 * time.Millisecond })},
-		{"idle", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", short(func(s *Server) { s.IdleTimeout = 20 * time.Millisecond })},
-		{"body that stalls", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1", "HTTP/1.1 200 ", short(func(s *Server) { s.BodyTimeout = 20 * time.Millisecond })},
-		{"caller that does not read", "GET /much HTTP/1.1\r\nHost: a\r\n\r\n", "", short(func(s *Server) { s.WriteTimeout = 20 * time.Millisecond })},
+		{"head that does not come", "", "", Timeouts{Head: 20 * time.Millisecond}},
+		{"head that stalls", "GET / HT", "HTTP/1.1 408 ", Timeouts{Head: 20 * time.Millisecond}},
+		{"idle", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", Timeouts{Idle: 20 * time.Millisecond}},
+		{"body that stalls", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1", "HTTP/1.1 200 ", Timeouts{Body: 20 * time.Millisecond}},
+		{"caller that does not read", "GET /much HTTP/1.1\r\nHost: a\r\n\r\n", "", Timeouts{Write: 20 * time.Millisecond}},
 	} {
 		ended := make(chan error, 1)
 		_, addr := start(t, func(r *Request, w *Writer) {
@@ -77,7 +76,7 @@ func TestServerLimits(t *testing.T) {
 				return
 			}
 			echo(r, w)
-		}, c.set)
+		}, func(s *Server) { s.Timeouts = func() Timeouts { return c.limits } })
 		conn := dial(t, addr)
 		io.WriteString(conn, c.request)
 		if strings.Contains(c.request, "/much") {

@@ -48,7 +48,7 @@ func (w *Writer) proceed() error {
 		return nil
 	}
 	w.continues = false
-	return w.c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"), w.c.server.WriteTimeout)
+	return w.c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"), w.c.server.writeTimeout())
 }
 
 // settle makes sure that no 100 Continue is sent from now on.
@@ -83,7 +83,7 @@ func (w *Writer) Inform(status int, headers []parallax.Field) error {
 		}
 	}
 	b = append(b, "\r\n"...)
-	w.note(w.c.write(b, w.c.server.WriteTimeout))
+	w.note(w.c.write(b, w.c.server.writeTimeout()))
 	return w.err
 }
 
@@ -206,7 +206,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 // gather writes what is collected and p in one go.
 func (w *Writer) gather(p []byte) {
 	vector := w.out.gather(p, w.chunked)
-	w.c.writeDue.set(w.c.guard.in(w.c.server.WriteTimeout))
+	w.c.writeDue.set(w.c.guard.in(w.c.server.writeTimeout()))
 	_, err := vector.WriteTo(w.c.conn)
 	w.c.writeDue.set(0)
 	w.note(err)
@@ -224,7 +224,7 @@ func (w *Writer) Flush() error {
 	if len(w.out.buf) > 0 && w.err == nil {
 		b := w.out.buf
 		w.out.buf = b[:0]
-		w.note(w.c.write(b, w.c.server.WriteTimeout))
+		w.note(w.c.write(b, w.c.server.writeTimeout()))
 	}
 	return w.err
 }
