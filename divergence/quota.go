@@ -198,9 +198,7 @@ func (q *Quota) dropBodies(ctx context.Context, parts []dayOf, excess int64) (in
 	if err != nil || cut.IsZero() {
 		return excess, err
 	}
-	err = q.drop(ctx, cut, `
-SELECT {at:DateTime64(3, 'UTC')}, {before:DateTime64(3, 'UTC')}, toStartOfMinute(received) AS minute, service, endpoint, 'bodies', count()
-FROM bodies WHERE received < {before:DateTime64(3, 'UTC')} GROUP BY minute, service, endpoint`, parts, table{"bodies", "received"})
+	err = q.drop(ctx, cut, oldBodies, parts)
 	return left, err
 }
 
@@ -211,12 +209,29 @@ func (q *Quota) dropRows(ctx context.Context, parts []dayOf, excess int64) error
 	if err != nil || cut.IsZero() {
 		return err
 	}
-	return q.drop(ctx, cut, `
-SELECT {at:DateTime64(3, 'UTC')}, {before:DateTime64(3, 'UTC')}, toStartOfMinute(received) AS minute, service, endpoint, outcome, count()
-FROM comparisons AS c FINAL
-LEFT JOIN (SELECT service AS known, max(before) AS b, max(at) AS a FROM dropped WHERE what != 'bodies' GROUP BY known) AS d ON c.service = d.known
+	return q.drop(ctx, cut, oldRows, parts)
+}
+
+// class is what is dropped together.
+type class struct {
+	outcome string  // what its rows are counted as, an expression
+	from    string  // the table whose rows are counted
+	earlier string  // which acts of dropping were of this class, a condition
+	tables  []table // what goes; the first is the one that is counted
+}
+
+var (
+	oldBodies = class{"'bodies'", "bodies AS c", "what = 'bodies'", []table{{"bodies", "received"}}}
+	oldRows   = class{"outcome", "comparisons AS c FINAL", "what != 'bodies'", []table{{"comparisons", "received"}, {"divergences", "received"}, {"repeats", "minute"}}}
+)
+
+// count writes down what goes, but for what an earlier act has counted.
+func (c class) count() string {
+	return fmt.Sprintf(`INSERT INTO dropped
+SELECT {at:DateTime64(3, 'UTC')}, {before:DateTime64(3, 'UTC')}, toStartOfMinute(received) AS minute, service, endpoint, %s AS kind, count()
+FROM %s LEFT JOIN (SELECT service AS known, max(before) AS b, max(at) AS a FROM dropped WHERE %s GROUP BY known) AS d ON c.service = d.known
 WHERE received < {before:DateTime64(3, 'UTC')} AND NOT (received < d.b AND written < d.a)
-GROUP BY minute, service, endpoint, outcome`, parts, table{"comparisons", "received"}, table{"divergences", "received"}, table{"repeats", "minute"})
+GROUP BY minute, service, endpoint, kind`, c.outcome, c.from, c.earlier)
 }
 
 // table is a table with its column of time.
@@ -266,24 +281,37 @@ func (q *Quota) within(ctx context.Context, name string, day time.Time, share fl
 // dropWithin bounds one act of dropping.
 const dropWithin = time.Minute
 
-// drop counts with a query what goes, and then has it go. Nothing is written and
-// nobody reads meanwhile. An act that ends half-way hides no row twice: what was
-// counted once is left out of the next count.
-func (q *Quota) drop(ctx context.Context, before time.Time, count string, parts []dayOf, tables ...table) error {
+// drop counts what of a class was received before a time, and then has it go.
+// Nothing is written and nobody reads meanwhile. An act that ends half-way hides no
+// row twice: what was counted once is left out of the next count. No act reaches
+// less far than one before it: what came late and lies between the two would be
+// hidden by both together (see horizon), and counted by neither.
+func (q *Quota) drop(ctx context.Context, before time.Time, c class, parts []dayOf) error {
 	ctx, cancel := context.WithTimeout(ctx, dropWithin)
 	defer cancel()
 	return q.cfg.Recorder.quietly(ctx, func() error {
 		at := q.cfg.Now().UTC().Truncate(time.Millisecond).Add(time.Millisecond) // after all that was written
 		conn := q.cfg.Store.conn
-		if err := conn.Exec(ctx, "INSERT INTO dropped "+count, clickhouse.DateNamed("at", at, clickhouse.MilliSeconds), clickhouse.DateNamed("before", before, clickhouse.MilliSeconds)); err != nil {
+		err := q.cfg.Store.each(ctx, "SELECT max(before) FROM dropped WHERE "+c.earlier, nil, func(rows driver.Rows) error {
+			var last time.Time
+			err := rows.Scan(&last)
+			if last = last.UTC(); last.After(before) {
+				before = last
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := conn.Exec(ctx, c.count(), clickhouse.DateNamed("at", at, clickhouse.MilliSeconds), clickhouse.DateNamed("before", before, clickhouse.MilliSeconds)); err != nil {
 			return fmt.Errorf("cannot count what is dropped: %w", away(ctx, err))
 		}
-		for _, t := range tables {
+		for _, t := range c.tables {
 			if err := q.remove(ctx, t, before, parts); err != nil {
 				return fmt.Errorf("cannot drop from %s: %w", t.name, away(ctx, err))
 			}
 		}
-		q.cfg.Log.Info("dropped the oldest to keep the store within its size", "table", tables[0].name, "before", before.Format(time.RFC3339), "max", parallax.Size(q.cfg.Max).String())
+		q.cfg.Log.Info("dropped the oldest to keep the store within its size", "table", c.tables[0].name, "before", before.Format(time.RFC3339), "max", parallax.Size(q.cfg.Max).String())
 		return nil
 	})
 }

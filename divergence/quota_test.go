@@ -142,6 +142,54 @@ func TestQuotaDropsTheOldestAndLosesNoCount(t *testing.T) {
 	same("a late one", some, some)
 }
 
+// TestQuotaCountsWhatCameLate drops rows, then what came late and lies before them,
+// in part and twice: each is counted once.
+func TestQuotaCountsWhatCameLate(t *testing.T) {
+	t.Parallel()
+	s := openShared(t)
+	r := newRig(t, "i1", s, s, Limits{})
+	q := newQuota(t, r, 1)
+	exchanges, want := 0, int64(0)
+	add := func(at time.Time) {
+		t.Helper()
+		exchanges++
+		x := pair(exchanges, "GET /a", 200, 200)
+		x.Received = at
+		r.record(x, compare.Comparison{Outcome: compare.Match}, true)
+		r.mustFlush(t)
+	}
+	drop := func(before time.Time) {
+		t.Helper()
+		parts, _, err := q.measure(t.Context())
+		for _, c := range []class{oldBodies, oldRows} {
+			if err == nil {
+				err = q.drop(t.Context(), before, c, parts)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Summary(t.Context(), "shop", Window{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := got.Accounting; a.Compared["match"] != int64(exchanges) || a.Dropped != want || a.DroppedBodies != 2*want || a.Missing() != 0 {
+			t.Errorf("before %s: %+v, want %d exchanges and %d dropped with two bodies each", before.Format("15:04"), a, exchanges, want)
+		}
+	}
+	add(noon)
+	add(noon.Add(4 * time.Minute))
+	want = 1
+	drop(noon.Add(3 * time.Minute))
+	drop(noon.Add(3 * time.Minute)) // the engine may not have removed them yet
+	add(noon.Add(30 * time.Second))
+	add(noon.Add(2 * time.Minute))
+	want = 3
+	drop(noon.Add(time.Minute))
+	want = 4
+	drop(noon.Add(5 * time.Minute))
+}
+
 // TestFullDiskStopsWriting wants more room than any disk has.
 func TestFullDiskStopsWriting(t *testing.T) {
 	t.Parallel()
