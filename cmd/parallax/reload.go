@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"parallax/mirror"
+	"parallax/mirror/split"
 	"parallax/ui"
 )
 
@@ -226,6 +227,9 @@ func (st step) commit(s *server) (changes []string) {
 	if paths := changed(reflect.ValueOf(before.cfg), reflect.ValueOf(st.terms.cfg), ""); len(paths) > 0 {
 		changes = append(changes, fmt.Sprintf("service %s: %s", svc.name, strings.Join(paths, ", ")))
 	}
+	if step := svc.mirror.Split().Step(); step > 0 && step < split.Buckets && reshuffled(before.cfg.Split, st.terms.cfg.Split) {
+		changes = append(changes, fmt.Sprintf("service %s: step %d stays, but other users than before are on the candidate now", svc.name, step))
+	}
 	if st.listener == nil {
 		return changes
 	}
@@ -234,4 +238,9 @@ func (st step) commit(s *server) (changes []string) {
 	}
 	svc.listener = st.listener
 	return append(changes, fmt.Sprintf("service %s: callers are accepted on %s", svc.name, st.listener.Addr()))
+}
+
+// reshuffled reports whether a step means other users than before.
+func reshuffled(before, after split.Config) bool {
+	return before.Key != after.Key || before.Salt != after.Salt
 }

@@ -111,6 +111,27 @@ func refused(t *testing.T, address string) {
 	})
 }
 
+// TestReloadSaysThatUsersMove changes the salt before, at and after a step.
+func TestReloadSaysThatUsersMove(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	back := backend(t, "1.00")
+	salted := func(salt string) string {
+		return shopConfig(back, back, fmt.Sprintf("  split: { key: \"header:X-User\", salt: %s }\n", salt))
+	}
+	p := rig.StartIn(t, dir, salted("first"))
+	for salt, step := range map[string]int{"second": 0, "third": 500, "fourth": 10000} {
+		if status := put(t, p, step); status != 200 {
+			t.Fatalf("PUT step: %d", status)
+		}
+		rewrite(t, dir, salted(salt))
+		changes := strings.Join(reload(t, p, 200).Changes, "\n")
+		if got := strings.Contains(changes, "other users than before"); got != (step == 500) || !strings.Contains(changes, "split.salt") {
+			t.Errorf("at step %d the reload says %q", step, changes)
+		}
+	}
+}
+
 // TestReloadRefusesABadFile wants every fault at once, in the answer, the log and
 // the list of services, and everything else as it was.
 func TestReloadRefusesABadFile(t *testing.T) {

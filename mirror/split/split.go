@@ -23,7 +23,7 @@ const Buckets = 10000
 // Config is the split block of a service.
 type Config struct {
 	Key       string            `yaml:"key" doc:"where the user's name stands: header:NAME, cookie:NAME or ip; empty: users are unknown, and only step 10000 makes the candidate live"`
-	Salt      string            `yaml:"salt" doc:"mixed into the bucket, so that two services move different users first"`
+	Salt      string            `yaml:"salt" doc:"mixed into the bucket, so that two services move different users first; another salt, or key, puts other users on the candidate at once"`
 	Endpoints []string          `yaml:"endpoints" doc:"what may go live on the candidate, such as GET * or POST /orders/*; empty: whatever its state allows"`
 	Pin       map[string]string `yaml:"pin" doc:"users who always get one leg, whatever the step: primary or candidate"`
 }
