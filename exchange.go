@@ -1,6 +1,7 @@
 package parallax
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"time"
 )
@@ -63,12 +64,22 @@ type Field struct {
 // Body is a bounded copy of a body. Bytes holds its beginning, at most the
 // bound; Size and SHA256 cover the whole body. Cut says that Bytes is shorter than
 // Size, or that the body was not seen to its end: then SHA256 is zero, and the
-// body has at least Size bytes.
+// body has at least Size bytes. Of a body that is not cut SHA256 may be zero
+// as well until it is stored, because few bodies are: [Body.Sum] makes up for that.
 type Body struct {
 	Bytes  []byte
 	Size   int64
 	SHA256 [32]byte
 	Cut    bool
+}
+
+// Sum returns the SHA-256 of the whole body: SHA256, or that of Bytes where they
+// are all of it and SHA256 was left zero. It is zero when nobody knows it.
+func (b *Body) Sum() [32]byte {
+	if b.SHA256 == [32]byte{} && !b.Cut && len(b.Bytes) > 0 {
+		return sha256.Sum256(b.Bytes)
+	}
+	return b.SHA256
 }
 
 // Request is a request as one leg got it. Target is the raw path and query as

@@ -3,6 +3,7 @@ package parallax_test
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"strings"
 	"sync"
 	"testing"
@@ -108,4 +109,20 @@ func TestUnder(t *testing.T) {
 	if s := got[2].Error(); s != "rules: t (h)" {
 		t.Errorf("Error() = %q", s)
 	}
+}
+
+func TestBodySum(t *testing.T) {
+	t.Parallel()
+	known, of := [32]byte{1}, func(s string) [32]byte { return sha256.Sum256([]byte(s)) }
+	f := func(b parallax.Body, want [32]byte) {
+		t.Helper()
+		if got := b.Sum(); got != want {
+			t.Errorf("%+v: sum %x, want %x", b, got, want)
+		}
+	}
+	f(parallax.Body{Bytes: []byte("all"), Size: 3}, of("all"))
+	f(parallax.Body{Bytes: []byte("all"), Size: 3, SHA256: known}, known)
+	f(parallax.Body{Bytes: []byte("be"), Size: 9, Cut: true, SHA256: known}, known)
+	f(parallax.Body{Bytes: []byte("be"), Size: 9, Cut: true}, [32]byte{})
+	f(parallax.Body{}, [32]byte{}) // of a call without an answer
 }

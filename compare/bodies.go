@@ -92,12 +92,12 @@ func sameBytes(p, c *parallax.Body) bool {
 		return false
 	}
 	if p.Cut || c.Cut {
-		return hashed(p) && hashed(c) && p.SHA256 == c.SHA256
+		return hashed(p) && hashed(c) && p.Sum() == c.Sum()
 	}
 	return bytes.Equal(p.Bytes, c.Bytes)
 }
 
-func hashed(b *parallax.Body) bool { return b.SHA256 != [32]byte{} }
+func hashed(b *parallax.Body) bool { return b.Sum() != [32]byte{} }
 
 // uncoded reports whether a body with this Content-Encoding is as it is. Coded
 // bytes say nothing about the text: the same text may be coded in many ways.
@@ -141,7 +141,7 @@ func compareCut(p, c *parallax.Body, format Format, find *finder) bool {
 	case format == JSON:
 		return false
 	}
-	find.add(&at, Changed, side{text: summary(p.Size, p.SHA256), class: classP}, side{text: summary(c.Size, c.SHA256), class: classC})
+	find.add(&at, Changed, side{text: summary(p.Size, p.Sum()), class: classP}, side{text: summary(c.Size, c.Sum()), class: classC})
 	return true
 }
 

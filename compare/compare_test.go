@@ -61,6 +61,9 @@ func TestTruncated(t *testing.T) {
 	long := `{"a":1,"b":2}`
 	f("one hash", cutBody(jsonAnswer(long), 5), cutBody(jsonAnswer(long), 5), Match, "")
 	f("one hash, one side cut", jsonAnswer(long), cutBody(jsonAnswer(long), 5), Match, "")
+	unhashed := jsonAnswer(long)
+	unhashed.Response.Body.SHA256 = [32]byte{}
+	f("one hash, the other left to be made", unhashed, cutBody(jsonAnswer(long), 5), Match, "")
 	f("JSON nobody can tell", cutBody(jsonAnswer(long), 5), cutBody(jsonAnswer(`{"b":2,"a":1}`), 5), NotComparable, ReasonTruncated)
 	f("text that differs", cutBody(answer(200, "abc", "Content-Type", "text/plain"), 1), cutBody(answer(200, "abd", "Content-Type", "text/plain"), 1), Diverged, "")
 	other := cutBody(jsonAnswer(`{"b":2,"a":1}`), 5)

@@ -81,8 +81,8 @@ func (r *Redactor) token(secret string) string {
 // Exchange returns a copy of x without secrets. x is not changed, and the copy
 // shares what holds no secret with it. A body that was changed is stored
 // decoded: its Content-Encoding moves to the header X-Parallax-Was-Encoded, and
-// its SHA256 is replaced by a keyed one. A body that cannot be read to be
-// redacted is replaced by a note.
+// its SHA256 is replaced by a keyed one; that of any other body is its Sum. A body
+// that cannot be read to be redacted is replaced by a note.
 func (r *Redactor) Exchange(x *parallax.Exchange) *parallax.Exchange {
 	return r.scrubber(x).exchange(x)
 }

@@ -336,3 +336,20 @@ func TestBothIsExchangeAndComparison(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestStoredBodiesAreHashed: a body that came without its hash is stored as if it
+// had come with it.
+func TestStoredBodiesAreHashed(t *testing.T) {
+	t.Parallel()
+	r := redactor(t, RedactConfig{})
+	for _, content := range []string{`{"a":1}`, `{"password":"` + canary(1) + `"}`} {
+		with, without := jsonAnswer(content), jsonAnswer(content)
+		without.Response.Body.SHA256 = [32]byte{}
+		if diff := cmp.Diff(r.Exchange(exchange(with)), r.Exchange(exchange(without))); diff != "" {
+			t.Errorf("%s: (-with hash +without)\n%s", content, diff)
+		}
+		if without.Response.Body.SHA256 != [32]byte{} {
+			t.Errorf("%s: the exchange itself was changed", content)
+		}
+	}
+}

@@ -20,9 +20,11 @@ const wasEncoded = "X-Parallax-Was-Encoded"
 // removedNote stands for a body that could not be read to be redacted.
 const removedNote = "[removed by parallax: this body could not be decoded, so that secrets in it could not be found]"
 
-// message redacts the headers and the body of a request or a response.
+// message redacts the headers and the body of a request or a response. What was
+// left to be hashed once it is stored is hashed here, while its bytes are there.
 func (s *scrubber) message(fields []parallax.Field, b parallax.Body) ([]parallax.Field, parallax.Body) {
 	out := s.fields(fields)
+	b.SHA256 = b.Sum()
 	if len(b.Bytes) == 0 {
 		return out, b
 	}

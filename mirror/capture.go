@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"hash"
 
@@ -88,23 +87,16 @@ func (c *capture) release() {
 // emptyBody is what was captured of a message without a body.
 var emptyBody = parallax.Body{SHA256: sha256.Sum256(nil)}
 
-// body returns what was captured. The hash of an uncut body is made here, so
-// that the live path does not pay for it; there is none of a body that did not
-// come to its end.
-func (c *capture) body() parallax.Body { return c.bodyLike(nil) }
-
-// bodyLike is body, which takes the hash over from another body that is the same,
-// as most answers of two legs are.
-func (c *capture) bodyLike(other *parallax.Body) parallax.Body {
+// body returns what was captured. There is no hash of a body that did not come to
+// its end, and none yet of one whose bytes are all there (see parallax.Body.Sum).
+func (c *capture) body() parallax.Body {
 	b := parallax.Body{Bytes: c.bytes, Size: c.size, Cut: c.cut != "" || !c.ended}
 	switch {
 	case !c.ended:
 	case c.sum != nil:
 		b.SHA256 = sumOf(c.sum)
-	case other != nil && !other.Cut && bytes.Equal(c.bytes, other.Bytes):
-		b.SHA256 = other.SHA256
-	default:
-		b.SHA256 = sha256.Sum256(c.bytes)
+	case c.size == 0:
+		b.SHA256 = emptyBody.SHA256
 	}
 	return b
 }

@@ -358,7 +358,6 @@ func (f *flight) assemble() {
 	if f.body != nil {
 		body, trailers = f.body.copy.body(), f.body.tail
 	}
-	var other *parallax.Body
 	for l, c := range f.x.Legs {
 		if c == nil {
 			continue
@@ -366,8 +365,7 @@ func (f *flight) assemble() {
 		c.Request.Body, c.Request.Trailers = body, trailers
 		f.asTrailers(&c.Response)
 		if f.captures[l] != nil {
-			c.Response.Body = f.captures[l].bodyLike(other)
-			other = &c.Response.Body
+			c.Response.Body = f.captures[l].body()
 		}
 	}
 }
