@@ -96,7 +96,7 @@ func comparisonColumns(b *batch) []column {
 	for leg, name := range []string{"primary", "candidate", "secondary"} {
 		list = append(list,
 			values(name+"_status", n, func(i int) uint16 { return at(i).legs[leg].status }),
-			words(name+"_error", n, func(i int) string { return at(i).legs[leg].err }),
+			words(name+"_error", n, func(i int) string { return at(i).legs[leg].err.String() }),
 			values(name+"_seconds", n, func(i int) float64 { return at(i).legs[leg].seconds }),
 			words(name+"_version", n, func(i int) string { return at(i).legs[leg].version }))
 	}

@@ -33,8 +33,8 @@ type record struct {
 // legFigures is what the row of an exchange says about one leg.
 type legFigures struct {
 	asked   bool
+	err     parallax.ErrKind
 	status  uint16
-	err     string
 	seconds float64
 	version string
 }
@@ -72,13 +72,13 @@ func newRecord(x *parallax.Exchange, c compare.Comparison, repeats []issue, kept
 
 func figures(c *parallax.Call) legFigures {
 	if c == nil {
-		return legFigures{err: parallax.NotAsked.String()}
+		return legFigures{err: parallax.NotAsked}
 	}
 	seconds := 0.0
 	if l, ok := c.Latency(); ok {
 		seconds = l.Seconds()
 	}
-	return legFigures{asked: true, status: uint16(c.Response.Status), err: c.Err.Kind.String(), seconds: seconds, version: c.Version}
+	return legFigures{asked: true, status: uint16(c.Response.Status), err: c.Err.Kind, seconds: seconds, version: c.Version}
 }
 
 // appendDifference encodes a row of the table divergences.
