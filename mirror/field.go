@@ -59,10 +59,14 @@ func hopByHop(name string) bool {
 	return false
 }
 
+// sameName reports whether two names of headers are the same. Names are ASCII, so
+// that most others are told apart by their length, without a call.
+func sameName(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
+
 // value returns the first value of a header, "" when it is absent.
 func value(fields []parallax.Field, name string) string {
 	for _, f := range fields {
-		if strings.EqualFold(f.Name, name) {
+		if sameName(f.Name, name) {
 			return f.Value
 		}
 	}
@@ -73,7 +77,7 @@ func value(fields []parallax.Field, name string) string {
 func tokens(fields []parallax.Field, name string) []string {
 	var out []string
 	for _, f := range fields {
-		if !strings.EqualFold(f.Name, name) {
+		if !sameName(f.Name, name) {
 			continue
 		}
 		for token := range strings.SplitSeq(f.Value, ",") {
@@ -174,23 +178,23 @@ func (f *flight) forward() []parallax.Field {
 		switch {
 		case ours(h.Name):
 			continue
-		case strings.EqualFold(h.Name, "X-Forwarded-For"):
+		case sameName(h.Name, "X-Forwarded-For"):
 			forwardedFor = append(forwardedFor, h.Value)
 			continue
-		case strings.EqualFold(h.Name, "Forwarded"):
+		case sameName(h.Name, "Forwarded"):
 			forwarded = append(forwarded, h.Value)
 			continue
-		case strings.EqualFold(h.Name, "Baggage"):
+		case sameName(h.Name, "Baggage"):
 			baggage = append(baggage, h.Value)
 			continue
-		case strings.EqualFold(h.Name, "Traceparent"):
+		case sameName(h.Name, "Traceparent"):
 			if traced || !validTraceparent(h.Value) {
 				continue
 			}
 			traced = true
-		case strings.EqualFold(h.Name, "X-Forwarded-Proto"):
+		case sameName(h.Name, "X-Forwarded-Proto"):
 			proto = true
-		case strings.EqualFold(h.Name, "X-Forwarded-Host"):
+		case sameName(h.Name, "X-Forwarded-Host"):
 			host = true
 		}
 		keep = append(keep, h)
@@ -255,7 +259,7 @@ func (c changes) apply(fields []parallax.Field) []parallax.Field {
 
 func (c changes) sets(name string) bool {
 	for _, f := range c.set {
-		if strings.EqualFold(f.Name, name) {
+		if sameName(f.Name, name) {
 			return true
 		}
 	}

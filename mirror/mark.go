@@ -85,7 +85,7 @@ func (m mark) inARow(fields []parallax.Field) int {
 // Of several, a shadow's counts.
 func findMark(key *macs, fields []parallax.Field) (found mark, ok bool) {
 	for _, f := range fields {
-		if !strings.EqualFold(f.Name, "Baggage") {
+		if !sameName(f.Name, "Baggage") {
 			continue
 		}
 		for member := range strings.SplitSeq(f.Value, ",") {
