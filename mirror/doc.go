@@ -121,10 +121,11 @@
 //
 // A caller that sent Expect: 100-continue gets its 100 when the live leg has
 // agreed, or after a second in which the leg said nothing. A caller that takes
-// longer than the service's timeouts allow is cut off (timeouts.go). That a caller left is noticed within a quarter of a
-// second at first and within a second later on; where the kernel is not Linux,
-// only once something is written to it. A caller that closes its sending side alone counts as gone, as it does with
-// net/http and nginx: nothing tells it from one that left.
+// longer than the service's timeouts allow is cut off (timeouts.go). That a caller
+// left is noticed within a quarter of a second at first and within a second later
+// on; where the kernel is not Linux, only once something is written to it. A caller
+// that closes its sending side alone counts as gone, as it does with net/http and
+// nginx: nothing tells it from one that left.
 //
 // # HTTP/2
 //
