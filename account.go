@@ -65,6 +65,7 @@ const (
 
 	LostBreakerOpen Place = "lost/breaker_open" // the shadow leg gave no answers and is left alone for a while
 	LostRateLimited Place = "lost/rate_limited" // more requests than the shadow leg's max_rps allows
+	LostAnswerSize  Place = "lost/answer_size"  // the shadow leg's answers here are too long to be read at this rate
 )
 
 // Places where a compared exchange ends.
@@ -80,7 +81,7 @@ var Places = []Place{
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,
-	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBreakerOpen, LostRateLimited,
+	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBreakerOpen, LostRateLimited, LostAnswerSize,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }
 

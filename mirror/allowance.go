@@ -9,9 +9,13 @@ import (
 // their hash. It is worth some CPU, and no more: a candidate that answers 10 MB
 // to everything must not take the processor from callers.
 const (
-	oversizePerSecond = 32 << 20 // bytes
+	oversizePerSecond = 4 << 20  // bytes
 	oversizeBurst     = 64 << 20 // bytes
 )
+
+// maxAlone is how long a shadow leg is not asked at most on an endpoint whose last
+// answer was too long to be read.
+const maxAlone = 10 * time.Second
 
 // allowance is a number of bytes that fills up again with time (a token bucket).
 // Its methods never block and may be called from many goroutines.

@@ -21,8 +21,9 @@ type endpoint struct {
 	operations *operations // of a path of GraphQL's, when the body will tell which; else nil
 
 	endpointPolicy
-	told  atomic.Bool // the log has that it looks like an act
-	share share       // of mirror.max_rps
+	told  atomic.Bool                 // the log has that it looks like an act
+	share share                       // of mirror.max_rps
+	alone [parallax.Legs]atomic.Int64 // until when a shadow leg is not asked, since its answers are too long; Unix time in ns
 }
 
 // router finds the endpoint of a request. Its set of endpoints is closed: the

@@ -128,7 +128,7 @@ func (f *flight) awaitTurn(l *leg, ready <-chan bool) {
 // takeTurn asks a leg now if it has room and is let through, and else gives the
 // turn back.
 func (f *flight) takeTurn(l *leg) {
-	era, why := l.admit(f.service.options.InFlight)
+	era, why := f.admit(l)
 	if why != "" {
 		f.passOver(l, why)
 		return

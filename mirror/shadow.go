@@ -52,7 +52,7 @@ func (f *flight) askShadows(legs []*leg) {
 	var with [parallax.Legs]*leg
 	room := with[:0]
 	for _, l := range legs {
-		switch era, why := l.admit(f.service.options.InFlight); {
+		switch era, why := f.admit(l); {
 		case why == "":
 			f.eras[l.name] = era
 			room = append(room, l)
@@ -70,6 +70,25 @@ func (f *flight) askShadows(legs []*leg) {
 	for _, l := range room {
 		go f.askShadow(l)
 	}
+}
+
+// admit lets the request through to a shadow leg, or says why not. A write that a
+// database of the leg's own must not miss is not kept from it for the sake of
+// long answers.
+func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
+	alone := f.endpoint.alone[l.name].Load()
+	if alone != 0 && f.m.deps.Now().UnixNano() < alone && (f.endpoint.safe || l.state != Own) {
+		return 0, parallax.LostAnswerSize
+	}
+	return l.admit(f.service.options.InFlight)
+}
+
+// leaveAlone keeps the endpoint's requests from a shadow leg for as long as the
+// allowance takes to grow by so many bytes. Even an answer of which nothing is
+// read costs both sides a connection and all that was in its buffers.
+func (f *flight) leaveAlone(l *leg, bytes int64) {
+	wait := time.Duration(float64(bytes) / oversizePerSecond * float64(time.Second))
+	f.endpoint.alone[l.name].Store(f.m.deps.Now().Add(min(wait, maxAlone)).UnixNano())
 }
 
 // noteDefect is deferred where shadow legs are asked: a defect in Parallax costs
@@ -140,7 +159,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
 	defer a.Body.Close()
 	keep := f.keepAnswer(l, a.Length)
-	if err := f.drain(a, keep); err != nil {
+	if err := f.drain(l, a, keep); err != nil {
 		return err
 	}
 	if keep.ended {
@@ -156,11 +175,13 @@ func (f *flight) bodyless(a *answer) bool {
 
 // drain reads an answer to its end. One that is longer than what is kept is read
 // on only as far as the allowance goes; otherwise it is given up, with its
-// connection, and its hash stays unknown.
-func (f *flight) drain(a *answer, keep *capture) error {
+// connection, and its hash stays unknown; the leg is then left alone for a while on
+// this endpoint.
+func (f *flight) drain(l *leg, a *answer, keep *capture) error {
 	over := &f.m.oversize
 	if !f.bodyless(a) && a.Length > keep.max && !over.take(a.Length, f.m.deps.Now()) {
 		keep.giveUp(a.Length)
+		f.leaveAlone(l, a.Length)
 		return nil
 	}
 	buf := f.m.pool.get()
@@ -177,6 +198,7 @@ func (f *flight) drain(a *answer, keep *capture) error {
 		}
 		if a.Length < 0 && keep.cut != "" && !over.take(int64(n), f.m.deps.Now()) {
 			keep.giveUp(keep.size)
+			f.leaveAlone(l, oversizePerSecond) // its length is not known
 			return nil
 		}
 	}
