@@ -76,11 +76,21 @@ func (f *flight) askShadows(legs []*leg) {
 // database of the leg's own must not miss is not kept from it for the sake of
 // long answers.
 func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
-	alone := f.endpoint.alone[l.name].Load()
-	if alone != 0 && f.m.deps.Now().UnixNano() < alone && (f.endpoint.safe || l.state != Own) {
+	if (f.endpoint.safe || l.state != Own) && f.leavesAlone(l) {
 		return 0, parallax.LostAnswerSize
 	}
 	return l.admit(f.service.options.InFlight)
+}
+
+// leavesAlone reports whether the leg is not to be asked yet. A time further off
+// than any wait is one before the clock was set back.
+func (f *flight) leavesAlone(l *leg) bool {
+	until := f.endpoint.alone[l.name].Load()
+	if until == 0 {
+		return false
+	}
+	left := time.Duration(until - f.m.deps.Now().UnixNano())
+	return left > 0 && left <= maxAlone
 }
 
 // leaveAlone keeps the endpoint's requests from a shadow leg for as long as the

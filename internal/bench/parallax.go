@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -134,23 +135,20 @@ func (p *parallax) accounting(ctx context.Context) (accounting, error) {
 
 // postEmpty posts nothing and wants 200.
 func postEmpty(ctx context.Context, address string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := adminClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", address, resp.Status)
-	}
-	return nil
+	return askAdmin(ctx, http.MethodPost, address, io.Discard)
 }
 
 func getJSON(ctx context.Context, address string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	var body bytes.Buffer
+	if err := askAdmin(ctx, http.MethodGet, address, &body); err != nil {
+		return err
+	}
+	return json.Unmarshal(body.Bytes(), into)
+}
+
+// askAdmin wants 200, and copies the answer's body.
+func askAdmin(ctx context.Context, method, address string, body io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		return err
 	}
@@ -162,7 +160,8 @@ func getJSON(ctx context.Context, address string, into any) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answered %s", address, resp.Status)
 	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	_, err = io.Copy(body, resp.Body)
+	return err
 }
 
 // drainWithin is how long Parallax may take to compare and store what is left
