@@ -80,7 +80,7 @@ func TestCopiesAreAnsweredWhateverTheLegsDo(t *testing.T) {
 			t.Fatalf("copy %d is answered %d", i, res.StatusCode)
 		}
 	}
-	if places := r.answered(); places[parallax.InShadow] != 8 || places[parallax.UnmirroredConcurrency] != 16 {
+	if places := r.atShadows(8); places[parallax.UnmirroredConcurrency] != 16 {
 		t.Errorf("places %v", places)
 	}
 	primary.Stop()

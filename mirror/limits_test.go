@@ -60,7 +60,7 @@ func TestAHangingSecondaryStopsNoComparison(t *testing.T) {
 			t.Fatalf("candidate %+v, secondary %+v", x.Legs[parallax.Candidate], s)
 		}
 	}
-	if places := r.answered(); places[parallax.InShadow] != limit || places[parallax.UnmirroredConcurrency] != 0 {
+	if places := r.atShadows(limit); places[parallax.UnmirroredConcurrency] != 0 {
 		t.Errorf("places %v, want %d that wait for the secondary and none given up", places, limit)
 	}
 	secondary.Stop()
@@ -89,7 +89,7 @@ func TestAFullLegGivesUpTheExchange(t *testing.T) {
 			other.Wait(t, 1)
 		}
 		r.do("GET", "/", "")
-		if places := r.answered(); places[parallax.UnmirroredConcurrency] != 1 || places[parallax.InShadow] != 1 {
+		if places := r.atShadows(1); places[parallax.UnmirroredConcurrency] != 1 {
 			t.Errorf("places %v", places)
 		}
 		close(release)

@@ -105,7 +105,7 @@ func TestOrderHoldsOnlyWhatComesAfter(t *testing.T) {
 	if seen := candidate.Wait(t, 3); seen[1].Target == "/a" || seen[2].Target == "/a" {
 		t.Errorf("%s %s overtook what its user did before", seen[1].Line, seen[2].Line)
 	}
-	if places := r.answered(); places[parallax.InLane] != 1 || places[parallax.InShadow] != 3 {
+	if places := r.atShadows(3); places[parallax.InLane] != 1 {
 		t.Errorf("places %v, want one in its lane and three at the shadow", places)
 	}
 	depth := `
@@ -142,7 +142,7 @@ func TestWaitsInLanesAreNobodysLatency(t *testing.T) {
 	r.do("GET", "/first", "", alice)
 	candidate.Wait(t, 1)
 	r.do("GET", "/second", "", alice)
-	r.answered()
+	r.atShadows(1)
 	close(release)
 	r.settled(2)
 	first, second := r.next().Legs[parallax.Candidate], r.next()
@@ -257,7 +257,7 @@ func TestBytesInLanesAreBounded(t *testing.T) {
 	for range n {
 		r.do("PUT", "/a", strings.Repeat("x", 60<<10), alice)
 	}
-	places := r.answered()
+	places := r.atShadows(1)
 	const room = 4 * (64<<10 + 64<<10)
 	if held := r.Budget.InUse(); held > room+2*(64<<10) {
 		t.Errorf("%d bytes are held: want at most %d in the lane, and one exchange at the candidate", held, room)
@@ -349,7 +349,7 @@ func TestShutdownEndsWaitsInLanes(t *testing.T) {
 	for range 10 {
 		r.do("PUT", "/a", "x", alice)
 	}
-	r.answered()
+	r.atShadows(1)
 	r.Stop() // checks the books
 	places := r.Ledger.Places()
 	if places[parallax.InLane]+places[parallax.InShadow]+places[parallax.InLive] != 0 || places[parallax.LostShutdown] == 0 {
@@ -372,7 +372,7 @@ func TestAnOpenBreakerHoldsUpNoLane(t *testing.T) {
 	for range n {
 		r.do("PUT", "/a", "x", alice)
 	}
-	if places := r.answered(); places[parallax.InLane] != n-1 {
+	if places := r.atShadows(1); places[parallax.InLane] != n-1 {
 		t.Errorf("places %v: want all but the first in the lane", places)
 	}
 	close(release)

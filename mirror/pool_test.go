@@ -356,7 +356,7 @@ func TestBreakerOfARefusedCandidate(t *testing.T) {
 	const requests = 25
 	for range requests {
 		r.do("GET", "/orders/1", "")
-		r.answered()
+		r.atShadows(0)
 	}
 	places := r.settled(requests)
 	if lost := places[parallax.LostBreakerOpen]; lost == 0 || places[parallax.InQueue]+lost != requests || places[parallax.InQueue] < 5 {
@@ -371,7 +371,7 @@ func TestBreakerOfARefusedCandidate(t *testing.T) {
 	open(0)
 	lost := r.Ledger.Places()[parallax.LostBreakerOpen]
 	r.do("GET", "/orders/1", "")
-	r.answered()
+	r.atShadows(0)
 	if got := r.Ledger.Places()[parallax.LostBreakerOpen]; got != lost {
 		t.Errorf("%d more were lost after it closed", got-lost)
 	}

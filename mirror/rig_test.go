@@ -151,11 +151,13 @@ func (r *rig) next() *parallax.Exchange {
 	return xs[0]
 }
 
-// answered waits until no exchange is with the live leg, which callers do not
-// wait for, and returns the places.
-func (r *rig) answered() map[parallax.Place]int {
+// atShadows waits until no exchange is with the live leg, which callers do not
+// wait for, and only n are with shadows, and returns the places.
+func (r *rig) atShadows(n int) map[parallax.Place]int {
 	r.t.Helper()
-	err := r.Ledger.Wait(r.t.Context(), func(places map[parallax.Place]int) bool { return places[parallax.InLive] == 0 })
+	err := r.Ledger.Wait(r.t.Context(), func(places map[parallax.Place]int) bool {
+		return places[parallax.InLive] == 0 && places[parallax.InShadow] == n
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func TestWatchdogPausesWhatSlowsCallersDown(t *testing.T) {
 		t.Fatalf("paused by %+v", why)
 	}
 	callUntil(r, func() bool { _, paused := r.Mirror.Paused(); return !paused })
-	if places := r.answered(); places[parallax.UnmirroredWatchdog] == 0 {
+	if places := r.settled(1); places[parallax.UnmirroredWatchdog] == 0 {
 		t.Errorf("nothing is counted as left out for the watchdog: %v", places)
 	}
 }
