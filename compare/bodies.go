@@ -60,12 +60,11 @@ func header(fields []parallax.Field, name string) string {
 // compareBodies compares the bodies of two answers. It reports whether that was
 // possible: a body that was cut may not be.
 func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
-	codingP, codingC := header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding")
-	sameCoding := strings.EqualFold(codingP, codingC)
-	if sameCoding && sameBytes(&p.Body, &c.Body) {
+	if sameBodies(p, c) {
 		// Fast path: nothing is decoded (BenchmarkCompare/equal).
 		return true
 	}
+	codingP, codingC := header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding")
 	formatP, formatC := FormatOf(header(p.Headers, "content-type")), FormatOf(header(c.Headers, "content-type"))
 	if p.Body.Cut || c.Body.Cut {
 		return uncoded(codingP) && uncoded(codingC) && formatP == formatC && compareCut(&p.Body, &c.Body, formatP, find)
@@ -83,6 +82,12 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 		compareDecoded(formatP, a, b, find)
 	}
 	return true
+}
+
+// sameBodies reports whether two answers are known to have the same body in the
+// same coding.
+func sameBodies(p, c *parallax.Response) bool {
+	return sameBytes(&p.Body, &c.Body) && strings.EqualFold(header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding"))
 }
 
 // sameBytes reports whether two bodies are known to be the same. Hashes cover

@@ -13,7 +13,7 @@ import (
 // Repeats count as one list in their order (RFC 9110, section 5.3). The values of
 // volatile headers are not compared, cookies have places of their own.
 func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
-	if find.sameFields(p, c) {
+	if sameFields(p, c, find.rules) {
 		return
 	}
 	primary, candidate := fieldsByName(p), fieldsByName(c)
@@ -23,7 +23,7 @@ func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
 			continue
 		}
 		volatile := volatileHeader(name)
-		if volatile != nil && find.comparesHeader(name) {
+		if volatile != nil && comparesHeader(name, find.rules) {
 			volatile = nil
 		}
 		if volatile != nil && !volatile.Presence {
@@ -46,7 +46,7 @@ func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
 // sameFields reports whether two heads have the same fields in the same order,
 // but for values that are not compared. Fast path: two answers of one kind of
 // server (BenchmarkCompare/equal).
-func (f *finder) sameFields(p, c []parallax.Field) bool {
+func sameFields(p, c []parallax.Field, rules []*rule) bool {
 	if len(p) != len(c) {
 		return false
 	}
@@ -56,7 +56,7 @@ func (f *finder) sameFields(p, c []parallax.Field) bool {
 		case !strings.EqualFold(a.Name, b.Name):
 			return false
 		case a.Value == b.Value:
-		case !skipped(a.Name) || f.comparesHeader(strings.ToLower(a.Name)):
+		case !skipped(a.Name) || len(rules) > 0 && comparesHeader(strings.ToLower(a.Name), rules):
 			return false
 		}
 	}
@@ -65,12 +65,14 @@ func (f *finder) sameFields(p, c []parallax.Field) bool {
 
 // skipped reports whether the catalogue leaves a header out altogether.
 func skipped(name string) bool {
-	return slices.ContainsFunc(Volatile, func(v VolatileHeader) bool { return !v.Presence && strings.EqualFold(v.Name, name) })
+	return slices.ContainsFunc(Volatile, func(v VolatileHeader) bool {
+		return len(v.Name) == len(name) && !v.Presence && strings.EqualFold(v.Name, name)
+	})
 }
 
 // comparesHeader reports whether a rule takes a header out of the catalogue.
-func (f *finder) comparesHeader(name string) bool {
-	for _, r := range f.rules {
+func comparesHeader(name string, rules []*rule) bool {
+	for _, r := range rules {
 		if r.source.Compare && r.place == placeHeader && (r.name == "" || r.name == name) {
 			return true
 		}
