@@ -153,16 +153,13 @@ func (c *h2Call) answer(ctx context.Context, res *http.Response) *answer {
 		Status: res.StatusCode, Proto: "HTTP/2.0", Headers: endToEnd(fieldsOf(res.Header), 0), Length: res.ContentLength,
 		TrailerNames: slices.Sorted(maps.Keys(res.Trailer)),
 		Trailers:     func() []parallax.Field { return fieldsOf(res.Trailer) },
-		Body:         &answerBodyH2{ReadCloser: body, call: c, ctx: ctx},
+		Body:         &answerBodyH2{ReadCloser: body, call: c, ctx: ctx, none: res.ContentLength == 0 || body == http.NoBody},
 	}
 	if res.StatusCode == http.StatusNotModified && len(res.Header["Content-Length"]) == 0 {
 		a.Length = -1 // that of what was not modified, which is not told
 	}
 	if len(a.TrailerNames) > 0 {
 		a.Length = -1 // with a length, HTTP/1.1 has no room for trailers
-	}
-	if res.ContentLength == 0 || body == http.NoBody {
-		a.Ready = func() bool { return true }
 	}
 	return a
 }

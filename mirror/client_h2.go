@@ -476,7 +476,11 @@ type answerBodyH2 struct {
 	io.ReadCloser
 	call *h2Call
 	ctx  context.Context
+	none bool // there is nothing to read
 }
+
+// Ready reports whether the next Read surely returns without waiting for the leg.
+func (b *answerBodyH2) Ready() bool { return b.none }
 
 // Read implements io.Reader.
 func (b *answerBodyH2) Read(p []byte) (int, error) {

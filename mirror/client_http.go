@@ -45,31 +45,31 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 	if host == "" {
 		host = to.Host // a caller that speaks HTTP/1.0 need not name one
 	}
-	both := &struct { // in one piece
-		message h1.Message
-		answer  answer
-	}{message: h1.Message{
+	message := h1.Message{
 		Method: out.Method, Target: out.Target, Host: host, Addr: out.Addr, Headers: out.Headers,
 		Length: out.Length, Body: out.Body, Ready: out.Ready, Continue: out.Continue,
 		TrailerNames: out.TrailerNames, Trailers: out.Trailers,
 		Upgrade: out.Upgrade, Deadline: out.Deadline, Inform: out.Inform,
-	}}
-	res, err := s.pool.Do(ctx, to, &both.message)
-	if err != nil {
+	}
+	both := new(struct { // in one piece
+		answer
+		response h1.Response
+	})
+	a, res := &both.answer, &both.response
+	if err := s.pool.DoInto(ctx, to, &message, res); err != nil {
 		e := failed(err)
 		if fault := out.fault(); e.kind == parallax.NotAsked && fault != nil {
 			e.err = fault
 		}
 		return nil, e
 	}
-	a := &both.answer
-	*a = answer{Status: res.Status, Proto: "HTTP/1.1", Headers: res.Headers, Length: res.Length}
+	a.Status, a.Proto, a.Headers, a.Length = res.Status, "HTTP/1.1", res.Headers, res.Length
 	if res.Tunnel != nil {
 		a.Conn = res.Tunnel
 		return a, nil
 	}
 	a.Headers = endToEnd(a.Headers, 0)
-	a.Body, a.Ready = answerBody{res}, res.Ready
+	a.Body = answerBody{res}
 	a.TrailerNames, a.Trailers = res.TrailerNames, noTrailers
 	if res.Length < 0 {
 		a.Trailers = res.Trailers
@@ -80,7 +80,8 @@ func (s *httpSender) Send(ctx context.Context, to *url.URL, out *outgoing) (*ans
 // noTrailers are those of an answer whose length was declared.
 func noTrailers() []parallax.Field { return nil }
 
-// answerBody is the body of an answer. It fails with a *sendError.
+// answerBody is the body of an answer. It fails with a *sendError, and tells whether
+// it is Ready.
 type answerBody struct{ *h1.Response }
 
 // Read implements io.Reader.

@@ -88,7 +88,6 @@ type answer struct {
 	Headers      []parallax.Field // end to end
 	Length       int64            // -1 when only the end of the body will tell
 	Body         io.ReadCloser    // fails, before its end, with a *sendError
-	Ready        func() bool      // whether the next Read of Body does not wait; nil for no
 	TrailerNames []string
 	Trailers     func() []parallax.Field // valid once Body is at its end
 	Conn         io.ReadWriteCloser      // the connection, after 101
@@ -109,8 +108,12 @@ type sender interface {
 	Close()
 }
 
-// ready reports whether the next Read of the body does not wait.
-func (a *answer) ready() bool { return a.Ready != nil && a.Ready() }
+// ready reports whether the next Read of the body does not wait, as far as the
+// body can tell.
+func (a *answer) ready() bool {
+	body, tells := a.Body.(interface{ Ready() bool })
+	return tells && body.Ready()
+}
 
 // fault says why a request cannot be written at all; nil if it can.
 func (out *outgoing) fault() error {

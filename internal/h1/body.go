@@ -22,13 +22,13 @@ type body struct {
 	mu     sync.Mutex
 	link   *link
 	how    uint8
+	late   bool  // taken away, before its end, from who reads it
 	left   int64 // of the body, or of the chunk under way; -1 between chunks
 	chunk  chunks
 	fields int           // most trailer lines
 	stall  time.Duration // for the next bytes; 0 for no limit of its own
 	begin  func() error  // before the first read; nil for nothing
 	answer *Response     // whose body it is, to be told of the end; nil for a request's
-	late   bool          // taken away, before its end, from who reads it
 	err    error         // sticky; io.EOF at the end
 	tail   []parallax.Field
 }

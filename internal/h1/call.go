@@ -12,8 +12,8 @@ import (
 	"parallax"
 )
 
-// Message is a request to send. It belongs to Do until the answer is at its end;
-// its strings and Headers are only read.
+// Message is a request to send. Do copies it; what it points to is used until the
+// answer is at its end, its strings and Headers only read.
 type Message struct {
 	Method, Target, Host string
 	// Addr is where to connect, host and port; empty: what the URL says. The URL
@@ -111,27 +111,36 @@ func (r *Response) release(err error) error {
 // ticks; its Err is asked every tick, and its Done only where a connection has to
 // be waited for.
 func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, error) {
+	r := new(Response)
+	if err := p.DoInto(ctx, to, m, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// DoInto is Do with the answer in r, which was zero, so that who has more to say
+// about an answer allocates all of it in one piece. After a failure r is of no use.
+func (p *Pool) DoInto(ctx context.Context, to *url.URL, m *Message, r *Response) error {
 	if err := m.check(); err != nil {
 		m.closeBody()
-		return nil, failure(to.Host, false, false, err)
+		return failure(to.Host, false, false, err)
 	}
 	out, err := m.compose()
 	if err != nil {
 		m.closeBody()
-		return nil, failure(cmp.Or(m.Addr, to.Host), false, false, err)
+		return failure(cmp.Or(m.Addr, to.Host), false, false, err)
 	}
 	for fresh := false; ; {
 		c, err := p.connect(ctx, to, m, fresh)
 		if err != nil {
 			out.free()
 			m.closeBody()
-			return nil, failure(cmp.Or(m.Addr, to.Host), false, false, err)
+			return failure(cmp.Or(m.Addr, to.Host), false, false, err)
 		}
 		c.out = out
-		call := call{conn: c, message: m}
-		res, err := call.run(ctx)
-		if err == nil {
-			return res, nil
+		call := call{conn: c, message: *m, response: r}
+		if err = call.run(ctx); err == nil {
+			return nil
 		}
 		out, c.out = c.out, outbox{}
 		switch unsent := c.reused && !call.sent && ctx.Err() == nil; {
@@ -141,7 +150,7 @@ func (p *Pool) Do(ctx context.Context, to *url.URL, m *Message) (*Response, erro
 		default:
 			out.free()
 			call.closeBody()
-			return nil, failure(c.host.addr, call.sent, c.reused, err)
+			return failure(c.host.addr, call.sent, c.reused, err)
 		}
 	}
 }
@@ -246,13 +255,14 @@ func needsLength(method string) bool {
 
 // call is one request on one connection.
 type call struct {
-	conn    *clientConn
-	message *Message
-	sent    bool // a byte has left
-	stale   bool // the connection was not one any more
-	owned   bool // somebody else closes the body, or has done so
-	upload  *upload
-	turn    uint64
+	conn     *clientConn
+	message  Message // a copy, so that the caller's need not outlive Do, nor be on the heap
+	response *Response
+	sent     bool // a byte has left
+	stale    bool // the connection was not one any more
+	owned    bool // somebody else closes the body, or has done so
+	upload   *upload
+	turn     uint64
 }
 
 func (k *call) closeBody() {
@@ -266,8 +276,8 @@ func (k *call) closeBody() {
 const inline = 32 << 10
 
 // run sends the request and reads the head of the answer.
-func (k *call) run(ctx context.Context) (*Response, error) {
-	c, m := k.conn, k.message
+func (k *call) run(ctx context.Context) error {
+	c, m := k.conn, &k.message
 	together := m.together()
 	parts := int32(2)
 	if together {
@@ -286,29 +296,28 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 		}
 		err = c.why(err)
 		c.answered(false)
-		return nil, err
+		return err
 	}
 	if !together {
 		k.owned = true
-		k.upload = &upload{conn: c, message: m, turn: k.turn, proceed: make(chan struct{})}
+		k.upload = &upload{conn: c, message: *m, turn: k.turn, proceed: make(chan struct{})}
 		if !m.Continue {
 			k.upload.goOn()
 		}
 		go k.upload.run()
 	}
-	res, err := k.receive()
-	if err != nil {
+	if err := k.receive(); err != nil {
 		k.upload.forgo()
 		err = c.why(err)
 		c.answered(false)
-		return nil, err
+		return err
 	}
-	return res, nil
+	return nil
 }
 
 // send writes what was composed. The wait for the answer is limited from its end.
 func (k *call) send(whole bool) error {
-	c, m := k.conn, k.message
+	c, m := k.conn, &k.message
 	c.readDue.set(c.deadline(m.Deadline, 0))
 	c.writeDue.set(c.deadline(m.Deadline, c.host.pool.WriteTimeout))
 	n, err := c.conn.Write(c.out.buf)
@@ -335,16 +344,16 @@ func (k *call) whole() {
 const maxInforms = 32
 
 // receive reads heads up to that of the answer.
-func (k *call) receive() (*Response, error) {
-	c, m := k.conn, k.message
+func (k *call) receive() error {
+	c, m := k.conn, &k.message
 	for range maxInforms {
 		text, err := c.readHead(c.host.pool.MaxHead, "HTTP/1.")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		h, err := parseResponse(text, c.host.pool.MaxFields)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if h.status >= 200 || h.status == 101 {
 			return k.answer(&h)
@@ -356,22 +365,22 @@ func (k *call) receive() (*Response, error) {
 			m.Inform(h.status, h.fields)
 		}
 	}
-	return nil, errManyInforms
+	return errManyInforms
 }
 
 // answer sets up what the caller gets.
-func (k *call) answer(h *statusHead) (*Response, error) {
-	c, m := k.conn, k.message
-	r := &Response{Status: h.status, Proto: "HTTP/1.1", Headers: h.fields, Length: h.length, conn: c}
+func (k *call) answer(h *statusHead) error {
+	c, m, r := k.conn, &k.message, k.response
+	r.Status, r.Proto, r.Headers, r.Length, r.conn = h.status, "HTTP/1.1", h.fields, h.length, c
 	if h.old {
 		r.Proto = "HTTP/1.0"
 	}
 	if h.status == 101 {
-		return k.change(r, h)
+		return k.change(h)
 	}
 	k.upload.forgo()
 	if !c.hear(m.Deadline) {
-		return nil, os.ErrDeadlineExceeded
+		return os.ErrDeadlineExceeded
 	}
 	r.keep = !h.close && (!h.old || h.keepAlive)
 	r.body.link, r.body.fields, r.body.left = &c.link, c.host.pool.MaxFields, h.length
@@ -389,24 +398,24 @@ func (k *call) answer(h *statusHead) (*Response, error) {
 	if r.how == byLength && r.left == 0 {
 		r.err = io.EOF
 		c.answered(r.keep)
-		return r, nil
+		return nil
 	}
 	r.body.answer = r
-	return r, nil
+	return nil
 }
 
 // change hands over the connection after 101.
-func (k *call) change(r *Response, h *statusHead) (*Response, error) {
-	c := k.conn
+func (k *call) change(h *statusHead) error {
+	c, r := k.conn, k.response
 	if k.message.Upgrade == "" || !h.upgrade || h.protocol == "" || k.upload != nil {
-		return nil, errSwitched
+		return errSwitched
 	}
 	c.over()
 	if !c.until(0) || c.spoiled.Load() {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	r.Length, r.err = 0, io.EOF
 	r.Tunnel = newTunnel(&c.link)
 	r.Tunnel.after = c.close
-	return r, nil
+	return nil
 }

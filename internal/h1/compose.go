@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -161,10 +160,8 @@ func appendChunkSize(b []byte, n int) []byte {
 // outbox collects what is to be written, so that a head and a small body leave
 // in one piece.
 type outbox struct {
-	home   *[bufferSize]byte
-	buf    []byte
-	pieces [3][]byte
-	vector net.Buffers
+	home *[bufferSize]byte
+	buf  []byte
 }
 
 func (o *outbox) open() {
@@ -178,7 +175,7 @@ func (o *outbox) free() {
 	if o.home != nil {
 		buffers.Put(o.home)
 	}
-	o.home, o.buf, o.pieces, o.vector = nil, nil, [3][]byte{}, nil
+	o.home, o.buf = nil, nil
 }
 
 // body adds p, as a chunk if chunked. It is false if there is no room.
@@ -195,21 +192,4 @@ func (o *outbox) body(p []byte, chunked bool) bool {
 		o.buf = append(o.buf, "\r\n"...)
 	}
 	return true
-}
-
-var lineEnd = []byte("\r\n")
-
-// gather returns what is collected, followed by p. It is valid until the outbox
-// is used again.
-func (o *outbox) gather(p []byte, chunked bool) *net.Buffers {
-	if chunked {
-		o.buf = appendChunkSize(o.buf, len(p))
-	}
-	o.pieces = [3][]byte{o.buf, p, lineEnd}
-	o.vector = o.pieces[:3]
-	if !chunked {
-		o.vector = o.pieces[:2]
-	}
-	o.buf = o.buf[:0]
-	return &o.vector
 }

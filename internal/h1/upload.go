@@ -13,7 +13,7 @@ import (
 // upload sends a request's body while the answer may come already.
 type upload struct {
 	conn    *clientConn
-	message *Message
+	message Message
 	turn    uint64
 	once    sync.Once
 	proceed chan struct{} // closed when the body may be sent, or never will

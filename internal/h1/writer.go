@@ -13,6 +13,8 @@ import (
 type Writer struct {
 	c      *serverConn
 	out    outbox
+	pieces [3][]byte // for gather
+	vector net.Buffers
 	method string
 	old    bool // the caller speaks HTTP/1.0
 	keep   bool // the connection may serve another request
@@ -203,12 +205,23 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, w.err
 }
 
+var lineEnd = []byte("\r\n")
+
 // gather writes what is collected and p in one go.
 func (w *Writer) gather(p []byte) {
-	vector := w.out.gather(p, w.chunked)
+	if w.chunked {
+		w.out.buf = appendChunkSize(w.out.buf, len(p))
+	}
+	w.pieces = [3][]byte{w.out.buf, p, lineEnd}
+	w.vector = w.pieces[:3]
+	if !w.chunked {
+		w.vector = w.pieces[:2]
+	}
+	w.out.buf = w.out.buf[:0]
 	w.c.writeDue.set(w.c.guard.in(w.c.server.writeTimeout()))
-	_, err := vector.WriteTo(w.c.conn)
+	_, err := w.vector.WriteTo(w.c.conn)
 	w.c.writeDue.set(0)
+	w.pieces, w.vector = [3][]byte{}, nil
 	w.note(err)
 }
 
