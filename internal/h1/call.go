@@ -138,8 +138,8 @@ func (p *Pool) DoInto(ctx context.Context, to *url.URL, m *Message, r *Response)
 			return failure(cmp.Or(m.Addr, to.Host), false, false, err)
 		}
 		c.out = out
-		call := call{conn: c, message: *m, response: r}
-		if err = call.run(ctx); err == nil {
+		call := call{conn: c, response: r}
+		if err = call.run(ctx, m); err == nil {
 			return nil
 		}
 		out, c.out = c.out, outbox{}
@@ -149,7 +149,7 @@ func (p *Pool) DoInto(ctx context.Context, to *url.URL, m *Message, r *Response)
 			fresh = true
 		default:
 			out.free()
-			call.closeBody()
+			call.closeBody(m)
 			return failure(c.host.addr, call.sent, c.reused, err)
 		}
 	}
@@ -253,10 +253,10 @@ func needsLength(method string) bool {
 	return method == "POST" || method == "PUT" || method == "PATCH"
 }
 
-// call is one request on one connection.
+// call is one request on one connection. Its message goes beside it, from hand to
+// hand: a pointer in here would have every message on the heap (BenchmarkMirrored).
 type call struct {
 	conn     *clientConn
-	message  Message // a copy, so that the caller's need not outlive Do, nor be on the heap
 	response *Response
 	sent     bool // a byte has left
 	stale    bool // the connection was not one any more
@@ -265,9 +265,9 @@ type call struct {
 	turn     uint64
 }
 
-func (k *call) closeBody() {
+func (k *call) closeBody(m *Message) {
 	if !k.owned {
-		k.message.closeBody()
+		m.closeBody()
 	}
 }
 
@@ -276,8 +276,8 @@ func (k *call) closeBody() {
 const inline = 32 << 10
 
 // run sends the request and reads the head of the answer.
-func (k *call) run(ctx context.Context) error {
-	c, m := k.conn, &k.message
+func (k *call) run(ctx context.Context, m *Message) error {
+	c := k.conn
 	together := m.together()
 	parts := int32(2)
 	if together {
@@ -286,9 +286,9 @@ func (k *call) run(ctx context.Context) error {
 	k.turn = c.start(ctx, parts)
 	var err error
 	if together && c.raw != nil {
-		err = k.converse()
+		err = k.converse(m)
 	} else {
-		err = k.send(together)
+		err = k.send(m, together)
 	}
 	if err != nil {
 		if parts == 2 {
@@ -306,7 +306,7 @@ func (k *call) run(ctx context.Context) error {
 		}
 		go k.upload.run()
 	}
-	if err := k.receive(); err != nil {
+	if err := k.receive(m); err != nil {
 		k.upload.forgo()
 		err = c.why(err)
 		c.answered(false)
@@ -316,8 +316,8 @@ func (k *call) run(ctx context.Context) error {
 }
 
 // send writes what was composed. The wait for the answer is limited from its end.
-func (k *call) send(whole bool) error {
-	c, m := k.conn, &k.message
+func (k *call) send(m *Message, whole bool) error {
+	c := k.conn
 	c.readDue.set(c.deadline(m.Deadline, 0))
 	c.writeDue.set(c.deadline(m.Deadline, c.host.pool.WriteTimeout))
 	n, err := c.conn.Write(c.out.buf)
@@ -328,15 +328,15 @@ func (k *call) send(whole bool) error {
 	}
 	c.out.free()
 	if whole {
-		k.whole()
+		k.whole(m)
 		c.expect(m.Deadline)
 	}
 	return nil
 }
 
 // whole notes that all of the request has left.
-func (k *call) whole() {
-	k.message.closeBody()
+func (k *call) whole(m *Message) {
+	m.closeBody()
 	k.owned = true
 }
 
@@ -344,8 +344,8 @@ func (k *call) whole() {
 const maxInforms = 32
 
 // receive reads heads up to that of the answer.
-func (k *call) receive() error {
-	c, m := k.conn, &k.message
+func (k *call) receive(m *Message) error {
+	c := k.conn
 	for range maxInforms {
 		text, err := c.readHead(c.host.pool.MaxHead, "HTTP/1.")
 		if err != nil {
@@ -356,7 +356,7 @@ func (k *call) receive() error {
 			return err
 		}
 		if h.status >= 200 || h.status == 101 {
-			return k.answer(&h)
+			return k.answer(m, &h)
 		}
 		if h.status == 100 && k.upload != nil {
 			k.upload.goOn()
@@ -369,14 +369,14 @@ func (k *call) receive() error {
 }
 
 // answer sets up what the caller gets.
-func (k *call) answer(h *statusHead) error {
-	c, m, r := k.conn, &k.message, k.response
+func (k *call) answer(m *Message, h *statusHead) error {
+	c, r := k.conn, k.response
 	r.Status, r.Proto, r.Headers, r.Length, r.conn = h.status, "HTTP/1.1", h.fields, h.length, c
 	if h.old {
 		r.Proto = "HTTP/1.0"
 	}
 	if h.status == 101 {
-		return k.change(h)
+		return k.change(m, h)
 	}
 	k.upload.forgo()
 	if !c.hear(m.Deadline) {
@@ -405,9 +405,9 @@ func (k *call) answer(h *statusHead) error {
 }
 
 // change hands over the connection after 101.
-func (k *call) change(h *statusHead) error {
+func (k *call) change(m *Message, h *statusHead) error {
 	c, r := k.conn, k.response
-	if k.message.Upgrade == "" || !h.upgrade || h.protocol == "" || k.upload != nil {
+	if m.Upgrade == "" || !h.upgrade || h.protocol == "" || k.upload != nil {
 		return errSwitched
 	}
 	c.over()

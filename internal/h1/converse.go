@@ -12,9 +12,9 @@ var errStale = errors.New("connection was closed, or answered, while it lay idle
 // are one call of the runtime, which the poller wakes when there is something to
 // read. Apart, each would look at the socket again (BenchmarkMirrored; two reads
 // less for each leg).
-func (k *call) converse() error {
+func (k *call) converse(m *Message) error {
 	c := k.conn
-	c.expect(k.message.Deadline)
+	c.expect(m.Deadline)
 	c.stage, c.takeErr = unasked, nil
 	err := c.raw.Read(c.talk)
 	k.sent = c.stage == asked || c.stage == begun
@@ -27,10 +27,10 @@ func (k *call) converse() error {
 		k.stale = true
 		return errStale
 	case c.stage == asked:
-		k.whole()
+		k.whole(m)
 		return nil
 	}
-	return k.send(true) // the kernel takes no more at once
+	return k.send(m, true) // the kernel takes no more at once
 }
 
 // stage is how far a request has come that is sent in one piece.
