@@ -2,7 +2,6 @@ package divergence
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -31,6 +30,7 @@ type batch struct {
 	written  time.Time
 	counts   []Count
 	records  []*record
+	endings  []ending // of the records
 	ticks    []Tick
 	totals   []totalRow
 	step     int
@@ -40,7 +40,8 @@ type batch struct {
 // there is neither. The caller holds the whole turn.
 func (r *Recorder) seal() *batch {
 	records := r.takeRecords()
-	counts := r.cfg.Ledger.take(maxCounts, records)
+	endings := endingsOf(records)
+	counts := r.cfg.Ledger.take(maxCounts, endings)
 	if len(counts) == 0 && len(records) == 0 {
 		return nil
 	}
@@ -49,7 +50,7 @@ func (r *Recorder) seal() *batch {
 	if now := r.cfg.Now().UTC().Truncate(time.Millisecond); now.After(r.written) {
 		r.written = now
 	}
-	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records}
+	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records, endings: endings}
 	b.ticks = r.ticks(b)
 	return b
 }
@@ -58,14 +59,7 @@ func (r *Recorder) seal() *batch {
 func (r *Recorder) takeRecords() []*record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var bytes int64
-	n := 0
-	for n < len(r.buffer) && n < r.limits.BatchRows && (n == 0 || bytes+r.buffer[n].bytes <= r.limits.BatchBytes) {
-		bytes += r.buffer[n].bytes
-		n++
-	}
-	records := slices.Clone(r.buffer[:n])
-	r.buffer = slices.Delete(r.buffer, 0, n)
+	records, bytes := r.buffer.take(r.limits.BatchRows, r.limits.BatchBytes)
 	r.bytes -= bytes
 	r.metrics.buffered.Set(float64(r.bytes))
 	return records
@@ -77,8 +71,10 @@ func (r *Recorder) takeRecords() []*record {
 func (r *Recorder) ticks(b *batch) []Tick {
 	var t tally
 	for _, rec := range b.records {
-		t.add(rec)
-		r.versions[entryKey{rec.stamp.Service, rec.stamp.Endpoint}] = rec.key()
+		t.add(*rec)
+	}
+	for _, e := range b.endings { // an endpoint's last stands last
+		r.versions[entryKey{e.filing.service, e.filing.endpoint}] = e.filing.key()
 	}
 	if len(r.versions) > maxEntries {
 		r.versions = map[entryKey]tickKey{} // they are seen again with the next exchange
@@ -182,7 +178,7 @@ type part struct {
 func differenceRows(records []*record) []part {
 	var out []part
 	for _, r := range records {
-		for i := range r.comparison.Differences {
+		for i := range r.finds().differences {
 			out = append(out, part{r, i})
 		}
 	}
@@ -192,10 +188,11 @@ func differenceRows(records []*record) []part {
 func bodyRows(records []*record) []part {
 	var out []part
 	for _, r := range records {
-		if r.exchange == nil {
+		x := r.finds().exchange
+		if x == nil {
 			continue
 		}
-		for leg, call := range r.exchange.Legs {
+		for leg, call := range x.Legs {
 			if call != nil {
 				out = append(out, part{r, leg})
 			}

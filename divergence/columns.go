@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"parallax"
 )
 
 // column is one column of the rows of a batch. Rows of the table comparisons are
@@ -40,12 +42,20 @@ func words(name string, n int, word func(i int) string) column {
 		empty = word(i) == ""
 	}
 	return column{name, empty, func(to cells) error {
-		last, boxed := "", any("") // one allocation for each run of a word, not for each row
+		// One allocation for each word, not for each row; and the client looks every
+		// value up but nil, which stands for "".
+		boxed := map[string]any{"": nil}
+		last, value := "", any(nil)
 		for i := range n {
 			if w := word(i); w != last {
-				last, boxed = w, w
+				known, ok := boxed[w]
+				if !ok {
+					known = w
+					boxed[w] = known
+				}
+				last, value = w, known
 			}
-			if err := to.AppendRow(boxed); err != nil {
+			if err := to.AppendRow(value); err != nil {
 				return err
 			}
 		}
@@ -69,24 +79,24 @@ func comparisonColumns(b *batch) []column {
 	at := func(i int) *record { return b.records[i] }
 	list := []column{
 		values("id", n, func(i int) uuid.UUID { return uuid.UUID(at(i).id) }),
-		values("received", n, func(i int) time.Time { return at(i).stamp.Received.UTC() }),
-		words("service", n, func(i int) string { return at(i).stamp.Service }),
-		words("endpoint", n, func(i int) string { return at(i).stamp.Endpoint }),
+		values("received", n, func(i int) time.Time { return at(i).at() }),
+		words("service", n, func(i int) string { return at(i).service }),
+		words("endpoint", n, func(i int) string { return at(i).endpoint }),
 		words("live", n, func(i int) string { return at(i).live.String() }),
 		words("source", n, func(i int) string { return at(i).source.String() }),
-		words("outcome", n, func(i int) string { return at(i).comparison.Outcome.String() }),
-		words("reason", n, func(i int) string { return at(i).comparison.Reason }),
-		values("divergences", n, func(i int) uint32 { return uint32(at(i).comparison.Divergences) }),
-		values("noise", n, func(i int) uint32 { return uint32(at(i).comparison.Noise) }),
-		values("ruled", n, func(i int) uint32 { return uint32(at(i).comparison.Ruled) }),
-		values("accepted", n, func(i int) uint32 { return uint32(at(i).comparison.Accepted) }),
-		values("truncated", n, func(i int) bool { return at(i).comparison.Truncated }),
+		words("outcome", n, func(i int) string { return at(i).outcome.String() }),
+		words("reason", n, func(i int) string { return at(i).reason }),
+		values("divergences", n, func(i int) uint32 { return at(i).divergences }),
+		values("noise", n, func(i int) uint32 { return at(i).noise }),
+		values("ruled", n, func(i int) uint32 { return at(i).ruled }),
+		values("accepted", n, func(i int) uint32 { return at(i).accepted }),
+		values("truncated", n, func(i int) bool { return at(i).truncated }),
 		values("concurrent", n, func(i int) bool { return at(i).concurrent }),
 		values("covered", n, func(i int) bool { return at(i).covered }),
-		values("kept", n, func(i int) bool { return at(i).exchange != nil }),
-		values("primary_failed", n, func(i int) bool { return at(i).comparison.PrimaryFailed }),
-		values("candidate_failed", n, func(i int) bool { return at(i).comparison.CandidateFailed }),
-		values("secondary_asked", n, func(i int) bool { return at(i).legs[2].asked }),
+		values("kept", n, func(i int) bool { return at(i).finds().exchange != nil }),
+		values("primary_failed", n, func(i int) bool { return at(i).primaryFailed }),
+		values("candidate_failed", n, func(i int) bool { return at(i).candidateFailed }),
+		values("secondary_asked", n, func(i int) bool { return at(i).asked[parallax.Secondary] }),
 		words("rules_hash", n, func(i int) string { return at(i).rules }),
 		words("policy_hash", n, func(i int) string { return at(i).policy }),
 		words("instance", n, func(int) string { return b.instance }),
@@ -95,10 +105,10 @@ func comparisonColumns(b *batch) []column {
 	}
 	for leg, name := range []string{"primary", "candidate", "secondary"} {
 		list = append(list,
-			values(name+"_status", n, func(i int) uint16 { return at(i).legs[leg].status }),
-			words(name+"_error", n, func(i int) string { return at(i).legs[leg].err.String() }),
-			values(name+"_seconds", n, func(i int) float64 { return at(i).legs[leg].seconds }),
-			words(name+"_version", n, func(i int) string { return at(i).legs[leg].version }))
+			values(name+"_status", n, func(i int) uint16 { return at(i).statuses[leg] }),
+			words(name+"_error", n, func(i int) string { return at(i).errs[leg].String() }),
+			values(name+"_seconds", n, func(i int) float64 { return at(i).seconds[leg] }),
+			words(name+"_version", n, func(i int) string { return at(i).versions[leg] }))
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package divergence
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -12,31 +13,44 @@ import (
 )
 
 // record is one compared exchange on its way to the store. What it holds is
-// redacted, and nobody changes it.
+// redacted, and nobody changes it. So many wait at a time that the collector would
+// spend itself on what each of them points to: words stand in a [filing] that
+// exchanges share, and what most exchanges have nothing of stands apart
+// (BenchmarkWaiting).
 type record struct {
-	id         parallax.ID
-	stamp      parallax.Stamp
-	live       parallax.Leg
-	source     parallax.Source
-	concurrent bool
-	covered    bool
-	legs       [parallax.Legs]legFigures
-	comparison compare.Comparison // with the differences that get rows
-	repeats    []issue            // what else the exchange shows, to be counted only
-	exchange   *parallax.Exchange // nil unless its bodies are kept
-	rules      string             // hashes
-	policy     string
-	timing     timing
-	bytes      int64
+	*filing
+	found    *finds // nil when the exchange simply matched; see [record.finds]
+	id       parallax.ID
+	received int64 // Unix milliseconds, as the store keeps it
+	seconds  [parallax.Legs]float64
+
+	divergences, noise, ruled, accepted uint32
+
+	statuses [parallax.Legs]uint16
+	errs     [parallax.Legs]parallax.ErrKind
+	asked    [parallax.Legs]bool
+	live     parallax.Leg
+	source   parallax.Source
+	outcome  compare.Outcome
+	timing   timing
+
+	concurrent, covered, truncated, primaryFailed, candidateFailed bool
 }
 
-// legFigures is what the row of an exchange says about one leg.
-type legFigures struct {
-	asked   bool
-	err     parallax.ErrKind
-	status  uint16
-	seconds float64
-	version string
+// filing is what a record is filed under, in words. Records share it, and nobody
+// changes it.
+type filing struct {
+	service, endpoint string
+	rules, policy     string // hashes
+	versions          [parallax.Legs]string
+	reason            string // why the exchange is not comparable
+}
+
+// finds are what an exchange shows that did not simply match, or is an example.
+type finds struct {
+	differences []compare.Difference // that get rows
+	repeats     []issue              // what else the exchange shows, to be counted only
+	exchange    *parallax.Exchange   // nil unless its bodies are kept
 }
 
 // timing is what a pair says about latency: whether both legs were timed, and
@@ -45,59 +59,102 @@ type timing struct {
 	both, slowPrimary, slowCandidate bool
 }
 
-// newRecord puts together what is stored about an exchange. All of it is
+// filingOf is what the record of an exchange is filed under, without the hashes.
+func filingOf(x *parallax.Exchange, reason string) filing {
+	f := filing{service: x.Service, endpoint: x.Endpoint, reason: reason}
+	for leg, call := range x.Legs {
+		if call != nil {
+			f.versions[leg] = call.Version
+		}
+	}
+	return f
+}
+
+// clone returns a copy that keeps nothing else in memory: a version may be part of
+// an answer's head.
+func (f filing) clone() filing {
+	f.service, f.endpoint = strings.Clone(f.service), strings.Clone(f.endpoint)
+	for leg, version := range f.versions {
+		f.versions[leg] = strings.Clone(version)
+	}
+	return f
+}
+
+// record puts together what is stored about an exchange. All of it is
 // redacted; c has the differences that get rows, repeats the issues that are
 // counted without, and kept is nil when the bodies are not kept.
-func newRecord(x *parallax.Exchange, c compare.Comparison, repeats []issue, kept *parallax.Exchange) *record {
-	c.Sample = compare.NoiseSample{} // dealt with
-	r := &record{
-		id: x.ID, stamp: x.Stamp(), live: x.Live, source: x.Source, concurrent: x.Concurrent, covered: x.Covered,
-		comparison: c, repeats: repeats, exchange: kept,
+func (f *filing) record(x *parallax.Exchange, c *compare.Comparison, repeats []issue, kept *parallax.Exchange) record {
+	r := record{
+		filing: f, id: x.ID, received: x.Received.UnixMilli(), live: x.Live, source: x.Source, concurrent: x.Concurrent, covered: x.Covered,
+		outcome: c.Outcome, truncated: c.Truncated, primaryFailed: c.PrimaryFailed, candidateFailed: c.CandidateFailed,
+		divergences: uint32(c.Divergences), noise: uint32(c.Noise), ruled: uint32(c.Ruled), accepted: uint32(c.Accepted),
 	}
-	for i, call := range x.Legs {
-		r.legs[i] = figures(call)
+	for leg, call := range x.Legs {
+		if r.asked[leg] = call != nil; call == nil {
+			r.errs[leg] = parallax.NotAsked
+			continue
+		}
+		r.statuses[leg], r.errs[leg] = uint16(call.Response.Status), call.Err.Kind
+		if l, ok := call.Latency(); ok {
+			r.seconds[leg] = l.Seconds()
+		}
 	}
-	r.bytes = 600
-	for _, d := range c.Differences {
-		r.bytes += int64(200 + len(d.Path) + len(d.Normal) + len(d.Primary) + len(d.Candidate) + len(d.Suppressed.Detail))
-	}
-	for _, i := range repeats {
-		r.bytes += int64(150 + len(i.normal))
-	}
-	if kept != nil {
-		r.bytes += bodyBytes(kept)
+	if len(c.Differences) > 0 || len(repeats) > 0 || kept != nil {
+		r.found = &finds{c.Differences, repeats, kept}
 	}
 	return r
 }
 
-func figures(c *parallax.Call) legFigures {
-	if c == nil {
-		return legFigures{err: parallax.NotAsked}
+// at is when the exchange was received.
+func (r *record) at() time.Time { return time.UnixMilli(r.received).UTC() }
+
+// stamp is what the ledger files the exchange under.
+func (r *record) stamp() parallax.Stamp {
+	return parallax.Stamp{Service: r.service, Endpoint: r.endpoint, Received: r.at()}
+}
+
+// bytes is about how much memory a record takes until it is stored, in bytes: its
+// own, that of its encoded rows, and what only it refers to.
+func (r *record) bytes() int64 {
+	n := int64(600)
+	f := r.finds()
+	for _, d := range f.differences {
+		n += int64(200 + len(d.Path) + len(d.Normal) + len(d.Primary) + len(d.Candidate) + len(d.Suppressed.Detail))
 	}
-	seconds := 0.0
-	if l, ok := c.Latency(); ok {
-		seconds = l.Seconds()
+	for _, i := range f.repeats {
+		n += int64(150 + len(i.normal))
 	}
-	return legFigures{asked: true, status: uint16(c.Response.Status), err: c.Err.Kind, seconds: seconds, version: c.Version}
+	if f.exchange != nil {
+		n += bodyBytes(f.exchange)
+	}
+	return n
+}
+
+// finds returns what the record holds besides its figures.
+func (r *record) finds() finds {
+	if r.found == nil {
+		return finds{}
+	}
+	return *r.found
 }
 
 // appendDifference encodes a row of the table divergences.
 func (r *record) appendDifference(b driver.Batch, n int, instance string, written time.Time) error {
-	d := &r.comparison.Differences[n]
-	return b.Append(uuid.UUID(r.id), uint16(n), r.stamp.Received.UTC(), r.stamp.Service, r.stamp.Endpoint,
+	d := &r.found.differences[n]
+	return b.Append(uuid.UUID(r.id), uint16(n), r.at(), r.service, r.endpoint,
 		d.Fingerprint, d.Cause, d.Path, d.Normal, string(d.Kind), d.Class, d.Primary, d.Candidate,
-		d.Suppressed.By, d.Suppressed.Detail, r.exchange != nil, instance, written)
+		d.Suppressed.By, d.Suppressed.Detail, r.found.exchange != nil, instance, written)
 }
 
 // appendCall encodes a row of the table bodies.
 func (r *record) appendCall(b driver.Batch, leg parallax.Leg, written time.Time) error {
-	c := r.exchange.Legs[leg]
+	c := r.found.exchange.Legs[leg]
 	q, a := &c.Request, &c.Response
 	requestNames, requestValues := split(q.Headers)
 	requestTrailerNames, requestTrailerValues := split(q.Trailers)
 	names, values := split(a.Headers)
 	trailerNames, trailerValues := split(a.Trailers)
-	return b.Append(uuid.UUID(r.id), uint8(leg), r.stamp.Received.UTC(), r.stamp.Service, r.stamp.Endpoint, c.Version,
+	return b.Append(uuid.UUID(r.id), uint8(leg), r.at(), r.service, r.endpoint, c.Version,
 		q.Method, q.Target, q.Host, q.Proto, requestNames, requestValues, requestTrailerNames, requestTrailerValues,
 		q.Body.Bytes, q.Body.Size, q.Body.SHA256[:], q.Body.Cut,
 		uint16(a.Status), names, values, trailerNames, trailerValues, a.Body.Bytes, a.Body.Size, a.Body.SHA256[:], a.Body.Cut,
@@ -108,6 +165,7 @@ func (r *record) appendCall(b driver.Batch, leg parallax.Leg, written time.Time)
 type tally struct {
 	ticks map[tickKey]*Tick
 	order []tickKey
+	filed map[*filing]*Tick // Fast path: by what the key is made of (BenchmarkExchange)
 }
 
 // tickKey is what the evidence on an endpoint is kept apart by.
@@ -130,23 +188,35 @@ func (t *tally) tick(k tickKey) *Tick {
 }
 
 // key is what the evidence of a record is filed under.
-func (r *record) key() tickKey {
-	return tickKey{r.stamp.Service, r.stamp.Endpoint, r.rules, r.policy,
-		r.legs[parallax.Primary].version, r.legs[parallax.Candidate].version}
+func (f *filing) key() tickKey {
+	return tickKey{f.service, f.endpoint, f.rules, f.policy, f.versions[parallax.Primary], f.versions[parallax.Candidate]}
 }
 
 // unanswered tells whether the primary gave nothing to compare with, and not by
 // the candidate's doing: it failed, or its caller left. A caller of the candidate
 // may have left because of it.
 func (r *record) unanswered() bool {
-	return r.comparison.Reason == compare.ReasonPrimaryFailed ||
-		r.comparison.Reason == compare.ReasonCallerGone && r.live == parallax.Primary
+	return r.reason == compare.ReasonPrimaryFailed ||
+		r.reason == compare.ReasonCallerGone && r.live == parallax.Primary
+}
+
+// of returns the tick that a filing's records are counted in.
+func (t *tally) of(f *filing) *Tick {
+	tick := t.filed[f]
+	if tick == nil {
+		if t.filed == nil {
+			t.filed = map[*filing]*Tick{}
+		}
+		tick = t.tick(f.key())
+		t.filed[f] = tick
+	}
+	return tick
 }
 
 // add counts one compared exchange.
-func (t *tally) add(r *record) {
-	tick, c := t.tick(r.key()), &r.comparison
-	switch c.Outcome {
+func (t *tally) add(r record) {
+	tick := t.of(r.filing)
+	switch r.outcome {
 	case compare.NotComparable:
 		tick.NotComparable++
 		tick.Unanswered += one(r.unanswered())
@@ -156,10 +226,10 @@ func (t *tally) add(r *record) {
 	default:
 		tick.N++
 	}
-	tick.Noise += one(c.Noise > 0)
-	tick.Accepted += one(c.Accepted > 0)
-	tick.B += one(c.CandidateFailed && !c.PrimaryFailed)
-	tick.C += one(c.PrimaryFailed && !c.CandidateFailed)
+	tick.Noise += one(r.noise > 0)
+	tick.Accepted += one(r.accepted > 0)
+	tick.B += one(r.candidateFailed && !r.primaryFailed)
+	tick.C += one(r.primaryFailed && !r.candidateFailed)
 	tick.Timed += one(r.timing.both)
 	tick.SlowB += one(r.timing.slowCandidate)
 	tick.SlowC += one(r.timing.slowPrimary)

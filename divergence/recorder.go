@@ -115,7 +115,7 @@ type Recorder struct {
 	looks looks // what the store said a moment ago
 
 	mu       sync.Mutex
-	buffer   []*record
+	buffer   waiting
 	bytes    int64
 	stopped  bool
 	failure  error // of the last try; errUntried before the first; nil while the store takes batches
@@ -148,20 +148,21 @@ func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 // add takes an exchange over from a worker. It never blocks: without room the
 // exchange is lost, and counted so. It reports whether the recorder will
 // acknowledge the exchange; otherwise that is left to the worker.
-func (r *Recorder) add(rec *record) bool {
+func (r *Recorder) add(rec record) bool {
+	bytes := rec.bytes()
 	r.mu.Lock()
-	full := r.stopped || len(r.buffer) >= r.limits.BufferRows || r.bytes+rec.bytes > r.limits.BufferBytes
+	full := r.stopped || r.buffer.n >= r.limits.BufferRows || r.bytes+bytes > r.limits.BufferBytes
 	if !full {
 		// Moved under the lock: a flush that takes the exchange finds it InBatch.
-		r.cfg.Ledger.Move(rec.stamp, parallax.InWorker, parallax.InBatch)
-		r.buffer = append(r.buffer, rec)
-		r.bytes += rec.bytes
+		r.cfg.Ledger.move(rec.stamp(), inWorker, inBatch, 1)
+		r.buffer.add(rec)
+		r.bytes += bytes
 		r.metrics.buffered.Set(float64(r.bytes))
 	}
-	enough := len(r.buffer) >= r.limits.BatchRows || r.bytes >= r.limits.BatchBytes
+	enough := r.buffer.n >= r.limits.BatchRows || r.bytes >= r.limits.BatchBytes
 	r.mu.Unlock()
 	if full {
-		r.cfg.Ledger.Move(rec.stamp, parallax.InWorker, parallax.LostStore)
+		r.cfg.Ledger.Move(rec.stamp(), parallax.InWorker, parallax.LostStore)
 	}
 	if enough {
 		select {
@@ -244,7 +245,7 @@ func (r *Recorder) round(ctx context.Context) time.Duration {
 func (r *Recorder) age() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.buffer) > busyRows {
+	if r.buffer.n > busyRows {
 		return r.limits.Busy
 	}
 	return r.limits.Age
@@ -277,7 +278,7 @@ func (r *Recorder) migrate(ctx context.Context) error {
 func (r *Recorder) full() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.buffer) >= r.limits.BatchRows || r.bytes >= r.limits.BatchBytes
+	return r.buffer.n >= r.limits.BatchRows || r.bytes >= r.limits.BatchBytes
 }
 
 // note remembers how a try went, logs when that changes, and returns the pause
@@ -349,7 +350,7 @@ func (r *Recorder) write(ctx context.Context, b *batch) error {
 		case writeCounts:
 			r.totals.addCounts(b.counts)
 		case writeComparisons:
-			r.totals.addRecords(b.records)
+			r.totals.addEndings(b.endings)
 			r.settle(ctx, b)
 		case writeTicks:
 			r.looks.batch.Store(b.seq)
@@ -373,13 +374,15 @@ func (r *Recorder) quietly(ctx context.Context, f func() error) error {
 
 // settle moves the exchanges of a stored batch to where they end.
 func (r *Recorder) settle(ctx context.Context, b *batch) {
+	for _, e := range b.endings {
+		r.cfg.Ledger.move(e.stamp(), inBatch, mustIndex(e.outcome.Place()), e.n)
+	}
+	if r.cfg.Acker == nil || len(b.records) == 0 {
+		return
+	}
 	ids := make([]parallax.ID, len(b.records))
 	for i, rec := range b.records {
-		r.cfg.Ledger.Move(rec.stamp, parallax.InBatch, rec.comparison.Outcome.Place())
 		ids[i] = rec.id
-	}
-	if r.cfg.Acker == nil || len(ids) == 0 {
-		return
 	}
 	if err := r.cfg.Acker.Ack(ctx, ids...); err != nil {
 		r.cfg.Log.Warn("cannot acknowledge stored exchanges; they may come again and will count once", "error", err)
@@ -438,13 +441,13 @@ func (r *Recorder) stop(ctx context.Context) {
 func (r *Recorder) giveUp() int {
 	r.mu.Lock()
 	r.stopped = true
-	left := len(r.buffer)
-	r.buffer, r.bytes = nil, 0
+	left := r.buffer.n
+	r.buffer, r.bytes = waiting{}, 0
 	r.mu.Unlock()
 	r.metrics.buffered.Set(0)
 	if b := r.sealed; b != nil && b.step <= writeComparisons {
 		left += len(b.records)
-		b.records = nil
+		b.records, b.endings = nil, nil
 		b.ticks = r.ticks(b)
 	}
 	return left

@@ -85,9 +85,9 @@ func repeatRows(records []*record) []*repeat {
 	var out []*repeat
 	byKey := map[repeatKey]*repeat{}
 	for _, r := range records {
-		at := r.stamp.Received.UTC()
-		for _, i := range r.repeats {
-			key := repeatKey{at.Unix() / 60, r.stamp.Service, r.stamp.Endpoint, i}
+		at := r.at()
+		for _, i := range r.finds().repeats {
+			key := repeatKey{at.Unix() / 60, r.service, r.endpoint, i}
 			row := byKey[key]
 			if row == nil {
 				row = &repeat{repeatKey: key, first: at, last: at}

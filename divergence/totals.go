@@ -76,9 +76,9 @@ func (t runningTotals) addCounts(counts []Count) {
 	}
 }
 
-func (t runningTotals) addRecords(records []*record) {
-	for _, r := range records {
-		t[totalKey{r.stamp.Service, r.comparison.Outcome.Place()}]++
+func (t runningTotals) addEndings(list []ending) {
+	for _, e := range list {
+		t[totalKey{e.filing.service, e.outcome.Place()}] += e.n
 	}
 }
 

@@ -35,7 +35,7 @@ type Judge struct {
 	Slower   Slower
 	Policy   string // hash of the promotion policy, for ticks
 
-	hashes atomic.Pointer[dayHashes]
+	filings atomic.Pointer[dayFilings]
 }
 
 // Slower says when a leg counts as slower than the other: when its time is more
@@ -45,28 +45,54 @@ type Slower struct {
 	Plus  time.Duration
 }
 
-// dayHashes are the hashes of one day's rules, by endpoint: rules expire at the
-// end of a day.
-type dayHashes struct {
-	day        int64
-	byEndpoint sync.Map
+// dayFilings are what records of one day are filed under, by everything but the
+// hashes: rules expire at the end of a day.
+type dayFilings struct {
+	day   int64
+	mu    sync.RWMutex
+	known map[filing]*filing
 }
 
-// rulesHash returns the hash of the rules of an endpoint that were in force at a
-// time.
-func (j *Judge) rulesHash(endpoint string, at time.Time) string {
-	day := at.Unix() / (24 * 60 * 60)
-	hashes := j.hashes.Load()
-	if hashes == nil || hashes.day != day {
-		hashes = &dayHashes{day: day}
-		j.hashes.Store(hashes)
+// maxFilings is how many filings a judge remembers. Versions are what legs say
+// they are; when there are too many, those in use are made anew.
+const maxFilings = 4096
+
+// filing returns what the record of an exchange is filed under: one for all that
+// are filed alike, with the hash of the rules of its endpoint that were in force
+// when it was received.
+func (j *Judge) filing(x *parallax.Exchange, reason string) *filing {
+	day := x.Received.Unix() / (24 * 60 * 60)
+	today := j.filings.Load()
+	if today == nil || today.day != day {
+		today = &dayFilings{day: day, known: map[filing]*filing{}}
+		j.filings.Store(today)
 	}
-	if h, ok := hashes.byEndpoint.Load(endpoint); ok {
-		return h.(string)
+	key := filingOf(x, reason)
+	today.mu.RLock()
+	f := today.known[key]
+	today.mu.RUnlock()
+	if f != nil {
+		return f
 	}
-	h := j.Rules.HashAt(endpoint, at)
-	hashes.byEndpoint.Store(endpoint, h)
-	return h
+	key = key.clone()
+	hashed := key
+	hashed.rules, hashed.policy = j.Rules.HashAt(x.Endpoint, x.Received), j.Policy
+	return today.keep(key, &hashed)
+}
+
+// keep remembers a filing, unless somebody else did, and returns the one that is
+// remembered.
+func (d *dayFilings) keep(key filing, f *filing) *filing {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.known[key]; known != nil {
+		return known
+	}
+	if len(d.known) >= maxFilings {
+		d.known = map[filing]*filing{}
+	}
+	d.known[key] = f
+	return f
 }
 
 // timing judges the latencies of a pair. Only complete answers are timed: one
@@ -170,7 +196,7 @@ func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
 // one takes an exchange from the queue to the recorder, and reports whether the
 // recorder will acknowledge it.
 func (w *Worker) one(x *parallax.Exchange) bool {
-	w.cfg.Ledger.Move(x.Stamp(), parallax.InQueue, parallax.InWorker)
+	w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
 	r, err := w.compare(x)
 	if err == nil {
 		return w.cfg.Recorder.add(r)
@@ -184,7 +210,7 @@ func (w *Worker) one(x *parallax.Exchange) bool {
 
 // compare makes the record of an exchange. A panic is returned as an error: a
 // defect in the comparison costs one exchange and not the process.
-func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
+func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -192,7 +218,7 @@ func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
 	}()
 	j := w.cfg.Judge(x.Service)
 	if j == nil {
-		return nil, fmt.Errorf("service %q is not configured", x.Service)
+		return record{}, fmt.Errorf("service %q is not configured", x.Service)
 	}
 	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise})
 	if j.Noise != nil {
@@ -203,7 +229,7 @@ func (w *Worker) compare(x *parallax.Exchange) (r *record, err error) {
 }
 
 // redacted takes the secrets out of everything that will be stored.
-func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) *record {
+func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
 	all := len(c.Differences)
@@ -218,8 +244,7 @@ func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) 
 		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
 		c.Truncated = c.Truncated || len(c.Differences) < all
 	}
-	r := newRecord(x, c, repeats, kept)
-	r.rules, r.policy = j.rulesHash(x.Endpoint, x.Received), j.Policy
+	r := j.filing(x, c.Reason).record(x, &c, repeats, kept)
 	r.timing = j.Slower.timing(x)
 	return r
 }
