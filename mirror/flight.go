@@ -279,9 +279,7 @@ func (f *flight) leaveLive(out caller) {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
 	}
 	if f.dispatched {
-		if f.pending.Add(-1) == 0 {
-			go f.settle() // the next request on the connection does not wait for it
-		}
+		f.leave() // settling never waits, so that the next request on the connection hardly does
 		return
 	}
 	f.leaveLanes()

@@ -64,6 +64,7 @@ type Mirror struct {
 	pool     bufferPool
 	oversize allowance // for what is read of shadow answers past max_body
 	lanes    *lanes    // a reload keeps them
+	crew     crew      // asks shadow legs
 	fleet    *macs     // with Keys.Fleet
 	users    *macs     // with Keys.User
 	pauses   pauses

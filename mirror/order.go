@@ -135,7 +135,7 @@ func (f *flight) takeTurn(l *leg) {
 	}
 	f.eras[l.name] = era
 	f.pending.Add(1)
-	go f.askShadow(l)
+	f.m.crew.ask(f, l)
 }
 
 // passOver gives back the turn at a leg that is not asked, and notes why. Without

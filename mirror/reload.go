@@ -71,6 +71,7 @@ func (m *Mirror) end() {
 	m.swapping.Lock()
 	defer m.swapping.Unlock()
 	if !m.over.Swap(true) {
+		m.crew.end()
 		m.current.Load().leave() // the last flight closes the legs, if one is still under way
 	}
 }

@@ -68,7 +68,7 @@ func (f *flight) askShadows(legs []*leg) {
 	}
 	f.pending.Add(int32(len(room)))
 	for _, l := range room {
-		go f.askShadow(l)
+		f.m.crew.ask(f, l)
 	}
 }
 
