@@ -170,7 +170,7 @@ func upgrade(fields []parallax.Field) string {
 // by all legs and not changed afterwards.
 func (f *flight) forward() []parallax.Field {
 	in := f.in
-	out := endToEnd(in.Headers, 12)
+	out := endToEnd(in.Headers, maxForwarded+maxOwn)
 	keep := out[:0]
 	var forwardedFor, forwarded, baggage []string
 	var proto, host, traced bool
@@ -218,13 +218,23 @@ func (f *flight) forward() []parallax.Field {
 		keep = append(keep, parallax.Field{Name: "Traceparent", Value: traceparent})
 	}
 	f.baggage = withoutMarks(baggage)
-	return keep[:len(keep):len(keep)]
+	return keep
 }
 
-// headersFor returns a request's headers as one leg gets them in a role.
+// Most fields that are added to a caller's, so that there is room for them.
+const (
+	maxForwarded = 6 // by forward: Te, X-Forwarded-For, Forwarded, X-Forwarded-Proto, X-Forwarded-Host, Traceparent
+	maxOwn       = 4 // by headersFor: Baggage and X-Parallax-...
+)
+
+// headersFor returns a request's headers as one leg gets them in a role. Fast path:
+// the live call, of which there is one at most, gets the room behind those that
+// all legs share, the others a copy (BenchmarkMirrored).
 func (f *flight) headersFor(l *leg, r role) []parallax.Field {
-	out := make([]parallax.Field, len(f.headers), len(f.headers)+5)
-	copy(out, f.headers)
+	out := f.headers
+	if r == shadow || l.rewriting.headers.any() {
+		out = append(make([]parallax.Field, 0, len(out)+maxOwn), out...)
+	}
 	if r == shadow && !f.isShadowCall() {
 		out = f.service.changes.apply(out)
 	}
@@ -243,9 +253,12 @@ type changes struct {
 	set    []parallax.Field
 }
 
+// any reports whether there are any.
+func (c changes) any() bool { return len(c.remove) > 0 || len(c.set) > 0 }
+
 // apply changes fields in place and returns them.
 func (c changes) apply(fields []parallax.Field) []parallax.Field {
-	if len(c.remove) == 0 && len(c.set) == 0 {
+	if !c.any() {
 		return fields
 	}
 	keep := fields[:0]

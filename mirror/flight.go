@@ -57,14 +57,28 @@ type flight struct {
 // piece (BenchmarkMirrored). What outlives a flight, with its exchange, is in record.
 type inline struct {
 	shadows  [parallax.Legs - 1]*leg
-	captures [parallax.Legs]capture
-	requests [parallax.Legs]outgoing
+	captures [rooms]capture
+	requests [rooms]outgoing
 }
 
 // record is an exchange with its first calls, in one piece.
 type record struct {
 	parallax.Exchange
-	calls [2]parallax.Call
+	calls [rooms]parallax.Call
+}
+
+// rooms is how many legs a flight has room for: the live one and the first shadow.
+const rooms = 2
+
+// roomFor returns the room for one thing of a leg's, of what the flight has.
+func roomFor[T any](f *flight, l *leg, of *[rooms]T) *T {
+	switch {
+	case l == f.live:
+		return &of[0]
+	case len(f.shadows) > 0 && l == f.shadows[0]:
+		return &of[1]
+	}
+	return new(T)
 }
 
 // since is the time since the request was received.
@@ -109,7 +123,8 @@ func (f *flight) plan() {
 		return
 	}
 	if f.body != nil {
-		f.body.copy = f.newCapture(f.in.Length)
+		c := f.newCapture(f.in.Length)
+		f.body.copy = &c
 	}
 }
 
@@ -178,21 +193,21 @@ func inSample(id parallax.ID, share float64) bool {
 	return float64(h.Sum64()>>11)/(1<<53) < share
 }
 
-func (f *flight) newCapture(length int64) *capture {
-	return &capture{max: int64(f.service.options.MaxBody), budget: f.m.deps.Budget, hint: length}
+func (f *flight) newCapture(length int64) capture {
+	return capture{max: int64(f.service.options.MaxBody), budget: f.m.deps.Budget, hint: length}
 }
 
 // keepAnswer begins the copy of a leg's answer.
 func (f *flight) keepAnswer(l *leg, length int64) *capture {
-	c := &f.inline.captures[l.name]
-	*c = capture{max: int64(f.service.options.MaxBody), budget: f.m.deps.Budget, hint: length}
+	c := roomFor(f, l, &f.inline.captures)
+	*c = f.newCapture(length)
 	f.captures[l.name] = c
 	return c
 }
 
 // newCall begins the record of one leg's call.
 func (f *flight) newCall(l *leg, r role) *parallax.Call {
-	c := f.roomFor(l)
+	c := roomFor(f, l, &f.record.calls)
 	c.Request = parallax.Request{
 		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1",
 		Headers: f.headersFor(l, r),
@@ -201,21 +216,9 @@ func (f *flight) newCall(l *leg, r role) *parallax.Call {
 	return c
 }
 
-// roomFor returns the call of the live leg, and that of the first shadow, from
-// the record.
-func (f *flight) roomFor(l *leg) *parallax.Call {
-	switch {
-	case l == f.live:
-		return &f.record.calls[0]
-	case len(f.shadows) > 0 && l == f.shadows[0]:
-		return &f.record.calls[1]
-	}
-	return new(parallax.Call)
-}
-
 // outgoing is the request of a call, without its body.
 func (f *flight) outgoing(l *leg, c *parallax.Call) *outgoing {
-	r := &f.inline.requests[l.name]
+	r := roomFor(f, l, &f.inline.requests)
 	*r = outgoing{
 		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host,
 		Headers: c.Request.Headers, Length: f.in.Length, Continue: f.in.Continue,

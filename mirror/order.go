@@ -143,7 +143,7 @@ func (f *flight) takeTurn(l *leg) {
 func (f *flight) passOver(l *leg, why parallax.Place) {
 	f.endTurn(l)
 	if f.needs(l) {
-		f.unasked.Store(&why)
+		f.giveUp(why)
 		return
 	}
 	f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))

@@ -59,7 +59,7 @@ func (f *flight) askShadows(legs []*leg) {
 		case l.name == parallax.Secondary && len(room) > 0: // it is the last of the legs
 			f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))
 		default:
-			f.unasked.Store(&why)
+			f.giveUp(why)
 			for _, l := range room {
 				l.giveBack(f.eras[l.name])
 			}
@@ -71,6 +71,9 @@ func (f *flight) askShadows(legs []*leg) {
 		f.m.crew.ask(f, l)
 	}
 }
+
+// giveUp notes why a leg that is compared was not asked.
+func (f *flight) giveUp(why parallax.Place) { f.unasked.Store(&why) }
 
 // admit lets the request through to a shadow leg, or says why not. A write that a
 // database of the leg's own must not miss is not kept from it for the sake of
