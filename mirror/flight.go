@@ -229,23 +229,22 @@ func (f *flight) outgoing(l *leg, c *parallax.Call) *outgoing {
 
 // identify writes down by what the legs know the request: its id, a traceparent,
 // and a role mark for each role. A shadow's own call keeps the origin that it came
-// with. All of it is one string, in pieces.
+// with. All of it is one string, in pieces (BenchmarkIdentify).
 func (f *flight) identify() (traceparent string) {
 	var room [512]byte
 	m := mark{service: f.service.name, exchange: f.x.ID, hops: f.hops}
 	if f.isShadowCall() {
 		m.service, m.exchange = f.from.service, f.from.exchange
 	}
-	signature := f.m.fleet.both(m.appendText(room[:0]))
+	signed := m.appendText(make([]byte, 0, maxMark))
+	signature := f.m.fleet.both(signed)
 	b := f.x.ID.Append(room[:0])
 	id := len(b)
 	b = appendTraceparent(b, f.x.ID)
 	trace := len(b)
-	m.role = live
-	b = m.append(b, signature)
+	b = appendMark(b, live, signed, signature)
 	mark := len(b)
-	m.role = shadow
-	text := string(m.append(b, signature))
+	text := string(appendMark(b, shadow, signed, signature))
 	f.id, f.marks[live], f.marks[shadow] = text[:id], text[trace:mark], text[mark:]
 	return text[id:trace]
 }

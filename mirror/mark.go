@@ -43,18 +43,19 @@ type mark struct {
 
 // signed returns the mark as a member of baggage.
 func (m mark) signed(key *macs) string {
-	var room [maxMark]byte
-	return string(m.append(room[:0], key.both(m.appendText(room[:0]))))
+	text := m.appendText(make([]byte, 0, maxMark))
+	return string(appendMark(make([]byte, 0, maxMark), m.role, text, key.both(text)))
 }
 
 // maxMark is room enough for the mark of a service with a usual name, in bytes.
 const maxMark = 192
 
-// append writes the mark with the half of a signature that is its role's.
-func (m mark) append(b []byte, signature [32]byte) []byte {
-	b = append(append(append(b, markName...), '='), m.role.String()...)
-	b = m.appendText(append(b, ':'))
-	return hex.AppendEncode(append(b, ':'), half(signature, m.role))
+// appendMark writes the mark of a role over what is signed, with the half of the
+// signature that is the role's.
+func appendMark(b []byte, r role, text []byte, signature [32]byte) []byte {
+	b = append(append(append(b, markName...), '='), r.String()...)
+	b = append(append(b, ':'), text...)
+	return hex.AppendEncode(append(b, ':'), half(signature, r))
 }
 
 // appendText writes what is signed.

@@ -304,6 +304,15 @@ func BenchmarkRoleMark(b *testing.B) {
 	}
 }
 
+func BenchmarkIdentify(b *testing.B) {
+	m := &Mirror{fleet: newMACs([]byte("0123456789abcdef"))}
+	f := &flight{m: m, service: &service{name: "shop"}, x: &parallax.Exchange{ID: parallax.ID{1, 2, 3, 15: 9}}, hops: 1}
+	b.ReportAllocs()
+	for b.Loop() {
+		f.identify()
+	}
+}
+
 // TestMarkOfOneRoleIsNotTheOthers changes the role in a genuine mark: it must not
 // be taken for the other role's.
 func TestMarkOfOneRoleIsNotTheOthers(t *testing.T) {
