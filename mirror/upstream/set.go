@@ -62,7 +62,7 @@ type Set struct {
 	found     [][]Address
 	instances []*Instance
 	ignored   int
-	started   bool
+	answered  chan struct{} // closed when all was looked up once; nil before Start
 	closed    bool
 }
 
@@ -91,14 +91,31 @@ const firstAnswer = 2 * time.Second
 
 // Start begins to look for instances and to check their health. It returns when
 // every address has been looked up once, after two seconds at the latest, or when
-// ctx ends.
+// ctx ends. Another call waits as well, for what the first began.
 func (s *Set) Start(ctx context.Context) {
-	s.mu.Lock()
-	if s.started || s.closed {
-		s.mu.Unlock()
+	answered := s.begin()
+	if answered == nil {
 		return
 	}
-	s.started = true
+	late := time.NewTimer(firstAnswer)
+	defer late.Stop()
+	select {
+	case <-answered:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+}
+
+// begin does what Start waits for, once. What it returns is closed when every
+// address has been looked up; it is nil for a set that is closed.
+func (s *Set) begin() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered != nil || s.closed {
+		return s.answered
+	}
+	answered := make(chan struct{})
+	s.answered = answered
 	for _, i := range s.instances {
 		s.beginChecks(i)
 	}
@@ -109,16 +126,8 @@ func (s *Set) Start(ctx context.Context) {
 			s.work.Go(func() { s.watch(n, sync.OnceFunc(asked.Done)) })
 		}
 	}
-	answered := make(chan struct{})
 	s.work.Go(func() { asked.Wait(); close(answered) })
-	s.mu.Unlock()
-	late := time.NewTimer(firstAnswer)
-	defer late.Stop()
-	select {
-	case <-answered:
-	case <-late.C:
-	case <-ctx.Done():
-	}
+	return answered
 }
 
 // Close ends what Start began and waits for it. What was picked goes on.
@@ -220,7 +229,7 @@ func (s *Set) add(target *url.URL, a Address, name string) *Instance {
 	if a.Name != "" {
 		i.url = &url.URL{Scheme: target.Scheme, Host: a.Name}
 	}
-	if s.started {
+	if s.answered != nil {
 		s.log.Info("instance found", "instance", name)
 		s.beginChecks(i)
 	}

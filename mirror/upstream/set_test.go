@@ -332,6 +332,36 @@ func TestStartDoesNotWaitForever(t *testing.T) {
 	})
 }
 
+// Whoever starts a set that another has begun to start waits for what that one
+// looks up: a configuration may take a leg over before it was looked for once.
+func TestEveryStartWaitsForInstances(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		found := make(script)
+		target := targets(1)[0]
+		target.Find = found
+		s := New(Config{Targets: []Target{target}})
+		defer s.Close()
+		over := make(chan bool, 2)
+		for range 2 {
+			go func() {
+				s.Start(t.Context())
+				over <- s.Pick(0, nil) != nil
+			}()
+		}
+		synctest.Wait()
+		if n := len(over); n > 0 {
+			t.Errorf("%d of 2 have not waited", n)
+		}
+		found <- []Address{{Addr: "10.0.0.1:80"}}
+		for range 2 {
+			if !<-over {
+				t.Error("there is no instance, though one was found")
+			}
+		}
+	})
+}
+
 func TestPriorities(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
