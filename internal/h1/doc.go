@@ -79,7 +79,7 @@
 // yet. Two things keep it at that. A request that is complete when it is sent is
 // written in the callback in which the runtime then waits for its answer, after a
 // look whether the connection is still one (converse.go). And sockets, which never
-// block, are read and written without telling the scheduler, on Linux
-// (syscall_linux.go). Bodies that are still coming, TLS, and whatever the kernel
+// block, are read and written without telling the scheduler, as sockets and not as
+// files, on Linux (syscall_linux.go). Bodies that are still coming, TLS, and whatever the kernel
 // does not take at once go through package net.
 package h1
