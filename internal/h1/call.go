@@ -12,8 +12,8 @@ import (
 	"parallax"
 )
 
-// Message is a request to send. Do copies it; what it points to is used until the
-// answer is at its end, its strings and Headers only read.
+// Message is a request to send. Do does not keep it, but what it refers to is used
+// until the answer is at its end; its strings and Headers are only read.
 type Message struct {
 	Method, Target, Host string
 	// Addr is where to connect, host and port; empty: what the URL says. The URL

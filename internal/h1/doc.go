@@ -80,6 +80,6 @@
 // written in the callback in which the runtime then waits for its answer, after a
 // look whether the connection is still one (converse.go). And sockets, which never
 // block, are read and written without telling the scheduler, as sockets and not as
-// files, on Linux (syscall_linux.go). Bodies that are still coming, TLS, and whatever the kernel
-// does not take at once go through package net.
+// files, on Linux (syscall_linux.go). Bodies that are still coming, TLS, and
+// whatever the kernel does not take at once go through package net.
 package h1

@@ -10,8 +10,9 @@ import (
 // sysRead and sysWrite do not tell the scheduler that they are in the kernel,
 // which saves its thread the processor's loss and return: package net's sockets
 // never block there. It is an eighth of a mirrored request (BenchmarkMirrored).
-// They ask for a socket's transfer, which spares the kernel what it does for files
-// of any kind: a tenth of a read that finds nothing (BenchmarkSystemCalls).
+// They ask for a socket's transfer, since a net.Conn with a descriptor is one, which
+// spares the kernel what it does for files of any kind: a tenth of a read that finds
+// nothing (BenchmarkSystemCalls).
 func sysRead(fd uintptr, p []byte) (int, error) { return transfer(syscall.SYS_RECVFROM, fd, p, 0) }
 
 // A connection that the peer has closed gives an error, not a signal.
