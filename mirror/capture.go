@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"hash"
 
@@ -32,34 +33,40 @@ func (c *capture) write(p []byte) {
 		c.sum.Write(p)
 		return
 	}
-	fits := min(int64(len(p)), c.max-int64(len(c.bytes)))
+	before, fits := c.bytes, min(int64(len(p)), c.max-int64(len(c.bytes)))
 	switch {
-	case !c.grow(int(fits)):
-		c.cut, fits = parallax.UnmirroredBudget, 0
+	case !c.add(p[:fits]):
+		c.cut = parallax.UnmirroredBudget
 	case fits < int64(len(p)):
 		c.cut = parallax.UnmirroredBodySize
 	}
 	if c.cut != "" {
 		c.sum = sha256.New()
-		c.sum.Write(c.bytes)
+		c.sum.Write(before)
 		c.sum.Write(p)
 	}
-	c.bytes = append(c.bytes, p[:fits]...)
 }
 
-// grow makes room for n more bytes, reserved before they are allocated.
-func (c *capture) grow(n int) bool {
-	need := len(c.bytes) + n
+// add keeps p, in room that is reserved before it is allocated.
+func (c *capture) add(p []byte) bool {
+	need := len(c.bytes) + len(p)
 	if need <= cap(c.bytes) {
+		c.bytes = append(c.bytes, p...)
 		return true
 	}
 	room := max(int64(need), min(2*int64(cap(c.bytes)), c.max), min(c.hint, firstBytes, c.max))
 	if !c.budget.Reserve(room - int64(cap(c.bytes))) {
 		return false
 	}
+	// Fast path: a body that comes in one piece is not cleared before it is copied
+	// (BenchmarkMirrored).
+	if int64(len(p)) == room {
+		c.bytes = bytes.Clone(p)[:need:need]
+		return true
+	}
 	grown := make([]byte, len(c.bytes), room)
 	copy(grown, c.bytes)
-	c.bytes = grown
+	c.bytes = append(grown, p...)
 	return true
 }
 

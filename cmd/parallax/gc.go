@@ -8,9 +8,9 @@ import (
 
 // Bounds of the garbage collector's pace.
 const (
-	gcRoom    = 64 << 20 // bytes that may be allocated between two collections, at least
+	gcRoom    = 96 << 20 // bytes that may be allocated between two collections, at least
 	gcPercent = 100      // the runtime's own pace, kept where it gives more room than that
-	gcMost    = 1600     // with which the runtime's smallest heap is gcRoom
+	gcMost    = 2400     // with which the runtime's smallest heap is gcRoom
 )
 
 // paceGC lets the heap grow by at least gcRoom before it is collected. What a

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"parallax"
@@ -182,7 +183,7 @@ func (m *Message) compose() (out outbox, err error) {
 		return out, nil
 	}
 	at := len(out.buf)
-	out.buf = append(out.buf, make([]byte, m.Length)...)
+	out.buf = slices.Grow(out.buf, int(m.Length))[:at+int(m.Length)]
 	if n, err := io.ReadFull(m.Body, out.buf[at:]); int64(n) < m.Length {
 		out.free()
 		return out, &ownError{parallax.CallerGone, broken(err)}
