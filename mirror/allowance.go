@@ -17,6 +17,10 @@ const (
 // answer was too long to be read.
 const maxAlone = 10 * time.Second
 
+// tryAlone is how long the others wait for the request that tries whether answers
+// are shorter now.
+const tryAlone = time.Second
+
 // allowance is a number of bytes that fills up again with time (a token bucket).
 // Its methods never block and may be called from many goroutines.
 type allowance struct {

@@ -64,6 +64,36 @@ func TestOversizeAnswersAreGivenUp(t *testing.T) {
 	}
 }
 
+// After a wait one request tries whether answers are shorter now. While it is under
+// way the others wait on; once its answer has come to its end, they need not.
+func TestOneRequestTriesWhetherAnswersAreShorter(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Sized(200<<20)) // more than any allowance
+	var clock atomic.Int64
+	began := time.Now()
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) {
+		d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
+	})
+	r.do("GET", "/", "")
+	r.next()
+	candidate.Become(mirrortest.Held(release, mirrortest.Status(200)))
+	clock.Add(int64(11 * time.Second))
+	r.do("GET", "/", "")
+	candidate.Wait(t, 2)
+	r.do("GET", "/", "")
+	if places := r.atShadows(1); places[parallax.LostAnswerSize] != 1 {
+		t.Errorf("places %v: want one that tries, and one that waits", places)
+	}
+	close(release)
+	r.next()
+	r.do("GET", "/", "")
+	if r.next(); candidate.Count() != 3 {
+		t.Errorf("the candidate was asked %d times, want 3", candidate.Count())
+	}
+}
+
 // TestHeadHasNoBodyToGiveUp is about a declared length that is not the answer's.
 func TestHeadHasNoBodyToGiveUp(t *testing.T) {
 	t.Parallel()

@@ -86,14 +86,21 @@ func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
 }
 
 // leavesAlone reports whether the leg is not to be asked yet. A time further off
-// than any wait is one before the clock was set back.
+// than any wait is one before the clock was set back. When the wait is over, one
+// request at a time tries whether answers are shorter now: a dozen of long ones at
+// once would cost callers what the wait has saved.
 func (f *flight) leavesAlone(l *leg) bool {
-	until := f.endpoint.alone[l.name].Load()
+	alone := &f.endpoint.alone[l.name]
+	until := alone.Load()
 	if until == 0 {
 		return false
 	}
-	left := time.Duration(until - f.m.deps.Now().UnixNano())
-	return left > 0 && left <= maxAlone
+	now := f.m.deps.Now()
+	if left := time.Duration(until - now.UnixNano()); left > 0 && left <= maxAlone {
+		return true
+	}
+	f.tries[l.name] = now.Add(tryAlone).UnixNano()
+	return !alone.CompareAndSwap(until, f.tries[l.name])
 }
 
 // leaveAlone keeps the endpoint's requests from a shadow leg for as long as the
@@ -102,6 +109,13 @@ func (f *flight) leavesAlone(l *leg) bool {
 func (f *flight) leaveAlone(l *leg, bytes int64) {
 	wait := time.Duration(float64(bytes) / oversizePerSecond * float64(time.Second))
 	f.endpoint.alone[l.name].Store(f.m.deps.Now().Add(min(wait, maxAlone)).UnixNano())
+}
+
+// askAgain ends the wait if this request was the one to try.
+func (f *flight) askAgain(l *leg) {
+	if try := f.tries[l.name]; try != 0 {
+		f.endpoint.alone[l.name].CompareAndSwap(try, 0)
+	}
 }
 
 // noteDefect is deferred where shadow legs are asked: a defect in Parallax costs
@@ -176,6 +190,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
 		return err
 	}
 	if keep.ended {
+		f.askAgain(l)
 		c.Response.Trailers = fieldsThat(unframed, a.Trailers())
 	}
 	return nil
