@@ -11,7 +11,8 @@ import (
 // Which exchanges keep their bodies, in each hour: of every issue the first 50
 // exchanges in which it counts, the first 5 in which it was suppressed; of every
 // endpoint the first 10 that match and the first 10 for each reason that made
-// them not comparable; and of everything together no more than 256 MiB.
+// them not comparable; and of everything together no more than 256 MiB. Those that
+// find no room in the recorder's buffer are not kept.
 const (
 	keepDiverged     = 50
 	keepSuppressed   = 5

@@ -138,6 +138,15 @@ func (r *record) finds() finds {
 	return *r.found
 }
 
+// withoutBodies returns the record of an exchange whose bodies are not kept.
+func (r record) withoutBodies() record {
+	if f := r.finds(); f.exchange != nil {
+		f.exchange = nil
+		r.found = &f
+	}
+	return r
+}
+
 // appendDifference encodes a row of the table divergences.
 func (r *record) appendDifference(b driver.Batch, n int, instance string, written time.Time) error {
 	d := &r.found.differences[n]

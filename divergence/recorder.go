@@ -145,12 +145,17 @@ func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 	}
 }
 
-// add takes an exchange over from a worker. It never blocks: without room the
-// exchange is lost, and counted so. It reports whether the recorder will
+// add takes an exchange over from a worker. It never blocks: without room for its
+// bodies it is stored without them, and without room for itself it is lost, and
+// counted so. It reports whether the recorder will
 // acknowledge the exchange; otherwise that is left to the worker.
 func (r *Recorder) add(rec record) bool {
 	bytes := rec.bytes()
 	r.mu.Lock()
+	if r.bytes+bytes > r.limits.BufferBytes {
+		rec = rec.withoutBodies()
+		bytes = rec.bytes()
+	}
 	full := r.stopped || r.buffer.n >= r.limits.BufferRows || r.bytes+bytes > r.limits.BufferBytes
 	if !full {
 		// Moved under the lock: a flush that takes the exchange finds it InBatch.
