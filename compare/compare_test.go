@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -234,4 +237,26 @@ func TestLongArrays(t *testing.T) {
 	if diff := cmp.Diff(want, found(got)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// The class of a content type is a little text of its own, whatever a leg says.
+func TestClassOfAContentTypeIsCut(t *testing.T) {
+	t.Parallel()
+	f := func(media string) {
+		t.Helper()
+		value := strings.Clone(media + ";v=1")
+		held := weak.Make(unsafe.StringData(value))
+		got := Compare(exchange(answer(200, "", "Content-Type", value), answer(200, "", "Content-Type", media+";v=2")), Input{})
+		if len(got.Differences) != 1 || len(got.Differences[0].Class) > maxValueBytes+len(cutMark) {
+			t.Fatalf("%.2000v", got.Differences)
+		}
+		value = ""
+		runtime.GC()
+		if held.Value() != nil {
+			t.Errorf("a difference keeps the head it was found in")
+		}
+		runtime.KeepAlive(got)
+	}
+	f("application/json")
+	f(strings.Repeat("x", 1<<20) + "/html")
 }

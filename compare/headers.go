@@ -120,12 +120,13 @@ func sameField(name, a, b string) bool {
 }
 
 // textSide is a header or cookie value as a finder takes it. The class of a
-// content type is the media type itself, since there are few of them.
+// content type is the media type itself, since there are few of them; it is cut
+// like a value, as a leg may answer what it likes, and keeps no head in memory.
 func textSide(value, name string) side {
 	class := stringClass([]byte(value))
 	if name == "content-type" {
 		class, _, _ = strings.Cut(strings.ToLower(value), ";")
-		class = strings.TrimSpace(class)
+		class = cut([]byte(strings.TrimSpace(class)))
 	}
 	return side{text: []byte(value), class: class}
 }

@@ -12,6 +12,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"parallax"
 	"parallax/internal/body"
 )
 
@@ -136,6 +137,62 @@ func TestComparingIsDeterministic(t *testing.T) {
 			t.Fatalf("%s\n%s\n%s", p, c, diff)
 		}
 	})
+}
+
+// An answer that is alike at a glance is judged as one that is looked at closely:
+// with a secondary, even one that was not asked, nobody takes a short cut.
+func TestAlikeIsAMatch(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(6, 0))
+	sets := []*Rules{
+		nil,
+		compiled(t, Rule{Path: "header:date", Compare: true}, Rule{Path: "$..a", Ignore: true}),
+		compiled(t, Rule{Path: "header:*", Compare: true}, Rule{Path: "status", Normal: []int{500}}),
+		compiled(t, Rule{Path: "header:*", Ignore: true}, Rule{Path: "trailer:x", Ignore: true}),
+	}
+	model := &NoiseModel{}
+	short := 0
+	for range 5000 {
+		p, c := randomCall(r), randomCall(r)
+		if r.IntN(2) == 0 {
+			c.Response.Body, c.Response.Status = p.Response.Body, p.Response.Status
+		}
+		rules := sets[r.IntN(len(sets))]
+		in := Input{Rules: rules, Noise: []*NoiseModel{nil, model}[r.IntN(2)]}
+		quick := Compare(exchange(p, c), in)
+		closely := Compare(exchange(p, c, &parallax.Call{Err: parallax.CallErr{Kind: parallax.NotAsked}}), in)
+		if diff := gocmp.Diff(closely, quick); diff != "" {
+			t.Fatalf("%+v\n%+v\n%s", p, c, diff)
+		}
+		if alike(p, c, rules.forExchange("GET /orders/{id}", testTime)) {
+			short++
+		}
+		model.Add(Compare(exchange(p, c, randomCall(r)), in).Sample)
+	}
+	if short < 50 {
+		t.Errorf("only %d of 5000 pairs are alike", short)
+	}
+}
+
+// randomCall makes a call of few answers, so that two of them are often alike.
+func randomCall(r *rand.Rand) *parallax.Call {
+	one := func(of ...string) string { return of[r.IntN(len(of))] }
+	c := answer([]int{200, 200, 500}[r.IntN(3)], one(`{"a":1}`, `{"a": 1}`, `{"a":2}`))
+	c.Response.Headers = []parallax.Field{
+		{Name: one("Content-Type", "content-type"), Value: one("application/json", "application/json", "text/plain")},
+		{Name: "Date", Value: one("1", "2")}, {Name: "ETag", Value: one("1", "1", "2")},
+		{Name: "Content-Encoding", Value: one("identity", "Identity", "gzip")},
+	}
+	if r.IntN(2) == 0 {
+		c.Response.Trailers = []parallax.Field{{Name: "X", Value: one("1", "1", "2")}, {Name: "Date", Value: one("1", "2")}}
+	}
+	switch r.IntN(8) {
+	case 0:
+		c.Response.Body.Bytes, c.Response.Body.Cut = c.Response.Body.Bytes[:3], true
+	case 1:
+		c.Err.Kind = []parallax.ErrKind{parallax.Timeout, parallax.CallerGone, parallax.NotAsked}[r.IntN(3)]
+	}
+	return c
 }
 
 // number is a JSON number for the oracle, by its canonical spelling.

@@ -2,10 +2,12 @@ package divergence
 
 import (
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
@@ -192,6 +194,39 @@ func TestKeeperPartsDifferences(t *testing.T) {
 	f("suppressed is another matter", k, x, []compare.Difference{difference("1-aa", "$.a", "rule")}, false, 1, 0)
 	f("another hour", k, later, one(), false, 1, 0)
 }
+
+// Differences that get no row leave nothing of them in memory but the names of
+// their issues.
+func TestDifferencesWithoutRowsAreLetGo(t *testing.T) {
+	t.Parallel()
+	x := pair(1, "GET /a", 200, 200)
+	var k keeper
+	parted := func(n int) (rows []compare.Difference, counted []issue, all weak.Pointer[compare.Difference]) {
+		list := make([]compare.Difference, n)
+		for i := range list {
+			list[i] = difference("1-a", "$.items[*].price", "")
+		}
+		all = weak.Make(&list[0])
+		rows, counted = k.part(x, list, false)
+		return rows, counted, all
+	}
+	parted(maxIssueRows - 1)
+	for _, want := range []struct{ rows, issues int }{{maxCounting, 0}, {0, 1}} {
+		rows, counted, all := parted(compareKept)
+		if len(rows) != want.rows || len(counted) != want.issues {
+			t.Fatalf("%d rows and %d issues, want %+v", len(rows), len(counted), want)
+		}
+		runtime.GC()
+		if all.Value() != nil {
+			t.Errorf("with %d rows and %d issues, all %d differences stay in memory", len(rows), len(counted), compareKept)
+		}
+		runtime.KeepAlive(rows)
+		runtime.KeepAlive(counted)
+	}
+}
+
+// compareKept is how many differences that count a comparison keeps.
+const compareKept = 256
 
 // What went wrong is said once, without the client's address and query.
 func TestAwaySaysWhy(t *testing.T) {

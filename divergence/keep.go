@@ -63,9 +63,10 @@ func (k *keeper) keep(x *parallax.Exchange, c compare.Comparison) bool {
 	return wanted
 }
 
-// turnTo begins a new hour if that time is in one.
+// turnTo begins a new hour if that time is in one. One of the hour before is counted
+// in this one; what is earlier says that the clock was set back.
 func (k *keeper) turnTo(received time.Time) {
-	if hour := received.Unix() / 3600; hour > k.hour || k.kept == nil {
+	if hour := received.Unix() / 3600; hour > k.hour || hour < k.hour-1 || k.kept == nil {
 		k.hour, k.bytes, k.kept, k.rows = hour, 0, map[keepKey]int{}, map[keepKey]int{}
 	}
 }

@@ -59,12 +59,16 @@ type timing struct {
 	both, slowPrimary, slowCandidate bool
 }
 
+// maxVersion is how many bytes of a version are kept. It is a text that a leg makes
+// up, and many filings may wait for the store.
+const maxVersion = 128
+
 // filingOf is what the record of an exchange is filed under, without the hashes.
 func filingOf(x *parallax.Exchange, reason string) filing {
 	f := filing{service: x.Service, endpoint: x.Endpoint, reason: reason}
 	for leg, call := range x.Legs {
 		if call != nil {
-			f.versions[leg] = call.Version
+			f.versions[leg] = call.Version[:min(len(call.Version), maxVersion)]
 		}
 	}
 	return f

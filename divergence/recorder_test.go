@@ -411,6 +411,10 @@ func TestStopCountsWhatItLoses(t *testing.T) {
 		if diff := cmp.Diff(Tick{Received: 5, Lost: 5}, evidence); diff != "" {
 			t.Errorf("evidence (-want +got):\n%s", diff)
 		}
+		want := runningTotals{{"shop", Received}: 5, {"shop", parallax.LostShutdown}: 5}
+		if diff := cmp.Diff(want, r.totals, cmp.AllowUnexported(totalKey{})); diff != "" {
+			t.Errorf("totals (-want +got):\n%s", diff)
+		}
 	})
 }
 

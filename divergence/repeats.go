@@ -28,9 +28,10 @@ func issueOf(d *compare.Difference) issue {
 	return issue{d.Fingerprint, d.Cause, d.Normal, string(d.Kind), d.Class, d.Suppressed.By}
 }
 
-// part divides the differences of an exchange into those that get a row, in
-// place, and the issues that are only counted. An issue whose first difference has
-// a row needs no count: exchanges are counted by their rows.
+// part divides the differences of an exchange into those that get a row and the
+// issues that are only counted, and leaves nothing else of them in memory. An issue
+// whose first difference has a row needs no count: exchanges are counted by their
+// rows.
 func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool) (rows []compare.Difference, counted []issue) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -57,6 +58,9 @@ func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool)
 			}
 			rows = append(rows, d)
 		}
+	}
+	if len(rows) < len(all) {
+		rows = append([]compare.Difference(nil), rows...)
 	}
 	return rows, counted
 }

@@ -14,7 +14,7 @@ type Tick struct {
 	Endpoint         string
 	RulesHash        string // of the endpoint's rules, acceptances, catalogue and comparer version
 	PolicyHash       string
-	PrimaryVersion   string // what the leg says its version is; may be empty
+	PrimaryVersion   string // what the leg says its version is, at most 128 bytes of it; may be empty
 	CandidateVersion string
 
 	Received uint64 // requests that came in

@@ -13,7 +13,7 @@ import (
 // equal size: so many of them are a few objects to the collector, and room is
 // made and given back as they come and go.
 type waiting struct {
-	pages [][]record // all but the last are full to their end; the first may have lost its beginning
+	pages [][]record // all but the last are full
 	n     int
 }
 
@@ -33,6 +33,8 @@ func (w *waiting) add(r record) {
 
 // take removes records from the front, at most so many of at most so many bytes
 // together, but at least one if there is any. It returns them with their bytes.
+// They share no page with those that stay, so that nothing keeps them in memory
+// but whoever took them.
 func (w *waiting) take(rows int, most int64) (list []*record, bytes int64) {
 	list = make([]*record, 0, min(rows, w.n))
 	done := 0 // pages
@@ -46,8 +48,8 @@ func (w *waiting) take(rows int, most int64) (list []*record, bytes int64) {
 			}
 			list, bytes = append(list, &page[i]), bytes+size
 		}
-		if i < cap(page) { // there are records on it, or room for some
-			w.pages[done] = page[i:]
+		if i < len(page) {
+			w.pages[done] = slices.Clip(slices.Clone(page[i:]))
 			break
 		}
 	}

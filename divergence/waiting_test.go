@@ -4,8 +4,10 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"parallax"
 	"parallax/compare"
@@ -62,6 +64,35 @@ func TestWaitingTakesAtLeastOne(t *testing.T) {
 	}
 }
 
+// What was taken is gone once whoever took it has no more use for it, although
+// others of its page still wait.
+func TestWaitingLetsGoOfWhatWasTaken(t *testing.T) {
+	t.Parallel()
+	var w waiting
+	f := func(what string, rows int) {
+		t.Helper()
+		found := &finds{}
+		held := weak.Make(found)
+		w.add(record{found: found})
+		for range rows - 1 {
+			w.add(record{})
+		}
+		if list, _ := w.take(1, 1<<20); len(list) != 1 || list[0].found != found {
+			t.Fatalf("%s: %d records taken", what, len(list))
+		}
+		found = nil
+		runtime.GC()
+		if held.Value() != nil {
+			t.Errorf("%s: what was taken stays in memory", what)
+		}
+		w.take(rows, 1<<20)
+	}
+	f("alone", 1)
+	f("with others behind it", 2)
+	f("with pages behind it", 2*pageRows)
+	runtime.KeepAlive(&w)
+}
+
 // Exchanges that are filed alike share a filing, and however many versions a leg
 // makes up, few filings are remembered.
 func TestFilings(t *testing.T) {
@@ -86,6 +117,16 @@ func TestFilings(t *testing.T) {
 	}
 	if n := len(j.filings.Load().known); n > maxFilings {
 		t.Errorf("%d filings are remembered, want at most %d", n, maxFilings)
+	}
+}
+
+// A version is a text that a leg makes up. Little of it is kept, whatever its length.
+func TestVersionsAreCut(t *testing.T) {
+	t.Parallel()
+	x := pair(1, "GET /a", 200, 200)
+	x.Legs[parallax.Candidate].Version = strings.Repeat("v", 1<<20)
+	if got, want := newJudge(t).filing(x, "").versions[parallax.Candidate], strings.Repeat("v", maxVersion); got != want {
+		t.Errorf("%d bytes of a version are kept, want %d", len(got), len(want))
 	}
 }
 

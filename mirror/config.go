@@ -46,7 +46,7 @@ type LegConfig struct {
 	Rewrite  []Rewrite     `yaml:"rewrite" doc:"changes of the path, the query and the host of the leg's requests, live or shadow"`
 	Host     string        `yaml:"host" doc:"the Host of the leg's requests: keep for the caller's, leg for that of the instance, or a name; keep when empty"`
 	State    State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
-	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version; empty: versions are not known"`
+	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version, of which 128 bytes count; empty: versions are not known"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
 
 	Request RequestChanges `yaml:"request" doc:"changes of the headers of the leg's requests, live or shadow, after those of mirror.request"`

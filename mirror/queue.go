@@ -59,8 +59,8 @@ func (q *MemQueue) Offer(x *parallax.Exchange) bool {
 const gather = time.Millisecond
 
 // Receive returns at least one and at most max exchanges, the oldest first. It
-// waits for the first until the context ends, and then a millisecond for others;
-// after Close it returns what is left and then io.EOF.
+// waits for the first until the context ends, and then, where there is room, a
+// millisecond for others; after Close it returns what is left and then io.EOF.
 func (q *MemQueue) Receive(ctx context.Context, max int) ([]*parallax.Exchange, error) {
 	select {
 	case q.turn <- struct{}{}:
@@ -78,7 +78,7 @@ func (q *MemQueue) Receive(ctx context.Context, max int) ([]*parallax.Exchange, 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if len(out)+len(q.items) < max {
+	if len(out)+len(q.items) < max && q.roomFor(max) {
 		time.Sleep(gather)
 	}
 	for len(out) < max {
@@ -93,6 +93,14 @@ func (q *MemQueue) Receive(ctx context.Context, max int) ([]*parallax.Exchange, 
 		}
 	}
 	return out, nil
+}
+
+// roomFor reports whether that many more exchanges, and as many bytes as are held,
+// fit in: then it is no loss that a receiver waits for more.
+func (q *MemQueue) roomFor(more int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.closed && len(q.held)+more <= q.maxCount && 2*q.bytes <= q.maxBytes
 }
 
 // Ack says that exchanges which were received are dealt with, and makes room
