@@ -23,7 +23,7 @@ type endpoint struct {
 	endpointPolicy
 	told  atomic.Bool                 // the log has that it looks like an act
 	share share                       // of mirror.max_rps
-	alone [parallax.Legs]atomic.Int64 // until when a shadow leg is not asked, since its answers are too long; Unix time in ns
+	alone [parallax.Legs]atomic.Int64 // until when a shadow leg is not asked, since its answers are too long; Unix time in ns, negated while a request tries
 }
 
 // router finds the endpoint of a request. Its set of endpoints is closed: the

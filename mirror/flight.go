@@ -50,7 +50,7 @@ type flight struct {
 	abandoned  atomic.Bool                    // a shadow leg was given up by a shutdown
 	broken     atomic.Bool                    // a shadow leg's goroutine panicked
 	eras       [parallax.Legs]uint64          // of the gates that the shadow requests passed
-	tries      [parallax.Legs]int64           // until when others wait for what this request tries; 0: nothing
+	tries      [parallax.Legs]bool            // others wait for this request to try whether the leg's answers are shorter
 	unasked    atomic.Pointer[parallax.Place] // why a leg that is compared was not asked; nil while it was
 }
 

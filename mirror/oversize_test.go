@@ -10,6 +10,9 @@ import (
 	"parallax/mirror/mirrortest"
 )
 
+// tooLong is more than may be read of an answer at once, in bytes.
+const tooLong = 65 << 20
+
 // TestOversizeAnswersAreGivenUp has a candidate that answers 10 MB to everything.
 // The first answers are read to their end, and then no more than the allowance:
 // the processor belongs to callers.
@@ -70,7 +73,7 @@ func TestOneRequestTriesWhetherAnswersAreShorter(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
-	candidate := mirrortest.NewBackend(t, mirrortest.Sized(200<<20)) // more than any allowance
+	candidate := mirrortest.NewBackend(t, mirrortest.Sized(tooLong))
 	var clock atomic.Int64
 	began := time.Now()
 	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) {
@@ -91,6 +94,75 @@ func TestOneRequestTriesWhetherAnswersAreShorter(t *testing.T) {
 	r.do("GET", "/", "")
 	if r.next(); candidate.Count() != 3 {
 		t.Errorf("the candidate was asked %d times, want 3", candidate.Count())
+	}
+}
+
+// TestEveryRequestThatTriesMayEndTheWait has a candidate that takes longer to answer
+// than others wait for it: what the first of two learns counts while the second is
+// under way, and so it does when it learns that there is no answer at all.
+func TestEveryRequestThatTriesMayEndTheWait(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]mirrortest.Answer{"a short answer": mirrortest.Status(200), "no answer": mirrortest.Reset} {
+		first, second := make(chan struct{}), make(chan struct{})
+		primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+		candidate := mirrortest.NewBackend(t, mirrortest.Sized(tooLong))
+		var clock atomic.Int64
+		began := time.Now()
+		r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) {
+			d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
+		})
+		r.do("GET", "/", "")
+		r.next()
+		candidate.Become(mirrortest.Held(first, answer))
+		clock.Add(int64(11 * time.Second))
+		r.do("GET", "/", "")
+		candidate.Wait(t, 2)
+		candidate.Become(mirrortest.Held(second, mirrortest.Status(200)))
+		clock.Add(int64(2 * time.Second))
+		r.do("GET", "/", "")
+		candidate.Wait(t, 3)
+		close(first)
+		r.next()
+		candidate.Become(mirrortest.Status(200))
+		r.do("GET", "/", "")
+		if places := r.atShadows(1); places[parallax.LostAnswerSize] != 0 || candidate.Count() != 4 {
+			t.Errorf("%s: places %v, and the candidate was asked %d times: want 4", name, places, candidate.Count())
+		}
+		close(second)
+		r.settled(4)
+	}
+}
+
+// TestRequestThatCannotTryLeavesItToTheNext: where the leg has no room for the
+// request that would try, the others are not kept waiting for it.
+func TestRequestThatCannotTryLeavesItToTheNext(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Sized(tooLong))
+	var clock atomic.Int64
+	began := time.Now()
+	cfg := pair(primary.URL, candidate.URL, mirror.Own)
+	cfg.Mirror.InFlight = 1
+	r := start(t, cfg, func(d *mirror.Deps) {
+		d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
+	})
+	r.do("GET", "/", "")
+	r.next()
+	candidate.Become(mirrortest.Held(release, mirrortest.Status(200)))
+	r.do("GET", "/another", "")
+	candidate.Wait(t, 2)
+	clock.Add(int64(11 * time.Second))
+	r.do("GET", "/", "")
+	if places := r.atShadows(1); places[parallax.UnmirroredConcurrency] != 1 {
+		t.Errorf("places %v: want one for which there is no room", places)
+	}
+	close(release)
+	r.next()
+	r.atShadows(0)
+	r.do("GET", "/", "")
+	if places := r.settled(4); places[parallax.LostAnswerSize] != 0 || candidate.Count() != 3 {
+		t.Errorf("places %v, and the candidate was asked %d times: want 3", places, candidate.Count())
 	}
 }
 

@@ -62,6 +62,7 @@ func (f *flight) askShadows(legs []*leg) {
 			f.giveUp(why)
 			for _, l := range room {
 				l.giveBack(f.eras[l.name])
+				f.tried(l, tryNext)
 			}
 			return
 		}
@@ -82,7 +83,10 @@ func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
 	if (f.endpoint.safe || l.state != Own) && f.leavesAlone(l) {
 		return 0, parallax.LostAnswerSize
 	}
-	return l.admit(f.service.options.InFlight)
+	if era, why = l.admit(f.service.options.InFlight); why != "" {
+		f.tried(l, tryNext)
+	}
+	return era, why
 }
 
 // leavesAlone reports whether the leg is not to be asked yet. A time further off
@@ -96,11 +100,11 @@ func (f *flight) leavesAlone(l *leg) bool {
 		return false
 	}
 	now := f.m.deps.Now()
-	if left := time.Duration(until - now.UnixNano()); left > 0 && left <= maxAlone {
+	if left := time.Duration(max(until, -until) - now.UnixNano()); left > 0 && left <= maxAlone {
 		return true
 	}
-	f.tries[l.name] = now.Add(tryAlone).UnixNano()
-	return !alone.CompareAndSwap(until, f.tries[l.name])
+	f.tries[l.name] = alone.CompareAndSwap(until, -now.Add(tryAlone).UnixNano())
+	return !f.tries[l.name]
 }
 
 // leaveAlone keeps the endpoint's requests from a shadow leg for as long as the
@@ -111,10 +115,20 @@ func (f *flight) leaveAlone(l *leg, bytes int64) {
 	f.endpoint.alone[l.name].Store(f.m.deps.Now().Add(min(wait, maxAlone)).UnixNano())
 }
 
-// askAgain ends the wait if this request was the one to try.
-func (f *flight) askAgain(l *leg) {
-	if try := f.tries[l.name]; try != 0 {
-		f.endpoint.alone[l.name].CompareAndSwap(try, 0)
+// What a request that was to try leaves of the wait.
+const (
+	askAgain int64 = iota // nothing
+	tryNext               // a moment long past: the next one tries
+)
+
+// tried ends the wait for this request if it was one to try, however it ended: what
+// is short, or no answer, is to be compared. After an answer that was too long again,
+// of whichever request, the wait stays. Another one may have begun to try meanwhile,
+// where answers take longer than others wait; it is not waited for either.
+func (f *flight) tried(l *leg, then int64) {
+	alone := &f.endpoint.alone[l.name]
+	if until := alone.Load(); f.tries[l.name] && until < 0 {
+		alone.CompareAndSwap(until, then)
 	}
 }
 
@@ -154,6 +168,7 @@ func (f *flight) askShadow(l *leg) {
 			f.abandoned.Store(true)
 		}
 	}
+	f.tried(l, askAgain)
 	c.Done = f.since()
 	ended = c.Err.Kind
 	f.count(l, shadow, c)
@@ -190,7 +205,6 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
 		return err
 	}
 	if keep.ended {
-		f.askAgain(l)
 		c.Response.Trailers = fieldsThat(unframed, a.Trailers())
 	}
 	return nil
