@@ -287,7 +287,7 @@ func (f *flight) leaveLive(out caller) {
 	}
 	f.leaveLanes()
 	f.releaseCopies()
-	f.service.leave()
+	f.service.leaveAtOnce()
 	f.in.over()
 }
 
@@ -303,7 +303,7 @@ func (f *flight) leave() {
 func (f *flight) settle() {
 	defer f.in.over()
 	defer f.m.shadowing.leave()
-	defer f.service.leave()
+	defer f.service.leaveAtOnce()
 	defer f.releaseCopies()
 	f.leaveLanes()
 	endpoint, why := f.endpoint, f.gaveUp()

@@ -109,11 +109,23 @@ func (s *service) enter() bool {
 	}
 }
 
-// leave ends what enter began. The last user lets go of the legs.
+// leave ends what enter began. The last user lets go of the legs, and waits for
+// those to close that nobody uses any more.
 func (s *service) leave() {
-	if s.users.Add(-1) != 0 {
-		return
+	if s.users.Add(-1) == 0 {
+		s.letGo()
 	}
+}
+
+// leaveAtOnce is leave for a flight, whose caller may be waiting: it waits for
+// nothing.
+func (s *service) leaveAtOnce() {
+	if s.users.Add(-1) == 0 {
+		go s.letGo()
+	}
+}
+
+func (s *service) letGo() {
 	for _, l := range s.legs {
 		if l != nil && l.holders.Add(-1) == 0 {
 			l.close()

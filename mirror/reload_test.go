@@ -1,11 +1,15 @@
 package mirror_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -253,4 +257,56 @@ func TestReloadWithoutAdaptive(t *testing.T) {
 	cfg.Mirror.Adaptive = false
 	r.reload(cfg)
 	shares(0)
+}
+
+// stuck is a resolver that gives one address at once and hangs from then on, whoever
+// has lost interest.
+type stuck struct {
+	addr    netip.Addr
+	asked   atomic.Int32
+	release chan struct{}
+}
+
+func (s *stuck) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	if s.asked.Add(1) > 1 {
+		<-s.release
+	}
+	return []netip.Addr{s.addr}, nil
+}
+
+func (s *stuck) LookupSRV(context.Context, string, string, string) (string, []*net.SRV, error) {
+	return "", nil, net.ErrClosed
+}
+
+// TestCallersDoNotWaitForLegsToClose: the last request by a configuration that was
+// replaced lets go of its legs, and what looks for their instances may not end soon.
+func TestCallersDoNotWaitForLegsToClose(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "TRACE"} { // one that is mirrored, and one that is not
+		release := make(chan struct{})
+		old := mirrortest.NewBackend(t, mirrortest.Held(release, mirrortest.JSON(`1`)))
+		next := mirrortest.NewBackend(t, mirrortest.JSON(`2`))
+		names := &stuck{addr: netip.MustParseAddr("127.0.0.1"), release: make(chan struct{})}
+		named := strings.Replace(old.URL, "127.0.0.1", "old.internal", 1)
+		cfg := pair(named, next.URL, mirror.Own)
+		cfg.Primary.Resolve = time.Second
+		r := start(t, cfg, func(d *mirror.Deps) { d.Resolver = names })
+		t.Cleanup(sync.OnceFunc(func() { close(names.release) }))
+		in, conn := r.raw(method + " / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		old.Wait(t, 1)
+		next.Wait(t, map[string]int{"GET": 1}[method]) // so that the live leg is the last to be done
+		r.reload(pair(next.URL, next.URL, mirror.Own))
+		waitFor(t, "the name to be looked up again", func() bool { return names.asked.Load() > 1 })
+		close(release)
+		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		for _, want := range []string{"1", "2"} {
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatalf("after %s: %v", method, err)
+			}
+			if body, err := io.ReadAll(res.Body); err != nil || string(body) != want {
+				t.Errorf("after %s: got %q, %v, want %s", method, body, err, want)
+			}
+		}
+	}
 }
