@@ -74,3 +74,41 @@ func (c *crew) waiting() int {
 	defer c.mu.Unlock()
 	return len(c.free)
 }
+
+// defective panics where it is asked, or where its answer is read.
+type defective struct {
+	quick
+	read bool
+}
+
+func (d defective) Send(context.Context, *url.URL, *outgoing) (*answer, error) {
+	if !d.read {
+		panic("a defect")
+	}
+	return &answer{Status: 200, Body: io.NopCloser(d), Length: 2, Trailers: noTrailers}, nil
+}
+
+func (defective) Read([]byte) (int, error) { panic("a defect") }
+
+// TestGoroutineOutlivesADefect: it goes on to the next request, which nothing is left
+// of the defect to.
+func TestGoroutineOutlivesADefect(t *testing.T) {
+	t.Parallel()
+	m, ledger := newTestMirror(t, "http://primary", "http://candidate")
+	s := m.current.Load()
+	s.legs[parallax.Primary].senders[live] = quick{}
+	for n, candidate := range []sender{defective{}, defective{read: true}, quick{}} {
+		s.legs[parallax.Candidate].senders[shadow] = candidate
+		m.serve(t.Context(), get(), &answered{})
+		settle(t, ledger, n+1)
+		for m.crew.waiting() != 1 {
+			runtime.Gosched()
+		}
+	}
+	if places := ledger.Places(); places[parallax.LostPanic] != 2 || places[parallax.InQueue] != 1 {
+		t.Errorf("places %v, want two that a defect cost, and one", places)
+	}
+	if n := s.legs[parallax.Candidate].status().InFlight; n != 0 {
+		t.Errorf("%d requests are said to be under way", n)
+	}
+}

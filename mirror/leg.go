@@ -102,7 +102,6 @@ func (l *leg) freeSlot() { l.slots.Add(-1) }
 
 // finished notes how a call went, for the pages.
 func (l *leg) finished(c *parallax.Call, at time.Time) {
-	l.inFlight.Add(-1)
 	switch c.Err.Kind {
 	case parallax.NoError, parallax.CallerGone, parallax.NotAsked: // not the leg's doing
 	default:

@@ -71,6 +71,7 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 		request.Body, request.Trailers, request.Ready = f.body, f.body.trailers, f.body.ready()
 	}
 	l.inFlight.Add(1)
+	defer l.inFlight.Add(-1)
 	c.Start = f.since()
 	a, at, err := f.askInstances(legCtx, l, r, c, request)
 	if err == nil {

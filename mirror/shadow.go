@@ -161,6 +161,7 @@ func (f *flight) askShadow(l *leg) {
 	c := f.newCall(l, shadow)
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)
+	defer l.inFlight.Add(-1)
 	c.Start = f.since()
 	if err := f.shadowCall(l, c); err != nil {
 		c.Err = callErr(err)
