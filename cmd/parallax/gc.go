@@ -8,9 +8,9 @@ import (
 
 // Bounds of the garbage collector's pace.
 const (
-	gcRoom    = 96 << 20 // bytes that may be allocated between two collections, at least
-	gcPercent = 100      // the runtime's own pace, kept where it gives more room than that
-	gcMost    = 2400     // with which the runtime's smallest heap is gcRoom
+	gcRoom    = 128 << 20 // bytes that may be allocated between two collections, at least
+	gcPercent = 100       // the runtime's own pace, kept where it gives more room than that
+	gcMost    = 3200      // with which the runtime's smallest heap is gcRoom
 )
 
 // paceGC lets the heap grow by at least gcRoom before it is collected. What a

@@ -12,8 +12,8 @@ func TestPercentFor(t *testing.T) {
 		alive uint64
 		want  int
 	}{
-		{0, 1600}, {1 << 20, 1600}, {4 << 20, 1600}, {8 << 20, 800}, {32 << 20, 200},
-		{64 << 20, 100}, {1 << 30, 100}, {1 << 50, 100},
+		{0, 3200}, {1 << 20, 3200}, {4 << 20, 3200}, {8 << 20, 1600}, {64 << 20, 200},
+		{128 << 20, 100}, {1 << 30, 100}, {1 << 50, 100},
 	} {
 		if got := percentFor(c.alive); got != c.want {
 			t.Errorf("percentFor(%d) = %d, want %d", c.alive, got, c.want)
