@@ -147,8 +147,8 @@ func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 
 // add takes an exchange over from a worker. It never blocks: without room for its
 // bodies it is stored without them, and without room for itself it is lost, and
-// counted so. It reports whether the recorder will
-// acknowledge the exchange; otherwise that is left to the worker.
+// counted so. It reports whether the recorder will acknowledge the exchange;
+// otherwise that is left to the worker.
 func (r *Recorder) add(rec record) bool {
 	bytes := rec.bytes()
 	r.mu.Lock()

@@ -1,6 +1,7 @@
 package divergence
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -60,7 +61,7 @@ func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool)
 		}
 	}
 	if len(rows) < len(all) {
-		rows = append([]compare.Difference(nil), rows...)
+		rows = slices.Clone(rows)
 	}
 	return rows, counted
 }

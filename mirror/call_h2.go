@@ -260,3 +260,35 @@ func (u *upload) broken() error {
 	defer u.mu.Unlock()
 	return u.err
 }
+
+// answerBodyH2 is the body of an answer. It fails with a *sendError.
+type answerBodyH2 struct {
+	io.ReadCloser
+	call *h2Call
+	ctx  context.Context
+	none bool // there is nothing to read
+}
+
+// Ready reports whether the next Read surely returns without waiting for the leg.
+func (b *answerBodyH2) Ready() bool { return b.none }
+
+// Read implements io.Reader.
+func (b *answerBodyH2) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if err != io.EOF {
+		err = b.call.failure(b.ctx, err, false)
+	}
+	b.call.release()
+	return n, err
+}
+
+// Close implements io.Closer. A request whose answer has not come to its end is
+// cut off.
+func (b *answerBodyH2) Close() error {
+	err := b.ReadCloser.Close()
+	b.call.release()
+	return err
+}

@@ -13,6 +13,22 @@ import (
 // tooLong is more than may be read of an answer at once, in bytes.
 const tooLong = 65 << 20
 
+// handClock is moved on by hand, so that no allowance grows and no wait ends on a
+// slow machine.
+type handClock struct {
+	began time.Time
+	moved atomic.Int64
+}
+
+func newHandClock() *handClock { return &handClock{began: time.Now()} }
+
+func (c *handClock) move(by time.Duration) { c.moved.Add(int64(by)) }
+
+// drive has a mirror go by the clock.
+func (c *handClock) drive(d *mirror.Deps) {
+	d.Now = func() time.Time { return c.began.Add(time.Duration(c.moved.Load())) }
+}
+
 // TestOversizeAnswersAreGivenUp has a candidate that answers 10 MB to everything.
 // The first answers are read to their end, and then no more than the allowance:
 // the processor belongs to callers.
@@ -21,11 +37,8 @@ func TestOversizeAnswersAreGivenUp(t *testing.T) {
 	const size = 10 << 20
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	candidate := mirrortest.NewBackend(t, mirrortest.Sized(size))
-	var clock atomic.Int64 // moved on by hand, so that the allowance does not grow on a slow machine
-	began := time.Now()
-	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) {
-		d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
-	})
+	clock := newHandClock()
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), clock.drive)
 	var whole, givenUp int
 	for givenUp == 0 {
 		r.do("GET", "/", "")
@@ -56,10 +69,10 @@ func TestOversizeAnswersAreGivenUp(t *testing.T) {
 	r.next()
 	r.do("POST", "/", "")
 	r.next()
-	clock.Add(-int64(time.Hour)) // which says nothing about how long ago that was
+	clock.move(-time.Hour) // which says nothing about how long ago that was
 	r.do("GET", "/", "")
 	r.next()
-	clock.Add(int64(time.Hour + 10*time.Second))
+	clock.move(time.Hour + 10*time.Second)
 	r.do("GET", "/", "")
 	r.next()
 	if n := candidate.Count() - asked; n != 5 {
@@ -74,15 +87,12 @@ func TestOneRequestTriesWhetherAnswersAreShorter(t *testing.T) {
 	release := make(chan struct{})
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	candidate := mirrortest.NewBackend(t, mirrortest.Sized(tooLong))
-	var clock atomic.Int64
-	began := time.Now()
-	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) {
-		d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
-	})
+	clock := newHandClock()
+	r := start(t, pair(primary.URL, candidate.URL, mirror.Own), clock.drive)
 	r.do("GET", "/", "")
 	r.next()
 	candidate.Become(mirrortest.Held(release, mirrortest.Status(200)))
-	clock.Add(int64(11 * time.Second))
+	clock.move(11 * time.Second)
 	r.do("GET", "/", "")
 	candidate.Wait(t, 2)
 	r.do("GET", "/", "")
@@ -106,19 +116,16 @@ func TestEveryRequestThatTriesMayEndTheWait(t *testing.T) {
 		first, second := make(chan struct{}), make(chan struct{})
 		primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 		candidate := mirrortest.NewBackend(t, mirrortest.Sized(tooLong))
-		var clock atomic.Int64
-		began := time.Now()
-		r := start(t, pair(primary.URL, candidate.URL, mirror.Own), func(d *mirror.Deps) {
-			d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
-		})
+		clock := newHandClock()
+		r := start(t, pair(primary.URL, candidate.URL, mirror.Own), clock.drive)
 		r.do("GET", "/", "")
 		r.next()
 		candidate.Become(mirrortest.Held(first, answer))
-		clock.Add(int64(11 * time.Second))
+		clock.move(11 * time.Second)
 		r.do("GET", "/", "")
 		candidate.Wait(t, 2)
 		candidate.Become(mirrortest.Held(second, mirrortest.Status(200)))
-		clock.Add(int64(2 * time.Second))
+		clock.move(2 * time.Second)
 		r.do("GET", "/", "")
 		candidate.Wait(t, 3)
 		close(first)
@@ -140,19 +147,16 @@ func TestRequestThatCannotTryLeavesItToTheNext(t *testing.T) {
 	release := make(chan struct{})
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	candidate := mirrortest.NewBackend(t, mirrortest.Sized(tooLong))
-	var clock atomic.Int64
-	began := time.Now()
+	clock := newHandClock()
 	cfg := pair(primary.URL, candidate.URL, mirror.Own)
 	cfg.Mirror.InFlight = 1
-	r := start(t, cfg, func(d *mirror.Deps) {
-		d.Now = func() time.Time { return began.Add(time.Duration(clock.Load())) }
-	})
+	r := start(t, cfg, clock.drive)
 	r.do("GET", "/", "")
 	r.next()
 	candidate.Become(mirrortest.Held(release, mirrortest.Status(200)))
 	r.do("GET", "/another", "")
 	candidate.Wait(t, 2)
-	clock.Add(int64(11 * time.Second))
+	clock.move(11 * time.Second)
 	r.do("GET", "/", "")
 	if places := r.atShadows(1); places[parallax.UnmirroredConcurrency] != 1 {
 		t.Errorf("places %v: want one for which there is no room", places)

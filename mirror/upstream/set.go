@@ -107,7 +107,7 @@ func (s *Set) Start(ctx context.Context) {
 }
 
 // begin does what Start waits for, once. What it returns is closed when every
-// address has been looked up; it is nil for a set that is closed.
+// address has been looked up; it is nil for a set that was closed before.
 func (s *Set) begin() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
