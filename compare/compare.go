@@ -166,7 +166,7 @@ func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum
 // something else diverged.
 func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
-	out.Truncated = f.truncated
+	out.Truncated, out.Uses = f.truncated, f.uses
 	out.Divergences, out.Noise, out.Ruled = f.counting, f.noisy, f.ruled
 	switch {
 	case f.counting > 0:

@@ -80,6 +80,7 @@ type Comparison struct {
 	Noise       int          // how many were noise
 	Ruled       int          // how many a rule took away
 	Accepted    int          // how many belong to an accepted issue
+	Uses        []RuleUse    // Ruled by rule, in the order of first use
 
 	// Error evidence: who failed, over exchanges that both legs were asked.
 	PrimaryFailed, CandidateFailed bool

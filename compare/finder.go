@@ -47,6 +47,7 @@ type finder struct {
 	truncated  bool // not every difference is kept
 	incomplete bool // not every difference was found
 	limit      int  // of differences that count; 0 means maxKept
+	uses       []RuleUse
 }
 
 // full reports that no further difference is of use.
@@ -65,6 +66,7 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	if r := f.ruleFor(at, primary, candidate); r != nil {
 		why = Suppression{By: "rule", Detail: r.text}
 		f.ruled++
+		f.used(r)
 	} else if f.listen {
 		f.noise.hear(at, f.occurrence(at), kind, primary, candidate)
 		return

@@ -98,6 +98,7 @@ type rule struct {
 	source   Rule
 	encoded  []byte // what is hashed
 	text     string // for people: which rule took a difference away
+	key      string // what it is counted by: [Rule.Key]
 	place    placeKind
 	name     string     // of a header, cookie or trailer, in lower case; "" for all of them
 	path     *body.Path // for placeJSON
@@ -220,7 +221,7 @@ func compileRule(index int, source Rule) (*rule, []parallax.Fault) {
 		}
 		r.expires = day.AddDate(0, 0, 1)
 	}
-	r.text = ruleText(index, source)
+	r.text, r.key = ruleText(index, source), source.Key()
 	line, _ := json.Marshal(source) // texts, numbers and booleans always encode
 	r.encoded = append(line, '\n')
 	return r, faults
@@ -323,6 +324,9 @@ func ruleText(index int, source Rule) string {
 	}
 	if source.Reason != "" {
 		text += ": " + source.Reason
+	}
+	if source.Owner != "" {
+		text += " (" + source.Owner + ")"
 	}
 	return text
 }

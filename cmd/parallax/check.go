@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"parallax/compare"
 )
 
 const checkUsage = "check -c FILE | check --schema"
@@ -49,6 +52,9 @@ func runCheck(_ context.Context, e env, args []string) int {
 		for _, suspicious := range s.SuspiciousEndpoints() {
 			fmt.Fprintf(e.stdout, "# %s: %s %s, so it is not mirrored until mirror.endpoints declares it (safe: true or false)\n", s.Name, suspicious.Endpoint, suspicious.Why)
 		}
+	}
+	for i, s := range cfg.Services {
+		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.Lint(s.Rules, time.Now()))
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	return exitGood

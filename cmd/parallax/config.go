@@ -216,7 +216,7 @@ func (s ServiceConfig) validate() []parallax.Fault {
 		faults = append(faults, parallax.Fault{Path: "listen", Text: fmt.Sprintf("%q is not an address", s.Listen), Hint: "write it like 127.0.0.1:8080 or :8080"})
 	}
 	_, wrong := compare.Compile(s.Rules)
-	faults = append(faults, parallax.Under("rules", wrong)...)
+	faults = append(append(faults, parallax.Under("rules", wrong)...), refusedRules(s.Rules)...)
 	_, wrong = compare.NewRedactor(make([]byte, 32), s.Redact)
 	faults = append(faults, parallax.Under("redact", wrong)...)
 	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)

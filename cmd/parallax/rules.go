@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"parallax/compare"
+)
+
+const rulesUsage = "rules lint FILE"
+
+// runRules is the verb rules: what can be asked about rules.
+func runRules(ctx context.Context, e env, args []string) int {
+	deeds := []struct {
+		name string
+		run  func(context.Context, env, []string) int
+	}{
+		{"lint", runRulesLint},
+	}
+	var names []string
+	for _, d := range deeds {
+		if len(args) > 0 && args[0] == d.name {
+			return d.run(ctx, e, args[1:])
+		}
+		names = append(names, d.name)
+	}
+	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
+		fmt.Fprintf(e.stdout, "usage: parallax %s\n", rulesUsage)
+		return exitGood
+	}
+	return e.fail("rules wants to know what to do: one of %s; usage: parallax %s", strings.Join(names, ", "), rulesUsage)
+}
+
+// runRulesLint says everything that is wrong or doubtful about a file of rules. It
+// returns 0 when there is nothing, 1 when there is something.
+func runRulesLint(_ context.Context, e env, args []string) int {
+	set := e.flags("rules lint", "rules lint FILE")
+	if ok, code := parse(set, args); !ok {
+		return code
+	}
+	if set.NArg() != 1 {
+		return e.fail("rules lint takes one file with rules; %d given", set.NArg())
+	}
+	file := set.Arg(0)
+	rules, faults, err := readRules(file)
+	if err != nil {
+		return e.fail("%v", err)
+	}
+	printFaults(e.stdout, faults)
+	findings := compare.Lint(rules.List(), time.Now())
+	printFindings(e.stdout, file+": ", findings)
+	if len(faults)+len(findings) > 0 {
+		return exitNot
+	}
+	fmt.Fprintf(e.stdout, "%s: %d rules, nothing to say about them\n", file, len(rules.List()))
+	return exitGood
+}
