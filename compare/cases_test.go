@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
 	"parallax"
+	"parallax/internal/yamlstrict"
 )
 
 var update = flag.Bool("update", false, "write what cases come to into their files")
@@ -34,6 +34,17 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// readRules reads rules as a configuration has them.
+func readRules(t *testing.T, text string) []Rule {
+	t.Helper()
+	var rules []Rule
+	_, faults := yamlstrict.Decode("rules.yaml", []byte(text), &rules)
+	for _, f := range faults {
+		t.Error(f)
+	}
+	return rules
+}
+
 func runCase(t *testing.T, file string) {
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
@@ -46,9 +57,7 @@ func runCase(t *testing.T, file string) {
 		leg, ending, _ := strings.Cut(f.Name, ".")
 		switch leg {
 		case "rules":
-			if err := yaml.Unmarshal(f.Data, &rules); err != nil {
-				t.Fatal(err)
-			}
+			rules = readRules(t, string(f.Data))
 		case "endpoint":
 			x.Endpoint = strings.TrimSpace(string(f.Data))
 		case "want":

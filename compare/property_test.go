@@ -104,7 +104,7 @@ func signature(differences []Difference, see func(Difference) Difference) []stri
 }
 
 func TestSwappingSidesMirrorsTheResult(t *testing.T) {
-	rules := compiled(t, Rule{Path: "$..c", Array: Set}, Rule{Path: "$..at", Ignore: true}, Rule{Path: "$..b", Tolerance: &Tolerance{Abs: "1"}})
+	rules := compiled(t, Rule{Path: "$..c", Array: Array{Mode: Set}}, Rule{Path: "$..at", Ignore: true}, Rule{Path: "$..b", Tolerance: &Tolerance{Abs: "1"}})
 	same := func(d Difference) Difference { return d }
 	pairs(t, 2, func(r *rand.Rand, p, c string) {
 		use := []*Rules{nil, rules}[r.IntN(2)]
@@ -265,7 +265,7 @@ func FuzzWalk(f *testing.F) {
 func FuzzCompare(f *testing.F) {
 	f.Add([]byte(`{"a":1}`), []byte(`{"a":2}`), "application/json", "gzip")
 	f.Add([]byte("a\nb"), []byte("b\na"), "text/plain", "")
-	rules := compiled(f, Rule{Path: "$..a", Array: Set}, Rule{Path: "$..[0]", Ignore: true}, Rule{Path: "$..*", Tolerance: &Tolerance{Abs: "0.5", Rel: "0.1"}})
+	rules := compiled(f, Rule{Path: "$..a", Array: Array{Mode: Set}}, Rule{Path: "$..[0]", Ignore: true}, Rule{Path: "$..*", Tolerance: &Tolerance{Abs: "0.5", Rel: "0.1"}})
 	f.Fuzz(func(t *testing.T, a, b []byte, contentType, coding string) {
 		p := answer(200, string(a), "Content-Type", contentType, "Content-Encoding", coding)
 		c := answer(200, string(b), "Content-Type", contentType, "Set-Cookie", coding)

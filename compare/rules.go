@@ -1,17 +1,14 @@
 package compare
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"parallax"
 	"parallax/internal/body"
@@ -20,69 +17,39 @@ import (
 // ComparerVersion is part of every rules hash. It rises whenever the comparison
 // itself may judge the same pair otherwise, so that evidence of both judgements
 // is never added up.
-const ComparerVersion = 1
+const ComparerVersion = 2
 
 // Rule is one rule as configuration writes it. It says where it applies
-// (Endpoint and Path) and does one or more of: ignore, tolerance, array, normal,
-// compare.
+// (Endpoint and Path) and what differences there mean; the package comment has
+// every kind. A rule may be of several kinds: each of them takes differences away
+// by itself, but Expect, which the others narrow.
 type Rule struct {
-	Endpoint  string     `yaml:"endpoint" json:",omitempty" doc:"where it applies: an endpoint as in reports, a beginning with * at its end such as GET *, or nothing for all"`
-	Path      string     `yaml:"path" json:",omitempty" doc:"what it is about: a path such as $.items[*].price (RFC 9535), status, header:NAME, cookie:NAME, trailer:NAME, text or body"`
-	Ignore    bool       `yaml:"ignore" json:",omitempty" doc:"differences there, and below, do not count"`
-	Tolerance *Tolerance `yaml:"tolerance" json:",omitempty" doc:"numbers there may differ by so much"`
-	Array     Array      `yaml:"array" json:",omitempty" enum:"list,set" doc:"how arrays there are compared"`
-	Normal    []int      `yaml:"normal" json:",omitempty" doc:"with path status: 5xx statuses that are answers and not failures"`
-	Compare   bool       `yaml:"compare" json:",omitempty" doc:"with path header:NAME: compare this header although it is in the catalogue of volatile ones"`
-	Reason    string     `yaml:"reason" json:",omitempty" doc:"why the difference is meant"`
-	Owner     string     `yaml:"owner" json:",omitempty" doc:"who answers for the rule"`
-	Expires   string     `yaml:"expires" json:",omitempty" doc:"last day (UTC) on which the rule applies, such as 2027-01-31"`
+	Endpoint  string            `yaml:"endpoint,omitempty" json:",omitempty" doc:"where it applies: an endpoint as in reports, a beginning with * at its end such as GET *, or nothing for all"`
+	Path      string            `yaml:"path" json:",omitempty" doc:"what it is about: a path such as $.items[*].price (RFC 9535), status, header:NAME, cookie:NAME, trailer:NAME, text or body"`
+	Ignore    bool              `yaml:"ignore,omitempty" json:",omitempty" doc:"differences there, and below, do not count"`
+	Tolerance *Tolerance        `yaml:"tolerance,omitempty" json:",omitempty" doc:"numbers there, also in texts on both sides, may differ by so much"`
+	Number    string            `yaml:"number,omitempty" json:",omitempty" enum:"text" doc:"text: the spelling of numbers counts, 1 is not 1.0"`
+	Time      *Time             `yaml:"time,omitempty" json:",omitempty" doc:"times there may lie so far apart"`
+	Class     string            `yaml:"class,omitempty" json:",omitempty" doc:"both values must look like this: uuid, timestamp, date, url, email, ip, number, integer, base64, hex or jwt; which ones they are does not count"`
+	Regex     string            `yaml:"regex,omitempty" json:",omitempty" doc:"both values must match this expression (RE2) as a whole; which ones they are does not count"`
+	Enum      map[string]string `yaml:"enum,omitempty" json:",omitempty" doc:"the candidate's words for the primary's, such as {ACTIVE: active}"`
+	Null      Words             `yaml:"null,omitempty" json:",omitempty" doc:"what null is equal to: missing, empty, or both; empty are \"\", [] and {}"`
+	Text      Words             `yaml:"text,omitempty" json:",omitempty" doc:"what does not count in texts: case, space, or both"`
+	URL       *URL              `yaml:"url,omitempty" json:",omitempty" doc:"values are addresses, compared by their parts, queries in any order"`
+	Decode    string            `yaml:"decode,omitempty" json:",omitempty" doc:"texts there are documents themselves"`
+	Move      *Move             `yaml:"move,omitempty" json:",omitempty" doc:"the candidate has this value elsewhere, and it is compared there"`
+	Expect    string            `yaml:"expect,omitempty" json:",omitempty" enum:"any,changed,type,missing,extra" doc:"a difference of this kind must be there; where it is not, that is a divergence"`
+	Array     Array             `yaml:"array,omitempty" json:",omitzero" doc:"how arrays there are compared: list, set, multiset or {key: [NAME]}"`
+	Normal    []int             `yaml:"normal,omitempty" json:",omitempty" doc:"with path status: 5xx statuses that are answers and not failures"`
+	Compare   bool              `yaml:"compare,omitempty" json:",omitempty" doc:"with path header:NAME: compare this header although it is in the catalogue of volatile ones"`
+	Reason    string            `yaml:"reason,omitempty" json:",omitempty" doc:"why the difference is meant"`
+	Owner     string            `yaml:"owner,omitempty" json:",omitempty" doc:"who answers for the rule"`
+	Expires   string            `yaml:"expires,omitempty" json:",omitempty" doc:"last day (UTC) on which the rule applies, such as 2027-01-31"`
 }
 
 // LaterKeys are keys of a rule that are planned and refused as not supported
 // yet, never ignored.
-var LaterKeys = []string{"number", "time", "class", "regex", "enum", "null", "text", "decode", "move", "expect"}
-
-// Tolerance is by how much two numbers may differ: Abs in their own unit, Rel as
-// a share of the larger magnitude. Numbers within either are equal. Both are
-// exact decimal numbers as written, zero or more.
-type Tolerance struct {
-	Abs string `yaml:"abs" json:",omitempty" doc:"largest difference, such as 0.01"`
-	Rel string `yaml:"rel" json:",omitempty" doc:"largest difference as a share of the larger number, such as 0.001"`
-}
-
-// Array says how two arrays are compared: "list" aligns them in order (the
-// default), "set" asks only that each element of one is in the other.
-type Array string
-
-// The array modes.
-const (
-	List Array = "list"
-	Set  Array = "set"
-)
-
-// UnmarshalYAML reads list or set. A mapping such as {key: [sku]} is refused as
-// not supported yet.
-func (a *Array) UnmarshalYAML(n *yaml.Node) error {
-	switch {
-	case n.Kind == yaml.ScalarNode:
-		return a.UnmarshalText([]byte(n.Value))
-	case n.Kind == yaml.MappingNode && len(n.Content) == 2:
-		return a.UnmarshalText([]byte(n.Content[0].Value))
-	}
-	return errors.New("array is one of list and set")
-}
-
-// UnmarshalText reads list or set.
-func (a *Array) UnmarshalText(text []byte) error {
-	switch mode := Array(text); mode {
-	case List, Set:
-		*a = mode
-		return nil
-	case "multiset", "key":
-		return fmt.Errorf("array: %s is not supported yet; there are list and set", mode)
-	}
-	return fmt.Errorf("unknown array mode %.40q; there are list and set", text)
-}
+var LaterKeys = []string{"number", "time", "class", "regex", "enum", "null", "text", "url", "decode", "move", "expect"}
 
 // Rules is a compiled set of rules. It does not change and may be shared; nil is
 // the set without rules.
@@ -103,7 +70,10 @@ type rule struct {
 	name     string     // of a header, cookie or trailer, in lower case; "" for all of them
 	path     *body.Path // for placeJSON
 	abs, rel *body.Decimal
-	expires  time.Time // first moment at which it no longer applies; zero for never
+	regex    *regexp.Regexp // matches whole values
+	keys     [][]body.Step  // the way from an element to each part of its key
+	to       *rule          // where a value has moved to: a rule's place without a deed
+	expires  time.Time      // first moment at which it no longer applies; zero for never
 }
 
 // Compile checks rules and makes them ready for use. It returns every fault
@@ -211,9 +181,7 @@ func compileRule(index int, source Rule) (*rule, []parallax.Fault) {
 		faults = append(faults, *f)
 	}
 	faults = append(faults, r.checkDeeds()...)
-	if source.Tolerance != nil {
-		faults = append(faults, r.setTolerance(*source.Tolerance)...)
-	}
+	faults = append(faults, r.setDeeds()...)
 	if source.Expires != "" {
 		day, err := time.Parse(time.DateOnly, source.Expires)
 		if err != nil {
@@ -267,55 +235,6 @@ const placeHint = "write status, header:NAME, cookie:NAME, trailer:NAME, text, b
 
 var placeWords = []string{"status", "header:", "cookie:", "trailer:", "text", "body"}
 
-// checkDeeds reports a rule that does nothing, or something that cannot be done
-// at its place.
-func (r *rule) checkDeeds() []parallax.Fault {
-	var faults []parallax.Fault
-	s := r.source
-	if !s.Ignore && s.Tolerance == nil && s.Array == "" && len(s.Normal) == 0 && !s.Compare {
-		faults = append(faults, parallax.Fault{Text: "this rule does nothing", Hint: "add ignore: true, a tolerance, array, normal or compare"})
-	}
-	only := func(does bool, key string, at placeKind, where string) {
-		if does && r.place != "" && r.place != at {
-			faults = append(faults, parallax.Fault{Path: key, Text: "works only with a path " + where})
-		}
-	}
-	only(s.Tolerance != nil, "tolerance", placeJSON, "that begins with $")
-	only(s.Array != "", "array", placeJSON, "that begins with $")
-	only(len(s.Normal) > 0, "normal", placeStatus, "status")
-	only(s.Compare, "compare", placeHeader, "header:NAME")
-	if s.Array != "" {
-		if err := new(Array).UnmarshalText([]byte(s.Array)); err != nil {
-			faults = append(faults, parallax.Fault{Path: "array", Text: err.Error()})
-		}
-	}
-	for i, status := range s.Normal {
-		if status < 500 || status > 599 {
-			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("normal[%d]", i), Text: fmt.Sprintf("%d is no failure anyway", status), Hint: "list statuses from 500 to 599"})
-		}
-	}
-	return faults
-}
-
-func (r *rule) setTolerance(t Tolerance) []parallax.Fault {
-	var faults []parallax.Fault
-	read := func(key, text string) *body.Decimal {
-		if text == "" {
-			return nil
-		}
-		d, err := body.ParseDecimal([]byte(text))
-		if err != nil || d.Negative() {
-			faults = append(faults, parallax.Fault{Path: "tolerance." + key, Text: fmt.Sprintf("%.40q is not a number of zero or more", text), Hint: "write it like 0.01"})
-		}
-		return &d
-	}
-	if t.Abs == "" && t.Rel == "" {
-		faults = append(faults, parallax.Fault{Path: "tolerance", Text: "needs abs or rel", Hint: "write {abs: 0.01}"})
-	}
-	r.abs, r.rel = read("abs", t.Abs), read("rel", t.Rel)
-	return faults
-}
-
 // ruleText names a rule for people: its position and what it says.
 func ruleText(index int, source Rule) string {
 	text := fmt.Sprintf("rules[%d] %s", index, source.Path)
@@ -329,23 +248,4 @@ func ruleText(index int, source Rule) string {
 		text += " (" + source.Owner + ")"
 	}
 	return text
-}
-
-// nearest returns the word that begins like what was written, or differs in few
-// letters at the same places; "" if there is none.
-func nearest(written string, words []string) string {
-	score := func(word string) int {
-		same := 0
-		for i := 0; i < min(len(written), len(word)); i++ {
-			if written[i]|0x20 == word[i] {
-				same++
-			}
-		}
-		return same
-	}
-	best := slices.MaxFunc(words, func(a, b string) int { return cmp.Compare(score(a), score(b)) })
-	if 2*score(best) < len(best) {
-		return ""
-	}
-	return best
 }

@@ -22,8 +22,8 @@ func TestCompileReportsEveryFault(t *testing.T) {
 		{Path: "status", Tolerance: &Tolerance{Abs: "0.1"}},
 		{Path: "$.a", Tolerance: &Tolerance{Abs: "-1", Rel: "x"}},
 		{Path: "$.a", Tolerance: &Tolerance{}},
-		{Path: "$.a", Array: "bag"},
-		{Path: "$.a", Array: "multiset"},
+		{Path: "$.a", Array: Array{Mode: "bag"}},
+		{Path: "$.a", Array: Array{Mode: Keyed}},
 		{Path: "status", Normal: []int{503, 404}},
 		{Path: "header:", Ignore: true},
 		{Path: "$.a", Ignore: true, Expires: "tomorrow", Endpoint: "GET /*/x"},
@@ -32,13 +32,13 @@ func TestCompileReportsEveryFault(t *testing.T) {
 		{Path: "[1].path", Text: "column 9: filters are not supported yet"},
 		{Path: "[2].path", Text: `"heade:Date" names no place`, Hint: `did you mean "header:"?`},
 		{Path: "[3].path", Text: "a rule needs a path", Hint: placeHint},
-		{Path: "[4]", Text: "this rule does nothing", Hint: "add ignore: true, a tolerance, array, normal or compare"},
-		{Path: "[5].tolerance", Text: "works only with a path that begins with $"},
+		{Path: "[4]", Text: "this rule does nothing", Hint: "add ignore: true, a tolerance or another kind of rule"},
+		{Path: "[5].tolerance", Text: "does not work with path status", Hint: "it works with header:NAME, cookie:NAME, trailer:NAME, a path that begins with $"},
 		{Path: "[6].tolerance.abs", Text: `"-1" is not a number of zero or more`, Hint: "write it like 0.01"},
 		{Path: "[6].tolerance.rel", Text: `"x" is not a number of zero or more`, Hint: "write it like 0.01"},
 		{Path: "[7].tolerance", Text: "needs abs or rel", Hint: "write {abs: 0.01}"},
-		{Path: "[8].array", Text: `unknown array mode "bag"; there are list and set`},
-		{Path: "[9].array", Text: "array: multiset is not supported yet; there are list and set"},
+		{Path: "[8].array", Text: `unknown array mode "bag"`, Hint: arrayHint},
+		{Path: "[9].array.key", Text: "needs the name of a member", Hint: "write {key: [id]}"},
 		{Path: "[10].normal[1]", Text: "404 is no failure anyway", Hint: "list statuses from 500 to 599"},
 		{Path: "[11].path", Text: "header: needs a name", Hint: "write * for all of them"},
 		{Path: "[12].endpoint", Text: "a * stands at the end only", Hint: "write a beginning such as GET /orders/*"},
@@ -76,7 +76,7 @@ func TestRulesHash(t *testing.T) {
 
 func TestLastArrayRuleWins(t *testing.T) {
 	t.Parallel()
-	rules := compiled(t, Rule{Path: "$..*", Array: Set}, Rule{Path: "$.log", Array: List})
+	rules := compiled(t, Rule{Path: "$..*", Array: Array{Mode: Set}}, Rule{Path: "$.log", Array: Array{Mode: List}})
 	got := found(diffJSON(`{"tags":["a","b"],"log":["a","b"]}`, `{"tags":["b","a"],"log":["b","a"]}`, rules))
 	// Which of two swapped elements has moved is a matter of their hashes.
 	if want := "$.log[0]  moved  [0] -> [1]\n"; got != want && got != "$.log[1]  moved  [1] -> [0]\n" {
@@ -113,22 +113,67 @@ func TestHashAtFollowsExpiry(t *testing.T) {
 	}
 }
 
-func TestArrayModesOfLater(t *testing.T) {
+func TestArrayModes(t *testing.T) {
 	t.Parallel()
-	f := func(text, want string) {
+	f := func(text string, want Array) {
 		t.Helper()
 		var rule Rule
-		err := yaml.Unmarshal([]byte(text), &rule)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", text, err, want)
+		if err := yaml.Unmarshal([]byte("array: "+text), &rule); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(want, rule.Array); diff != "" {
+			t.Error(diff)
+		}
+		out, err := yaml.Marshal(rule)
+		var again Rule
+		if err == nil {
+			err = yaml.Unmarshal(out, &again)
+		}
+		if diff := cmp.Diff(rule, again); diff != "" || err != nil {
+			t.Errorf("%s%s: %v", out, diff, err)
 		}
 	}
-	f("array: {key: [sku]}", "array: key is not supported yet")
-	f("array: multiset", "array: multiset is not supported yet")
-	f("array: {kye: [sku]}", `unknown array mode "kye"`)
-	f("array: [list]", "array is one of list and set")
-	var rule Rule
-	if err := yaml.Unmarshal([]byte("array: set"), &rule); err != nil || rule.Array != Set {
-		t.Errorf("array: set is %q: %v", rule.Array, err)
+	f("list", Array{Mode: List})
+	f("set", Array{Mode: Set})
+	f("multiset", Array{Mode: Multiset})
+	f("{key: sku}", Array{Mode: Keyed, Key: Words{"sku"}})
+	f("{keys: [sku, size]}", Array{Mode: Keyed, Key: Words{"sku", "size"}})
+	for _, text := range []string{"[list]", "key", "bag", "{kye: [sku]}", "{key: {a: b}}", "{key: [[a]]}"} {
+		if err := yaml.Unmarshal([]byte("array: "+text), new(Rule)); err == nil {
+			t.Errorf("array: %s was accepted", text)
+		}
 	}
+}
+
+func TestFaultsOfEveryKind(t *testing.T) {
+	t.Parallel()
+	f := func(text string, want ...string) {
+		t.Helper()
+		_, faults := Compile(readRules(t, "- "+text))
+		var got []string
+		for _, fault := range faults {
+			got = append(got, strings.TrimPrefix(fault.Path, "[0].")+": "+fault.Text)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s\n%s", text, diff)
+		}
+	}
+	f(`{path: $.a, number: value}`, `number: unknown word "value"`)
+	f(`{path: status, number: text}`, `number: does not work with path status`)
+	f(`{path: $.a, time: {}}`, `time.within: needs a duration above zero`)
+	f(`{path: $.a, time: {within: 5s, near: now, as: [iso]}}`, `time.near: unknown word "now"`, `time.as[0]: unknown word "iso"`)
+	f(`{path: $.a, class: guid}`, `class: unknown word "guid"`)
+	f(`{path: $.a, regex: "a)(b"}`, "regex: unexpected ): `a)(b`")
+	f(`{path: $.a, regex: "(?=a)"}`, "regex: invalid or unsupported Perl syntax: `(?=`")
+	f(`{path: $.a, regex: "`+strings.Repeat("a", 1025)+`"}`, "regex: longer than 1024 bytes")
+	f(`{path: $.a, null: [nothing]}`, `null[0]: unknown word "nothing"`)
+	f(`{path: status, null: missing}`, `null: does not work with path status`)
+	f(`{path: $.a, text: [upper]}`, `text[0]: unknown word "upper"`)
+	f(`{path: header:location, url: {without: [host, "query:"]}}`, `url.without[0]: unknown word "host"`, `url.without[1]: unknown word "query:"`)
+	f(`{path: $.a, move: {to: header:b}}`, `move.to: is not a place of the same kind as path`)
+	f(`{path: $.a, move: {to: "$.b["}}`, `move.to: column 5: want a quoted name, an index, a slice or * here`)
+	f(`{path: $.a, expect: other}`, `expect: unknown word "other"`)
+	f(`{path: text, expect: missing}`, `expect: of text only any difference can be expected`)
+	f(`{path: body, array: set}`, `array: does not work with path body`)
+	f(`{path: $.a, array: {key: ["$.b[*]"]}}`, `array.key[0]: "$.b[*]" does not name one place of an element`)
 }

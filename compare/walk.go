@@ -236,16 +236,16 @@ func (w *walker) array(i, j int32) {
 
 // arrayRules reports whether any rule is about arrays.
 func (f *finder) arrayRules() bool {
-	return slices.ContainsFunc(f.rules, func(r *rule) bool { return r.source.Array != "" })
+	return slices.ContainsFunc(f.rules, func(r *rule) bool { return r.source.Array.Mode != "" })
 }
 
 // arrayMode returns how arrays at a place are compared; the last rule that says
 // so wins.
-func (f *finder) arrayMode(at *place) Array {
+func (f *finder) arrayMode(at *place) ArrayMode {
 	mode := List
 	for _, r := range f.rules {
-		if r.source.Array != "" && r.path.Matches(at.steps) {
-			mode = r.source.Array
+		if r.source.Array.Mode != "" && r.path.Matches(at.steps) {
+			mode = r.source.Array.Mode
 		}
 	}
 	return mode

@@ -1,0 +1,80 @@
+package compare
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// within reports whether two values are times that lie within the rule's window
+// of each other, and of when the request came if the rule asks for that.
+func (t *Time) within(p, c []byte, received time.Time) bool {
+	layouts := t.As
+	if len(layouts) == 0 {
+		layouts = timeLayouts[:2]
+	}
+	a, okA := readTime(p, layouts...)
+	b, okB := readTime(c, layouts...)
+	if !okA || !okB || a.Sub(b).Abs() > t.Within {
+		return false
+	}
+	return t.Near == "" || a.Sub(received).Abs() <= t.Within && b.Sub(received).Abs() <= t.Within
+}
+
+// readTime reads a time written in one of the layouts.
+func readTime(text []byte, layouts ...string) (time.Time, bool) {
+	if len(text) > 64 {
+		return time.Time{}, false
+	}
+	for _, layout := range layouts {
+		var at time.Time
+		var ok bool
+		switch layout {
+		case "rfc3339":
+			at, ok = readRFC3339(string(text))
+		case "http":
+			var err error
+			at, err = http.ParseTime(string(text))
+			ok = err == nil
+		case "unix":
+			at, ok = readUnix(text, 9)
+		case "unix_ms":
+			at, ok = readUnix(text, 6)
+		}
+		if ok {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// readRFC3339 also takes a blank for the T, and no zone for UTC.
+func readRFC3339(text string) (time.Time, bool) {
+	if len(text) > 10 && (text[10] == ' ' || text[10] == 't') {
+		text = text[:10] + "T" + text[11:]
+	}
+	text = strings.TrimSuffix(text, "z")
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05"} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// readUnix reads a number of seconds (9 digits more make nanoseconds) or
+// milliseconds (6) since 1970, perhaps with a fraction.
+func readUnix(text []byte, digits int) (time.Time, bool) {
+	whole, fraction, _ := bytes.Cut(text, []byte("."))
+	if len(fraction) > digits {
+		fraction = fraction[:digits]
+	}
+	if !isInteger(whole) || len(fraction) > 0 && !isInteger(fraction) {
+		return time.Time{}, false
+	}
+	padded := string(whole) + string(fraction) + strings.Repeat("0", digits-len(fraction))
+	nanos, err := strconv.ParseInt(padded, 10, 64)
+	return time.Unix(0, nanos), err == nil
+}
