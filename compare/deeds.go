@@ -90,6 +90,14 @@ func (a Array) MarshalYAML() (any, error) {
 	return string(a.Mode), nil
 }
 
+// String writes the mode as a rule does.
+func (a Array) String() string {
+	if a.Mode == Keyed {
+		return "{key: [" + strings.Join(a.Key, ", ") + "]}"
+	}
+	return string(a.Mode)
+}
+
 func (a Array) known() bool {
 	return slices.Contains([]ArrayMode{List, Set, Multiset, Keyed}, a.Mode)
 }
@@ -127,8 +135,8 @@ var (
 // maxRegexBytes bounds a regular expression of a rule.
 const maxRegexBytes = 1024
 
-// deed is one thing a rule may do, and where it can be done.
-type deed struct {
+// ruleKind is one thing a rule may do, and where it can be done.
+type ruleKind struct {
 	key   string
 	asked func(*Rule) bool
 	at    []placeKind
@@ -141,8 +149,8 @@ var (
 	matchPlaces = append([]placeKind{placeStatus}, valuePlaces...)
 )
 
-// deeds lists everything a rule may do.
-var deeds = []deed{
+// ruleKinds lists everything a rule may do.
+var ruleKinds = []ruleKind{
 	{"ignore", func(s *Rule) bool { return s.Ignore }, everyPlace},
 	{"tolerance", func(s *Rule) bool { return s.Tolerance != nil }, namedPlaces},
 	{"number", func(s *Rule) bool { return s.Number != "" }, []placeKind{placeJSON}},
@@ -177,7 +185,7 @@ func placeWord(kind placeKind) string {
 func (r *rule) checkDeeds() []parallax.Fault {
 	var faults []parallax.Fault
 	nothing := true
-	for _, d := range deeds {
+	for _, d := range ruleKinds {
 		if !d.asked(&r.source) {
 			continue
 		}

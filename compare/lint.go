@@ -187,7 +187,7 @@ func contradiction(r, other *rule) string {
 		return ""
 	}
 	a, b := other.source.Array, r.source.Array
-	if a != "" && b != "" && a != b && !(strictly(other, r) && endpointIncludes(other, r)) {
+	if a.Mode != "" && b.Mode != "" && !reflect.DeepEqual(a, b) && !(strictly(other, r) && endpointIncludes(other, r)) {
 		return fmt.Sprintf("compares arrays there as %v, this rule as %v; the last one holds", a, b)
 	}
 	return ""
