@@ -136,7 +136,11 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 		}); err != nil {
 			return err
 		}
-		return s.insertAll(ctx, "repeats", b, len(repeats), func(to driver.Batch, i int) error { return repeats[i].append(to) })
+		if err := s.insertAll(ctx, "repeats", b, len(repeats), func(to driver.Batch, i int) error { return repeats[i].append(to) }); err != nil {
+			return err
+		}
+		uses := useRows(b.records)
+		return s.insertAll(ctx, "rule_uses", b, len(uses), func(to driver.Batch, i int) error { return uses[i].append(to) })
 	case writeBodies:
 		rows := bodyRows(b.records)
 		return s.insertAll(ctx, "bodies", b, len(rows), func(to driver.Batch, i int) error {

@@ -50,6 +50,7 @@ type filing struct {
 type finds struct {
 	differences []compare.Difference // that get rows
 	repeats     []issue              // what else the exchange shows, to be counted only
+	uses        []compare.RuleUse    // what rules took away
 	exchange    *parallax.Exchange   // nil unless its bodies are kept
 }
 
@@ -103,8 +104,8 @@ func (f *filing) record(x *parallax.Exchange, c *compare.Comparison, repeats []i
 			r.seconds[leg] = l.Seconds()
 		}
 	}
-	if len(c.Differences) > 0 || len(repeats) > 0 || kept != nil {
-		r.found = &finds{c.Differences, repeats, kept}
+	if len(c.Differences) > 0 || len(repeats) > 0 || len(c.Uses) > 0 || kept != nil {
+		r.found = &finds{c.Differences, repeats, c.Uses, kept}
 	}
 	return r
 }
@@ -128,6 +129,7 @@ func (r *record) bytes() int64 {
 	for _, i := range f.repeats {
 		n += int64(150 + len(i.normal))
 	}
+	n += int64(100 * len(f.uses))
 	if f.exchange != nil {
 		n += bodyBytes(f.exchange)
 	}
