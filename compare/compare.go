@@ -14,6 +14,11 @@ import (
 type Input struct {
 	Rules *Rules      // nil: no rules
 	Noise *NoiseModel // what is known from earlier exchanges; nil: nothing
+
+	// Stored says that the exchange was redacted before. Where a rule weighs values
+	// of which one was, nothing can be said: such differences do not count, and
+	// without one that does the exchange is not comparable, [ReasonRedacted].
+	Stored bool
 }
 
 // Reasons why an exchange is not comparable.
@@ -25,7 +30,11 @@ const (
 	ReasonNoSecondary   = "no_secondary"   // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
 
-// Reasons lists every reason there is.
+// ReasonRedacted is why a stored pair cannot be judged again: a rule would have to
+// weigh what was redacted. Only [Input.Stored] leads to it.
+const ReasonRedacted = "redacted"
+
+// Reasons lists every reason why traffic is not comparable.
 var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
@@ -55,7 +64,7 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		return out
 	}
 	noise := listen(x, in.Noise, rules)
-	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise}
+	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise, stored: in.Stored}
 	possible := compareCalls(p, c, find)
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
@@ -166,13 +175,15 @@ func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum
 // something else diverged.
 func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
-	out.Truncated, out.Uses = f.truncated, f.uses
+	out.Truncated, out.Uses, out.Unjudged = f.truncated, f.uses, f.unjudged
 	out.Divergences, out.Noise, out.Ruled = f.counting, f.noisy, f.ruled
 	switch {
 	case f.counting > 0:
 		out.Outcome = Diverged
 	case !possible:
 		out.Outcome, out.Reason = NotComparable, ReasonTruncated
+	case f.unjudged > 0:
+		out.Outcome, out.Reason = NotComparable, ReasonRedacted
 	case f.noise != nil && f.noise.unsure:
 		out.Outcome, out.Reason = NotComparable, ReasonNoSecondary
 	}

@@ -52,7 +52,7 @@ const (
 // Suppression says why a difference does not count. The zero value means that
 // it counts: it is a divergence.
 type Suppression struct {
-	By     string // "", "rule", "noise" or "accepted"
+	By     string // "", "rule", "noise" or "accepted"; of stored pairs also "redacted"
 	Detail string // the rule as written with its position, or the noise figures
 }
 
@@ -81,6 +81,7 @@ type Comparison struct {
 	Ruled       int          // how many a rule took away
 	Accepted    int          // how many belong to an accepted issue
 	Uses        []RuleUse    // Ruled by rule, in the order of first use
+	Unjudged    int          // how many redaction left nobody able to judge; see [Input.Stored]
 
 	// Error evidence: who failed, over exchanges that both legs were asked.
 	PrimaryFailed, CandidateFailed bool

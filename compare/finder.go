@@ -48,6 +48,8 @@ type finder struct {
 	incomplete bool // not every difference was found
 	limit      int  // of differences that count; 0 means maxKept
 	uses       []RuleUse
+	stored     bool // the answers were redacted before they came here
+	unjudged   int  // differences that redaction left nobody able to judge
 }
 
 // full reports that no further difference is of use.
@@ -70,6 +72,8 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	} else if f.listen {
 		f.noise.hear(at, f.occurrence(at), kind, primary, candidate)
 		return
+	} else if why = f.unread(at, primary, candidate); why.By != "" {
+		f.unjudged++
 	} else if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
 		f.noisy++
 	}

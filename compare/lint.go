@@ -2,7 +2,9 @@ package compare
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,11 +174,20 @@ func deeds(s Rule) Rule {
 	return s
 }
 
-// onlySuppresses reports whether all a rule does is take differences away.
+// onlySuppresses reports whether all a rule does is take differences away, or make
+// some where an earlier rule takes them away.
 func onlySuppresses(s *Rule) bool {
 	rest := deeds(*s)
-	rest.Ignore, rest.Tolerance = false, nil
+	rest.Ignore, rest.Tolerance, rest.Number, rest.Time, rest.Class, rest.Regex = false, nil, "", nil, "", ""
+	rest.Enum, rest.Null, rest.Text, rest.URL = nil, nil, nil, nil
 	return reflect.DeepEqual(rest, Rule{})
+}
+
+// weighs reports whether a rule looks at what values say and not only at whether
+// they are equal.
+func (s *Rule) weighs() bool {
+	return s.Tolerance != nil || s.Number != "" || s.Time != nil || s.Class != "" || s.Regex != "" || s.Enum != nil ||
+		len(s.Text) > 0 || s.URL != nil || s.Decode != ""
 }
 
 // contradiction says what an earlier rule says otherwise of a place; "" if
@@ -189,6 +200,18 @@ func contradiction(r, other *rule) string {
 	a, b := other.source.Array, r.source.Array
 	if a.Mode != "" && b.Mode != "" && !reflect.DeepEqual(a, b) && !(strictly(other, r) && endpointIncludes(other, r)) {
 		return fmt.Sprintf("compares arrays there as %v, this rule as %v; the last one holds", a, b)
+	}
+	switch mine, theirs := &r.source, &other.source; {
+	case mine.Number != "" && theirs.Tolerance != nil, mine.Tolerance != nil && theirs.Number != "":
+		return "and this rule: one lets numbers differ, the other wants even their spelling the same"
+	case mine.Expect != "" && theirs.Expect != "" && mine.Expect != theirs.Expect:
+		return fmt.Sprintf("expects %s there, this rule %s", theirs.Expect, mine.Expect)
+	}
+	for _, word := range slices.Sorted(maps.Keys(r.source.Enum)) {
+		means := r.source.Enum[word]
+		if otherwise, both := other.source.Enum[word]; both && otherwise != means {
+			return fmt.Sprintf("takes %q for the primary's %q, this rule %q", otherwise, word, means)
+		}
 	}
 	return ""
 }

@@ -86,6 +86,13 @@ func TestLint(t *testing.T) {
 	f("1:ambiguous", `{path: "$.items", array: set}`, `{path: $..items, array: list}`)
 	f("", `{path: "$..items", array: set}`, `{path: $.items, array: list}`)
 	f("", `{path: "$.items", array: set}`, `{path: $.tags, array: list}`)
+	f("1:ambiguous", `{path: "$.items", array: {key: [a]}}`, `{path: $.items, array: {key: [b]}}`)
+	f("1:ambiguous", `{path: $.p, tolerance: {abs: 1}}`, `{path: $..p, number: text}`)
+	f("1:ambiguous", `{path: $.p, expect: changed}`, `{path: $.p, expect: missing}`)
+	f("1:ambiguous", `{path: $.p, enum: {a: b}}`, `{path: $.p, enum: {a: c}}`)
+	f("", `{path: $.p, enum: {a: b}}`, `{path: $.p, enum: {c: d}}`)
+	f("1:shadowed", `{path: $.p, `+mine+`}`, `{path: $.p, class: uuid}`)
+	f("", `{path: $.p, `+mine+`}`, `{path: $.p, expect: changed}`)
 	f("", `{path: "$.items", endpoint: GET /a, array: set}`, `{path: $.items, endpoint: GET /b, array: list}`)
 }
 

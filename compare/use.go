@@ -51,15 +51,13 @@ func (f *finder) used(r *rule) {
 	f.uses = append(f.uses, RuleUse{r.key, 1})
 }
 
-// RuleText writes rules as configuration does, a list in YAML without what is not
-// set. Reading it gives the same rules again.
+// RuleText writes rules as configuration does, a list in YAML, a line each. Reading it gives the same rules again.
 func RuleText(rules []Rule) (string, error) {
 	var list yaml.Node
 	if err := list.Encode(rules); err != nil {
 		return "", fmt.Errorf("cannot write rules as text: %w", err)
 	}
 	for _, each := range list.Content {
-		prune(each)
 		each.Style = yaml.FlowStyle
 	}
 	if len(list.Content) == 0 {
@@ -72,24 +70,6 @@ func RuleText(rules []Rule) (string, error) {
 		return "", fmt.Errorf("cannot write rules as text: %w", err)
 	}
 	return out.String(), encoder.Close()
-}
-
-// prune takes out of a mapping what is not set.
-func prune(n *yaml.Node) {
-	if n.Kind != yaml.MappingNode {
-		return
-	}
-	kept := n.Content[:0]
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		prune(value)
-		unset := value.Tag == "!!null" || value.Kind == yaml.ScalarNode && (value.Value == "" || value.Value == "false") ||
-			value.Kind != yaml.ScalarNode && len(value.Content) == 0
-		if !unset {
-			kept = append(kept, key, value)
-		}
-	}
-	n.Content = kept
 }
 
 // DeadAfter is how many exchanges a rule may see without taking anything away

@@ -445,7 +445,7 @@ func TestNoSecretIsStored(t *testing.T) {
 func dumpAll(t *testing.T, s *Store) string {
 	t.Helper()
 	var dump strings.Builder
-	for _, table := range []string{"comparisons", "divergences", "bodies", "counts", "ticks", "totals", "repeats", "decisions"} {
+	for _, table := range []string{"comparisons", "divergences", "bodies", "counts", "ticks", "totals", "repeats", "rule_uses", "decisions"} {
 		rows, err := s.conn.Query(t.Context(), "SELECT toJSONString(tuple(*)) FROM "+table, clickhouse.Named("unused", ""))
 		if err != nil {
 			t.Fatal(err)
