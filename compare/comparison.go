@@ -63,7 +63,7 @@ type Difference struct {
 	Kind        Kind
 	Primary     string // the value as written there, cut to a bound; empty when missing
 	Candidate   string
-	Class       string // value class of the change, such as number->string or null->[]
+	Class       string // value class of the change, such as rounded to two places or null became []; see [ValueClasses]
 	Fingerprint string // "1-" and 16 hex digits; the issue it belongs to
 	Cause       string // the same without the endpoint
 	Suppressed  Suppression

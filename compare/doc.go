@@ -60,7 +60,10 @@
 // cookie:NAME;ATTRIBUTE), trailer:NAME, text line N, body, answer, or a path such
 // as $.items[3].price (RFC 9535). The normalised form has positions and keys of
 // maps taken out: $.items[*].price. With the endpoint, the kind and the value
-// class it makes the fingerprint of the issue a difference belongs to.
+// class it makes the fingerprint of the issue a difference belongs to; without the
+// endpoint it makes the cause. The value class says how the candidate's value came
+// out of the primary's ("ms became s", "null became []") and holds no values:
+// [ValueClasses] is the closed list.
 //
 // # Secrets
 //

@@ -89,7 +89,7 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 }
 
 func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppression) {
-	normal, class := at.normal(), changeClass(primary.class, candidate.class)
+	normal, class := at.normal(), causeOf(kind, primary, candidate)
 	d := Difference{
 		Path: at.path() + f.occurrence(at), Normal: normal, Kind: kind,
 		Primary: cut(primary.text), Candidate: cut(candidate.text),

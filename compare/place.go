@@ -290,7 +290,7 @@ func isTimestamp(text []byte) bool {
 	return len(text) == 29 && bytes.HasSuffix(text, []byte(" GMT")) && text[3] == ','
 }
 
-// changeClass joins the classes of both sides; a value that is missing has none.
+// changeClass joins the forms of both sides; a value that is missing has none.
 func changeClass(primary, candidate string) string {
 	if primary == candidate {
 		return primary
@@ -301,5 +301,5 @@ func changeClass(primary, candidate string) string {
 	if candidate == "" {
 		candidate = "missing"
 	}
-	return primary + "->" + candidate
+	return primary + " became " + candidate
 }

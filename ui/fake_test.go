@@ -267,7 +267,7 @@ func fakeDetails(list []divergence.ExchangeSummary) map[string]divergence.Exchan
 	}
 	first := details[firstID]
 	first.Differences = []divergence.DifferenceLine{
-		{Path: "$.id", Normal: "$.id", Kind: "type", Class: "number->string", Primary: "17", Candidate: `"17"`, Fingerprint: "1-0123456789abcdef"},
+		{Path: "$.id", Normal: "$.id", Kind: "type", Class: "number became string", Primary: "17", Candidate: `"17"`, Fingerprint: "1-0123456789abcdef"},
 		{Path: "$.items[1].price", Normal: "$.items[*].price", Kind: "changed", Primary: "59.95", Candidate: "59.96", Fingerprint: "1-00000000000000aa"},
 		{Path: "$.state", Normal: "$.state", Kind: "missing", Primary: `"paid"`, Fingerprint: "1-00000000000000ab"},
 		{Path: "$.status", Normal: "$.status", Kind: "extra", Candidate: `"paid"`, Fingerprint: "1-00000000000000ac"},
@@ -318,9 +318,9 @@ func newFakeStore() *fakeStore {
 			},
 		},
 		issues: []divergence.Issue{
-			{Fingerprint: "1-0123456789abcdef", Endpoint: "GET /orders/{id}", Path: "$.id", Kind: "type", Class: "number->string", State: "open", Count: 298, First: now.Add(-time.Hour), Last: now, Primary: "17", Candidate: `"17"`, Examples: []string{firstID, secondID}},
+			{Fingerprint: "1-0123456789abcdef", Endpoint: "GET /orders/{id}", Path: "$.id", Kind: "type", Class: "number became string", State: "open", Count: 298, First: now.Add(-time.Hour), Last: now, Primary: "17", Candidate: `"17"`, Examples: []string{firstID, secondID}},
 			{Fingerprint: "1-00000000000000aa", Endpoint: "GET /orders/{id}", Path: "$.items[*].price", Kind: "changed", State: "open", Count: 41, First: now.Add(-time.Hour), Last: now, Primary: "59.95", Candidate: "59.96", Examples: []string{firstID}},
-			{Fingerprint: "1-00000000000000ad", Endpoint: "GET /orders", Path: "status", Kind: "changed", Class: "2xx->5xx", State: "open", Count: 38, First: now.Add(-time.Hour), Last: now, Primary: "200", Candidate: "500", Examples: []string{secondID}},
+			{Fingerprint: "1-00000000000000ad", Endpoint: "GET /orders", Path: "status", Kind: "changed", Class: "2xx became 5xx", State: "open", Count: 38, First: now.Add(-time.Hour), Last: now, Primary: "200", Candidate: "500", Examples: []string{secondID}},
 			{Fingerprint: "1-00000000000000ae", Endpoint: hostile, Path: `$["<b>bold</b>"]`, Kind: "changed", State: "open", Count: 9, First: now.Add(-time.Hour), Last: now, Primary: `"<script>alert(1)</script>"`, Candidate: `"javascript:alert(1)"`, Examples: []string{firstID}},
 			{Fingerprint: "1-00000000000000af", Endpoint: "GET /orders/{id}", Path: "$.created", Kind: "changed", State: "open", Suppressed: 30100, By: []string{"noise"}, First: now.Add(-time.Hour), Last: now, Primary: `"2026-11-21T11:58:31Z"`, Candidate: `"2026-11-21T11:58:32Z"`, Examples: []string{firstID}},
 		},

@@ -37,7 +37,7 @@ func issueRows(service string, l lookback, issues []divergence.Issue) []issueRow
 func whatDiffers(kind, class string) string {
 	text := words(kind)
 	if class != "" {
-		text += ", " + strings.ReplaceAll(class, "->", " → ")
+		text += ": " + class
 	}
 	return text
 }

@@ -138,7 +138,7 @@ func TestServicePage(t *testing.T) {
 			"Hold", "The candidate may not take over yet: 3 things are missing.", "Compared for 3", "GET /orders/{id} : 308 of 30 508 exchanges diverge",
 			"0 % of users on the candidate", "connection refused since 11:58",
 			"received 61 874", "unmirrored 4330 unsafe 4210 sample 120", "compared 57 527", "lost 3 queue full 3", "in flight 14",
-			"1.01 %", "4.1 ms", "type, number → string", "1 endpoint is not covered by the verdict", "3 %")
+			"1.01 %", "4.1 ms", "type: number became string", "1 endpoint is not covered by the verdict", "3 %")
 	}
 }
 
@@ -237,7 +237,7 @@ func TestExchangeWithoutBodies(t *testing.T) {
 func TestIssuesPage(t *testing.T) {
 	t.Parallel()
 	target := "/services/shop/issues"
-	says(t, target, parsePage(t, newRig(t), target, 200), "Issues of shop", "$.id", "298", "changed, 2xx → 5xx", "What differs and does not count")
+	says(t, target, parsePage(t, newRig(t), target, 200), "Issues of shop", "$.id", "298", "changed: 2xx became 5xx", "What differs and does not count")
 	target += "?endpoint=" + url.QueryEscape("GET /orders")
 	says(t, target, parsePage(t, newRig(t), target, 200), "Only those of GET /orders.")
 }
