@@ -101,3 +101,7 @@ func Unused(rules []Rule, chances map[string]Chance) []Finding {
 	}
 	return out
 }
+
+// RuleName names a rule for people as differences do: its position, what it is
+// about, why and by whom.
+func RuleName(index int, rule Rule) string { return ruleText(index, rule) }

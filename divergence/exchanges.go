@@ -108,15 +108,16 @@ FROM divergences FINAL `+cond.String()+` ORDER BY suppressed_by != '', n`, cond.
 	})
 }
 
-// bodies puts the exchange together again from its legs.
-func (s *Store) bodies(ctx context.Context, cond *where, id parallax.ID, d *ExchangeDetail) error {
-	return s.each(ctx, `
-SELECT leg, version, method, target, host, proto,
+// callColumns are the columns that scanCall reads.
+const callColumns = `leg, version, method, target, host, proto,
     request_header_names, request_header_values, request_trailer_names, request_trailer_values,
     request_body, request_size, request_sha256, request_cut,
     status, header_names, header_values, trailer_names, trailer_values, body, size, sha256, cut,
-    error, error_text, start_ns, first_ns, done_ns
-FROM bodies FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
+    error, error_text, start_ns, first_ns, done_ns`
+
+// bodies puts the exchange together again from its legs.
+func (s *Store) bodies(ctx context.Context, cond *where, id parallax.ID, d *ExchangeDetail) error {
+	return s.each(ctx, `SELECT `+callColumns+` FROM bodies FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
 		leg, call, err := scanCall(rows)
 		if err != nil || int(leg) >= parallax.Legs {
 			return err

@@ -1,0 +1,186 @@
+package divergence
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"time"
+
+	"parallax"
+	"parallax/compare"
+)
+
+// BlindSpots says what of a broken candidate would be found. Stored answers of the
+// primary are given flaws, one at a time ([compare.Mutants]), and compared with
+// themselves under rules and noise.
+type BlindSpots struct {
+	Service      string              `json:"service"`
+	RulesVersion string              `json:"rules_version"`
+	At           time.Time           `json:"at"`
+	Pairs        Sample              `json:"pairs"`
+	Endpoints    []EndpointBlindness `json:"endpoints"` // those with stored answers, by name
+}
+
+// EndpointBlindness is what would be found on one endpoint.
+type EndpointBlindness struct {
+	Endpoint string                    `json:"endpoint"`
+	Answers  int                       `json:"answers"` // that flaws were put into
+	Flaws    map[compare.Flaw]CaughtOf `json:"flaws"`
+	Hidden   []Blinder                 `json:"hidden"` // what hides the rest, what hides most first
+	CaughtOf                           // of all flaws
+}
+
+// CaughtOf is which share of flaws was found: Caught of N.
+type CaughtOf struct {
+	N      int     `json:"n"`
+	Caught int     `json:"caught"`
+	Share  float64 `json:"caught_share"` // Caught / N
+}
+
+// Blinder is something that hides flaws.
+type Blinder struct {
+	By     string               `json:"by"`               // rule, noise, or the reason why an exchange is not comparable
+	Detail string               `json:"detail,omitempty"` // the rule, or the noise figures of an example
+	N      int                  `json:"n"`                // flaws that it alone or it first hid
+	Flaws  map[compare.Flaw]int `json:"flaws"`
+	Path   string               `json:"path,omitempty"` // of an example
+	ID     string               `json:"example"`        // the pair whose answer it was
+}
+
+// Bounds of a look for blind spots.
+const (
+	blindPairs = 20 // of an endpoint and outcome
+	blindLimit = 2000
+	blindFlaws = 2  // of each kind in an answer
+	blinders   = 20 // of an endpoint
+)
+
+// BlindSpots puts flaws into stored answers and says what would be found under
+// other rules or, if rules is nil, those in force. The same stored answers come to
+// the same result. It fails as [Rehearsal.DryRun] does.
+func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []compare.Rule, f PairFilter) (BlindSpots, error) {
+	j, err := r.find(service)
+	if err != nil {
+		return BlindSpots{}, err
+	}
+	by := j.Rules
+	if rules != nil {
+		by, _ = compare.Compile(rules)
+	}
+	f.Each, f.Limit = cmp.Or(f.Each, blindPairs), cmp.Or(f.Limit, blindLimit)
+	b := &blindness{rules: by, noise: j.Noise, endpoints: map[string]*EndpointBlindness{}}
+	out := BlindSpots{Service: service, RulesVersion: by.Version(), At: r.now().UTC(), Endpoints: []EndpointBlindness{}}
+	if out.Pairs, err = r.eachPair(ctx, service, f, b.add); err != nil {
+		return BlindSpots{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.endpoints)) {
+		out.Endpoints = append(out.Endpoints, b.endpoints[name].done())
+	}
+	return out, nil
+}
+
+// blindness is a look for blind spots under way.
+type blindness struct {
+	rules     *compare.Rules
+	noise     *compare.NoiseModel
+	endpoints map[string]*EndpointBlindness
+}
+
+// add puts flaws into the primary's answer of a pair.
+func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
+	restored, ok := compare.Restored(x)
+	if !ok {
+		return
+	}
+	original := *restored
+	original.Legs[parallax.Candidate] = original.Legs[parallax.Primary]
+	if compare.Compare(&original, b.input()).Outcome != compare.Match {
+		return // nothing can be found where not even the same is a match
+	}
+	seed := binary.BigEndian.Uint64(p.ID[8:])
+	mutants := compare.Mutants(original.Legs[parallax.Primary], seed, blindFlaws)
+	if len(mutants) == 0 {
+		return
+	}
+	e := b.endpoints[p.Endpoint]
+	if e == nil {
+		e = &EndpointBlindness{Endpoint: p.Endpoint, Flaws: map[compare.Flaw]CaughtOf{}, Hidden: []Blinder{}}
+		b.endpoints[p.Endpoint] = e
+	}
+	e.Answers++
+	for _, m := range mutants {
+		original.Legs[parallax.Candidate] = m.Call
+		c := compare.Compare(&original, b.input())
+		caught := c.Outcome == compare.Diverged
+		e.count(m.Flaw, caught)
+		if !caught {
+			by, detail, path := b.blame(&original, &c)
+			e.hide(by, detail, path, p.ID.String(), m.Flaw)
+		}
+	}
+}
+
+func (b *blindness) input() compare.Input {
+	return compare.Input{Rules: b.rules, Noise: b.noise, Stored: true}
+}
+
+// blame says what hid a flaw: what took its differences away or, where none was
+// seen at all, the rule without which one is.
+func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison) (by, detail, path string) {
+	if c.Outcome == compare.NotComparable {
+		return c.Reason, "", ""
+	}
+	for i := range c.Differences {
+		if d := &c.Differences[i]; d.Suppressed.By == "rule" {
+			return d.Suppressed.By, d.Suppressed.Detail, d.Path
+		}
+	}
+	for i := range c.Differences {
+		return c.Differences[i].Suppressed.By, "", c.Differences[i].Path
+	}
+	list := b.rules.List()
+	for i := range list {
+		without, _ := compare.Compile(slices.Delete(slices.Clone(list), i, i+1))
+		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true}).Outcome != compare.Match {
+			return "rule", compare.RuleName(i, list[i]), list[i].Path
+		}
+	}
+	return "rules together", "", ""
+}
+
+func (e *EndpointBlindness) count(flaw compare.Flaw, caught bool) {
+	of := e.Flaws[flaw]
+	of.N++
+	of.Caught += one01(caught)
+	e.Flaws[flaw] = of
+	e.N++
+	e.Caught += one01(caught)
+}
+
+func (e *EndpointBlindness) hide(by, detail, path, id string, flaw compare.Flaw) {
+	i := slices.IndexFunc(e.Hidden, func(h Blinder) bool { return h.By == by && h.Detail == detail })
+	if i < 0 {
+		if len(e.Hidden) == blinders {
+			return
+		}
+		i = len(e.Hidden)
+		e.Hidden = append(e.Hidden, Blinder{By: by, Detail: detail, Path: path, ID: id, Flaws: map[compare.Flaw]int{}})
+	}
+	e.Hidden[i].N++
+	e.Hidden[i].Flaws[flaw]++
+}
+
+func (e *EndpointBlindness) done() EndpointBlindness {
+	share := func(c CaughtOf) CaughtOf {
+		c.Share = float64(c.Caught) / float64(c.N)
+		return c
+	}
+	for flaw, of := range e.Flaws {
+		e.Flaws[flaw] = share(of)
+	}
+	e.CaughtOf = share(e.CaughtOf)
+	slices.SortStableFunc(e.Hidden, func(a, b Blinder) int { return cmp.Compare(b.N, a.N) })
+	return *e
+}
