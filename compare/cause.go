@@ -358,7 +358,9 @@ func misread(p, c string) bool {
 		replacedBytes(p, "?") == c || replacedBytes(p, "\uFFFD") == c
 }
 
-func isASCII(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 }
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
 
 func asLatin(s string) string {
 	var b strings.Builder

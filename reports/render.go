@@ -27,6 +27,12 @@ func WriteJSON(w io.Writer, v Verdict) error {
 func WriteText(w io.Writer, r Report, v Verdict) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s  %s\n", plain(v.Service), strings.ToUpper(string(v.Decision)), plain(subject(v)))
+	for i, e := range diagnosed(r) {
+		if i == 0 {
+			b.WriteString("\nWhat is probably behind it:\n")
+		}
+		fmt.Fprintf(&b, "  - %s: %s\n", plain(e.Endpoint), plain(e.Diagnosis.Sentence()))
+	}
 	if len(r.Endpoints) > 0 {
 		b.WriteByte('\n')
 		writeColumns(&b, columns(v.Alpha), rows(r))
@@ -56,6 +62,12 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s: %s\n\n%s\n", escaped(v.Service), v.Decision, escaped(subject(v)))
+	for i, e := range diagnosed(r) {
+		if i == 0 {
+			b.WriteString("\n### What is probably behind it\n\n")
+		}
+		fmt.Fprintf(&b, "- %s: %s\n", escaped(e.Endpoint), escaped(e.Diagnosis.Sentence()))
+	}
 	if len(v.Reasons) > 0 {
 		fmt.Fprintf(&b, "\n### Why %s\n\n", v.Decision)
 	}
@@ -78,6 +90,11 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	fmt.Fprintf(&b, "\n### Accounting\n\n%s\n", escaped(accountingLine(r.Accounting)))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// diagnosed lists the endpoints that have a diagnosis.
+func diagnosed(r Report) []Endpoint {
+	return slices.DeleteFunc(slices.Clone(r.Endpoints), func(e Endpoint) bool { return e.Diagnosis == nil })
 }
 
 // unknownVersion is what people should know of a verdict on a candidate without a

@@ -34,6 +34,10 @@ type Endpoint struct {
 	Verdict Decision `json:"verdict"`
 	Reasons []Reason `json:"reasons"`
 
+	// Diagnosis is one cause behind most of what the endpoint shows, nil where
+	// there is none.
+	Diagnosis *Diagnosis `json:"diagnosis,omitempty"`
+
 	// NotCovered says why the service's verdict does not require the endpoint.
 	NotCovered string `json:"not_covered,omitempty"`
 }
@@ -66,7 +70,7 @@ func line(stats divergence.EndpointStats, v EndpointVerdict, alpha float64) Endp
 	}
 	e := Endpoint{
 		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons,
-		Upper: 1,
+		Upper: 1, Diagnosis: Diagnose(stats.StatusMatrix),
 	}
 	if inside(alpha) { // else the verdict is the zero value, and nothing is known
 		e.Lower, e.Upper = LowerLimit(k, n, alpha), UpperLimit(k, n, alpha)

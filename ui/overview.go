@@ -21,6 +21,7 @@ import (
 type serviceView struct {
 	Name, URL, Listen string
 	Verdict           verdictView
+	Diagnoses         []reasonView // one cause for most of an endpoint
 	Step              reports.State
 	Legs              []LegStatus
 	Mirroring         MirroringState
@@ -77,6 +78,17 @@ func reasonViews(service string, reasons []reports.Reason) []reasonView {
 		}
 		text = strings.TrimPrefix(text, r.Endpoint+": ")
 		out = append(out, reasonView{Endpoint: r.Endpoint, URL: endpointPath(service, r.Endpoint), Text: text})
+	}
+	return out
+}
+
+// diagnoses lists what is probably behind whole endpoints.
+func diagnoses(service string, l lookback, endpoints []reports.Endpoint) []reasonView {
+	var out []reasonView
+	for _, e := range endpoints {
+		if e.Diagnosis != nil {
+			out = append(out, reasonView{Endpoint: e.Endpoint, URL: l.keep(endpointPath(service, e.Endpoint)), Text: e.Diagnosis.Sentence()})
+		}
 	}
 	return out
 }
@@ -203,6 +215,7 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 		return err
 	}
 	view.Accounting = newAccountingView(report.Accounting)
+	view.Diagnoses = diagnoses(service.Name, view.Lookback, report.Endpoints)
 	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
 	if err != nil {
 		return err
