@@ -59,6 +59,8 @@ func NewRedactor(key []byte, cfg RedactConfig) (*Redactor, []parallax.Fault) {
 			fault(fmt.Sprintf("column %d: %s", wrong.Column, wrong.Text), "write a path such as $..email")
 		case path.FromEnd():
 			fault("places to redact are not counted from the end", "write [*]")
+		case path.Filters():
+			fault("places to redact have no filters, as differences are redacted without their documents", "write [*]")
 		default:
 			r.paths = append(r.paths, path)
 		}

@@ -15,7 +15,7 @@ func TestCompileReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	_, got := Compile([]Rule{
 		{Path: "$.ok", Ignore: true},
-		{Path: "$.items[?@.x]", Ignore: true},
+		{Path: "$.items[?length(@.x) > 1]", Ignore: true},
 		{Path: "heade:Date", Ignore: true},
 		{Ignore: true},
 		{Path: "$.a"},
@@ -29,7 +29,7 @@ func TestCompileReportsEveryFault(t *testing.T) {
 		{Path: "$.a", Ignore: true, Expires: "tomorrow", Endpoint: "GET /*/x"},
 	})
 	want := []parallax.Fault{
-		{Path: "[1].path", Text: "column 9: filters are not supported yet"},
+		{Path: "[1].path", Text: "column 10: functions such as length() are not supported"},
 		{Path: "[2].path", Text: `"heade:Date" names no place`, Hint: `did you mean "header:"?`},
 		{Path: "[3].path", Text: "a rule needs a path", Hint: placeHint},
 		{Path: "[4]", Text: "this rule does nothing", Hint: "add ignore: true, a tolerance or another kind of rule"},
@@ -171,7 +171,7 @@ func TestFaultsOfEveryKind(t *testing.T) {
 	f(`{path: $.a, text: [upper]}`, `text[0]: unknown word "upper"`)
 	f(`{path: header:location, url: {without: [host, "query:"]}}`, `url.without[0]: unknown word "host"`, `url.without[1]: unknown word "query:"`)
 	f(`{path: $.a, move: {to: header:b}}`, `move.to: is not a place of the same kind as path`)
-	f(`{path: $.a, move: {to: "$.b["}}`, `move.to: column 5: want a quoted name, an index, a slice or * here`)
+	f(`{path: $.a, move: {to: "$.b["}}`, `move.to: column 5: want a quoted name, an index, a slice, a filter or * here`)
 	f(`{path: $.a, expect: other}`, `expect: unknown word "other"`)
 	f(`{path: text, expect: missing}`, `expect: of text only any difference can be expected`)
 	f(`{path: body, array: set}`, `array: does not work with path body`)

@@ -300,7 +300,7 @@ func TestPathFaultsNameTheColumn(t *testing.T) {
 	f("items", 1, "begins with $")
 	f("$items", 2, "want a dot or a bracket")
 	f("$.items[", 9, "want a quoted name")
-	f("$.ü[?@.a]", 5, "filters are not supported yet")
+	f("$.ü[?f(@.a)]", 6, "functions such as f() are not supported")
 	f("$.items.", 9, "want a name or *")
 	f("$['a", 3, "does not end")
 	f("$[01]", 3, "no leading zeros")

@@ -122,6 +122,8 @@ func (s *selector) includes(t *selector) bool {
 		return t.kind == byName && s.name == t.name
 	case s.kind == byIndex:
 		return t.kind == byIndex && s.index == t.index
+	case s.kind == byFilter:
+		return t.kind == byFilter && s.filter.text == t.filter.text
 	case s.kind != bySlice:
 		return false
 	case t.kind == bySlice:

@@ -84,6 +84,30 @@ func (d Decimal) Equal(e Decimal) bool {
 	return d.negative == e.negative && d.exp == e.exp && bytes.Equal(d.digits, e.digits)
 }
 
+// less reports whether a number is below another.
+func (d Decimal) less(e Decimal) bool {
+	if d.sign() != e.sign() {
+		return d.sign() < e.sign()
+	}
+	if d.negative {
+		d, e = e, d
+	}
+	if d.exp != e.exp {
+		return len(d.digits) > 0 && d.exp < e.exp
+	}
+	return bytes.Compare(d.digits, e.digits) < 0
+}
+
+func (d Decimal) sign() int {
+	switch {
+	case len(d.digits) == 0:
+		return 0
+	case d.negative:
+		return -1
+	}
+	return 1
+}
+
 // EqualNumbers reports whether two JSON numbers have the same exact value: 1,
 // 1.0 and 1e0 are equal, so are -0 and 0; 0.1 and 0.10000000000000001 are not.
 // Numbers with exponents of more than 17 digits are equal if they are spelled

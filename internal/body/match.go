@@ -7,6 +7,9 @@ type Step struct {
 	Index   int    // of the element
 	Len     int    // number of elements of the array, for negative indices
 	Element bool
+
+	Doc  *Doc  // what filters look at; without it they select nothing
+	Node int32 // the value in Doc
 }
 
 // Matches reports whether the path selects the value that steps lead to.
@@ -69,6 +72,8 @@ func (s *selector) selects(step *Step) bool {
 			index += int64(step.Len)
 		}
 		return step.Element && index == int64(step.Index)
+	case byFilter:
+		return step.Doc != nil && step.Doc.selects(s.filter, step.Node)
 	}
 	return step.Element && s.inSlice(int64(step.Index), int64(step.Len))
 }

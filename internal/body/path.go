@@ -9,8 +9,8 @@ import (
 )
 
 // Path is a compiled query: the subset of RFC 9535 that names places. It has
-// names, indices, slices, wildcards and descendant segments; filters are
-// refused.
+// names, indices, slices, wildcards, descendant segments, and filters that compare
+// values ([Doc]) or ask whether there are any; functions are refused.
 type Path struct {
 	text     string
 	segments []segment
@@ -30,6 +30,7 @@ const (
 	byIndex
 	bySlice
 	byWildcard
+	byFilter
 )
 
 type selector struct {
@@ -38,6 +39,7 @@ type selector struct {
 	index            int64
 	start, end, step int64
 	hasStart, hasEnd bool
+	filter           *filter
 }
 
 // PathError says what is wrong with a path and where: Column counts characters
@@ -104,8 +106,9 @@ func (p *Path) Names() []string {
 }
 
 type pathParser struct {
-	text string
-	at   int
+	text  string
+	at    int
+	depth int // of filters and parentheses
 }
 
 func (p *pathParser) fault(at int, text string) error {
@@ -216,11 +219,11 @@ func (p *pathParser) selector() (selector, error) {
 		name, err := p.quoted(c)
 		return selector{kind: byName, name: name}, err
 	case c == '?':
-		return selector{}, p.fault(p.at, "filters are not supported yet")
+		return p.filter()
 	case c == ':' || c == '-' || c >= '0' && c <= '9':
 		return p.indexOrSlice()
 	}
-	return selector{}, p.fault(p.at, "want a quoted name, an index, a slice or * here")
+	return selector{}, p.fault(p.at, "want a quoted name, an index, a slice, a filter or * here")
 }
 
 func (p *pathParser) indexOrSlice() (selector, error) {
@@ -390,6 +393,19 @@ func (p *Path) FromEnd() bool {
 	for _, s := range p.segments {
 		for _, sel := range s.selectors {
 			if sel.index < 0 || sel.start < 0 || sel.end < 0 || sel.step < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Filters reports whether the path has a filter, so that documents must be at hand
+// to match it.
+func (p *Path) Filters() bool {
+	for _, s := range p.segments {
+		for _, sel := range s.selectors {
+			if sel.kind == byFilter {
 				return true
 			}
 		}
