@@ -64,7 +64,7 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		return out
 	}
 	noise := listen(x, in.Noise, rules)
-	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise, stored: in.Stored}
+	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored}
 	possible := compareCalls(p, c, find)
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
@@ -108,7 +108,7 @@ func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule) *excuses {
 		return noise
 	}
 	noise.heard = true
-	find := &finder{endpoint: x.Endpoint, rules: rules, noise: noise, listen: true}
+	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, listen: true}
 	if p.Response.Status != s.Response.Status {
 		compareStatus(p.Response.Status, s.Response.Status, find)
 		return noise
@@ -123,7 +123,7 @@ func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule) *excuses {
 // that is compared. Answers that are not alike may still match.
 func alike(p, c *parallax.Call, rules []*rule) bool {
 	a, b := &p.Response, &c.Response
-	return p.Err.Kind == parallax.NoError && c.Err.Kind == parallax.NoError && a.Status == b.Status &&
+	return p.Err.Kind == parallax.NoError && c.Err.Kind == parallax.NoError && a.Status == b.Status && !asserting(rules) &&
 		sameFields(a.Headers, b.Headers, rules) && sameFields(a.Trailers, b.Trailers, rules) && sameBodies(a, b)
 }
 
@@ -135,16 +135,23 @@ func compareCalls(p, c *parallax.Call, find *finder) (possible bool) {
 		return true
 	}
 	a, b := &p.Response, &c.Response
+	find.errors = a.Status >= 400 && b.Status >= 400
 	compareStatus(a.Status, b.Status, find)
 	compareHeaders(placeHeader, a.Headers, b.Headers, find)
-	possible = compareBodies(a, b, find)
+	before := find.found
+	if possible = compareBodies(a, b, find); possible {
+		find.expectBody(before)
+	}
 	compareHeaders(placeTrailer, a.Trailers, b.Trailers, find)
 	return possible
 }
 
 func compareStatus(p, c int, find *finder) {
+	at := &place{kind: placeStatus}
 	if p != c {
-		find.add(&place{kind: placeStatus}, Changed, statusSide(p), statusSide(c))
+		find.add(at, Changed, statusSide(p), statusSide(c))
+	} else if find.assertsAt(placeStatus) {
+		find.agree(at, statusSide(p))
 	}
 }
 
@@ -194,8 +201,9 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 // read as the format is a difference of kind undecoded, on both sides the bytes
 // are compared.
 func Bodies(format Format, primary, candidate []byte, endpoint string, rules *Rules, at time.Time) Comparison {
-	find := &finder{endpoint: endpoint, rules: rules.forExchange(endpoint, at)}
+	find := &finder{endpoint: endpoint, received: at, rules: rules.forExchange(endpoint, at)}
 	compareDecoded(format, primary, candidate, find)
+	find.expectBody(0)
 	var out Comparison
 	find.conclude(&out, true)
 	return out

@@ -46,14 +46,16 @@ const (
 	Moved     Kind = "moved"     // same element, other position
 	Undecoded Kind = "undecoded" // one side cannot be decoded as what it says it is
 	Failed    Kind = "error"     // the candidate gave no answer where the primary did
+	Unmet     Kind = "unmet"     // both have the same value where a rule expects a difference
+	Unfit     Kind = "unfit"     // both have the same value, and it is not what a rule says it is
 	TimedOut  Kind = "timeout"   // the candidate gave no answer in time where the primary did
 )
 
-// Suppression says why a difference does not count. The zero value means that
-// it counts: it is a divergence.
+// Suppression says why a difference does not count. If By is empty it counts: it
+// is a divergence.
 type Suppression struct {
 	By     string // "", "rule", "noise" or "accepted"; of stored pairs also "redacted"
-	Detail string // the rule as written with its position, or the noise figures
+	Detail string // the rule as written with its position, or the noise figures; of the kinds unmet and unfit the rule that asks
 }
 
 // Difference is one place where the two answers of an exchange differ.

@@ -145,6 +145,7 @@ type ruleKind struct {
 var (
 	valuePlaces = []placeKind{placeHeader, placeCookie, placeTrailer, placeText, placeJSON}
 	namedPlaces = []placeKind{placeHeader, placeCookie, placeTrailer, placeJSON}
+	wholePlaces = []placeKind{placeStatus, placeHeader, placeCookie, placeTrailer, placeBody, placeJSON}
 	everyPlace  = []placeKind{placeStatus, placeHeader, placeCookie, placeTrailer, placeText, placeBody, placeJSON}
 	matchPlaces = append([]placeKind{placeStatus}, valuePlaces...)
 )
@@ -163,7 +164,7 @@ var ruleKinds = []ruleKind{
 	{"url", func(s *Rule) bool { return s.URL != nil }, valuePlaces},
 	{"decode", func(s *Rule) bool { return s.Decode != "" }, []placeKind{placeJSON}},
 	{"move", func(s *Rule) bool { return s.Move != nil }, namedPlaces},
-	{"expect", func(s *Rule) bool { return s.Expect != "" }, everyPlace},
+	{"expect", func(s *Rule) bool { return s.Expect != "" }, wholePlaces},
 	{"array", func(s *Rule) bool { return s.Array.Mode != "" }, []placeKind{placeJSON}},
 	{"normal", func(s *Rule) bool { return len(s.Normal) > 0 }, []placeKind{placeStatus}},
 	{"compare", func(s *Rule) bool { return s.Compare }, []placeKind{placeHeader}},
@@ -244,8 +245,12 @@ func (r *rule) setDeeds() []parallax.Fault {
 			}
 		}
 	}
-	if s.Expect != "" && s.Expect != "any" && (r.place == placeBody || r.place == placeText) {
-		fault("expect", "of "+string(r.place)+" only any difference can be expected", "write expect: any")
+	switch {
+	case s.Expect == "":
+	case s.Ignore:
+		fault("expect", "ignore is true too, so that nothing can be missed", "take out one of them")
+	case s.Expect != "any" && r.place == placeBody:
+		fault("expect", "of body only any difference can be expected", "write expect: any")
 	}
 	faults = append(faults, r.setTolerance()...)
 	faults = append(faults, r.setTime()...)

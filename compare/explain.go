@@ -10,21 +10,25 @@ import (
 //
 //	$.items[0].price  changed  9.99 -> 10.02
 //	$.nick  missing  "al"
+//	$.total  unmet  1  (rules[0] $.total)
 func (d Difference) String() string {
 	var values string
 	switch d.Kind {
-	case Missing:
+	case Missing, Unmet, Unfit:
 		values = oneLine(d.Primary)
 	case Extra:
 		values = oneLine(d.Candidate)
 	default:
 		values = oneLine(d.Primary) + " -> " + oneLine(d.Candidate)
 	}
-	line := oneLine(d.Path) + "  " + string(d.Kind) + "  " + values
-	if d.Suppressed.By != "" {
+	line := strings.TrimRight(oneLine(d.Path)+"  "+string(d.Kind)+"  "+values, " ")
+	switch {
+	case d.Suppressed.By == "" && d.Suppressed.Detail != "":
+		line += "  (" + oneLine(d.Suppressed.Detail) + ")"
+	case d.Suppressed.By != "":
 		line += "  [" + d.Suppressed.By + ": " + oneLine(d.Suppressed.Detail) + "]"
 	}
-	return strings.TrimRight(line, " ")
+	return line
 }
 
 // oneLine quotes a text that would not stay on its line.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
 	"parallax/internal/body"
 )
@@ -32,14 +33,19 @@ func (s side) value() []byte {
 // finder takes the differences of one pair of answers and judges each.
 type finder struct {
 	endpoint string
+	received time.Time // when the request came
 	rules    []*rule
+	asked    asks     // by the rules; see asks
+	asking   *rule    // that asks in vain for the difference taken now
 	noise    *excuses // nil: nothing is noise
 	listen   bool     // the pair is primary and secondary: what differs is noise
 	probe    bool     // the pair is only tried: noise takes no notice
+	errors   bool     // both answers are errors
 
 	p, c *body.Tree // the documents walked now, for duplicate names
 
 	kept       []Difference
+	found      int // differences of any kind
 	counting   int // that count
 	noisy      int
 	ruled      int
@@ -64,8 +70,9 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		f.stop()
 		return
 	}
+	f.found++
 	why := Suppression{}
-	if r := f.ruleFor(at, primary, candidate); r != nil {
+	if r := f.ruleFor(at, kind, primary, candidate); r != nil {
 		why = Suppression{By: "rule", Detail: r.text}
 		f.ruled++
 		f.used(r)
@@ -74,10 +81,15 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		return
 	} else if why = f.unread(at, primary, candidate); why.By != "" {
 		f.unjudged++
+	} else if f.breaks(at, kind, primary, candidate) {
+		why = Suppression{}
 	} else if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
 		f.noisy++
 	}
 	if why.By == "" {
+		if f.asking != nil {
+			why.Detail = f.asking.text
+		}
 		f.counting++
 	} else if f.suppressed++; f.suppressed > maxKept {
 		f.truncated = true
@@ -98,23 +110,6 @@ func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppres
 		Cause:       fingerprint("", kind, normal, class),
 	}
 	f.kept = append(f.kept, d)
-}
-
-// ruleFor returns the rule that takes a difference away, nil if there is none.
-func (f *finder) ruleFor(at *place, primary, candidate side) *rule {
-	for _, r := range f.rules {
-		if at.kind == placeAnswer {
-			return nil
-		}
-		if r.source.Ignore && r.covers(at) {
-			return r
-		}
-		if at.kind == placeJSON && r.source.Tolerance != nil && primary.class == "number" && candidate.class == "number" &&
-			r.path.Matches(at.steps) && body.Within(primary.text, candidate.text, r.abs, r.rel) {
-			return r
-		}
-	}
-	return nil
 }
 
 // sorted returns what was kept, by path, then kind.

@@ -13,13 +13,17 @@ import (
 // Repeats count as one list in their order (RFC 9110, section 5.3). The values of
 // volatile headers are not compared, cookies have places of their own.
 func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
-	if sameFields(p, c, find.rules) {
+	if sameFields(p, c, find.rules) && !find.assertsAt(kind, placeCookie) {
 		return
 	}
 	primary, candidate := fieldsByName(p), fieldsByName(c)
+	moveNamed(kind, primary, candidate, find)
+	find.expectNamed(kind, func(name string) bool { return len(primary[name])+len(candidate[name]) > 0 })
+	if p, c := primary["set-cookie"], candidate["set-cookie"]; kind == placeHeader && (len(p)+len(c) > 0 || find.assertsAt(placeCookie)) {
+		compareCookies(p, c, find)
+	}
 	for _, name := range unionOf(primary, candidate) {
-		if name == "set-cookie" {
-			compareCookies(primary[name], candidate[name], find)
+		if name == "set-cookie" && kind == placeHeader {
 			continue
 		}
 		volatile := volatileHeader(name)
@@ -39,8 +43,41 @@ func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
 			find.add(&at, Extra, side{}, textSide(b, name))
 		case volatile == nil && !sameField(name, a, b):
 			find.add(&at, Changed, textSide(a, name), textSide(b, name))
+		case volatile == nil:
+			find.agree(&at, textSide(a, name))
 		}
 	}
+}
+
+// moveNamed calls headers, trailers or cookies that have moved by their new names
+// on both sides, so that they are compared there. Where the candidate has both the
+// old one is compared too.
+func moveNamed[V any](kind placeKind, primary, candidate map[string][]V, find *finder) {
+	for _, r := range find.asks().moves {
+		if r.place != kind {
+			continue
+		}
+		old, now := r.name, r.to.name
+		if len(primary[old]) == 0 || len(primary[now]) > 0 || len(candidate[now]) == 0 && !find.listen {
+			continue
+		}
+		primary[now] = primary[old]
+		if find.listen {
+			if same := candidate[old]; len(same) > 0 {
+				candidate[now] = same
+				delete(candidate, old)
+			}
+		} else {
+			find.add(&place{kind: kind, name: old}, Moved, movedSide(kind, old), movedSide(kind, now))
+		}
+		if len(candidate[old]) == 0 {
+			delete(primary, old)
+		}
+	}
+}
+
+func movedSide(kind placeKind, name string) side {
+	return side{text: []byte(string(kind) + ":" + name), class: movedClass}
 }
 
 // sameFields reports whether two heads have the same fields in the same order,
@@ -70,10 +107,14 @@ func skipped(name string) bool {
 	})
 }
 
-// comparesHeader reports whether a rule takes a header out of the catalogue.
+// comparesHeader reports whether a rule takes a header out of the catalogue: by
+// itself, or because it says what the values of this very header mean.
 func comparesHeader(name string, rules []*rule) bool {
 	for _, r := range rules {
-		if r.source.Compare && r.place == placeHeader && (r.name == "" || r.name == name) {
+		if r.place != placeHeader || r.name != "" && r.name != name {
+			continue
+		}
+		if r.source.Compare || r.name != "" && (r.values() || r.source.Expect != "") {
 			return true
 		}
 	}
@@ -156,6 +197,8 @@ func parseCookie(field string) cookie {
 // compared by presence, since it follows the clock.
 func compareCookies(p, c []string, find *finder) {
 	primary, candidate := cookiesByName(p), cookiesByName(c)
+	moveNamed(placeCookie, primary, candidate, find)
+	find.expectNamed(placeCookie, func(name string) bool { return hasCookie(primary, name) || hasCookie(candidate, name) })
 	for _, name := range unionOf(primary, candidate) {
 		a, b := primary[name], candidate[name]
 		for k := range max(len(a), len(b)) {
@@ -166,10 +209,20 @@ func compareCookies(p, c []string, find *finder) {
 			case k >= len(a):
 				find.add(&at, Extra, side{}, textSide(b[k].value, ""))
 			default:
-				compareCookie(&a[k], &b[k], find)
+				compareCookie(name, &a[k], &b[k], find)
 			}
 		}
 	}
+}
+
+// hasCookie reports whether there is a cookie of a name, or one with the attribute
+// that follows its name.
+func hasCookie(cookies map[string][]cookie, place string) bool {
+	name, attribute, asked := strings.Cut(place, ";")
+	return slices.ContainsFunc(cookies[name], func(c cookie) bool {
+		_, has := c.attributes[attribute]
+		return has || !asked
+	})
 }
 
 func cookiesByName(fields []string) map[string][]cookie {
@@ -181,13 +234,15 @@ func cookiesByName(fields []string) map[string][]cookie {
 	return out
 }
 
-func compareCookie(a, b *cookie, find *finder) {
-	at := place{kind: placeCookie, name: a.name}
+func compareCookie(name string, a, b *cookie, find *finder) {
+	at := place{kind: placeCookie, name: name}
 	if a.value != b.value {
 		find.add(&at, Changed, textSide(a.value, ""), textSide(b.value, ""))
+	} else {
+		find.agree(&at, textSide(a.value, ""))
 	}
 	for _, attribute := range unionOf(a.attributes, b.attributes) {
-		at.name = a.name + ";" + attribute
+		at.name = name + ";" + attribute
 		va, hasA := a.attributes[attribute]
 		vb, hasB := b.attributes[attribute]
 		switch {
@@ -197,6 +252,8 @@ func compareCookie(a, b *cookie, find *finder) {
 			find.add(&at, Extra, side{}, side{text: []byte(vb), class: "attribute"})
 		case attribute != "expires" && !strings.EqualFold(va, vb):
 			find.add(&at, Changed, side{text: []byte(va), class: "attribute"}, side{text: []byte(vb), class: "attribute"})
+		default:
+			find.agree(&at, side{text: []byte(va), class: "attribute"})
 		}
 	}
 }

@@ -25,6 +25,7 @@ func compareText(p, c []byte, find *finder) {
 	for len(a) > 0 && len(b) > 0 && bytes.Equal(a[len(a)-1].text, b[len(b)-1].text) {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
+	find.hashFolded(a, b)
 	align(lineHashes(a), lineHashes(b), func(i, j int) { a[i].match, b[j].match = j, i })
 	for i, j := 0, 0; i < len(a) || j < len(b); {
 		gapA, gapB := lineGap(a[i:]), lineGap(b[j:])
@@ -43,6 +44,20 @@ func splitLines(text []byte) []textLine {
 		out = append(out, textLine{text: line, hash: xxhash.Sum64(line), number: len(out) + 1, match: -1})
 	}
 	return out
+}
+
+// hashFolded gives lines that are alike by a rule for texts one hash.
+func (f *finder) hashFolded(texts ...[]textLine) {
+	for _, r := range f.rules {
+		if r.place != placeText || len(r.source.Text) == 0 {
+			continue
+		}
+		for _, lines := range texts {
+			for i := range lines {
+				lines[i].hash = xxhash.Sum64(r.plain(lines[i].text))
+			}
+		}
+	}
 }
 
 func lineHashes(lines []textLine) []uint64 {

@@ -11,6 +11,9 @@ import (
 // between two aligned elements is compared by position.
 func (w *walker) list(p, c []element) {
 	for len(p) > 0 && len(c) > 0 && w.equalValue(p[len(p)-1].node, c[len(c)-1].node) {
+		if w.asks.asserts != nil {
+			w.pair(&p[len(p)-1], &c[len(c)-1])
+		}
 		p, c = p[:len(p)-1], c[:len(c)-1]
 	}
 	if (len(p) > 1 || len(c) > 1) && w.budget > 0 {
@@ -71,7 +74,7 @@ func (w *walker) moves(e []element, index int32) *element { return &e[index-e[0]
 // moved reports an element that stands elsewhere, then whatever rules or noise
 // excuse inside it.
 func (w *walker) moved(p, c *element) {
-	w.way = append(w.way, level{p.node, c.node, p.index, p.of})
+	w.way = append(w.way, atElement(p.node, c.node, p))
 	w.find.add(w.here(), Moved, positionSide(p), positionSide(c))
 	w.value(p.node, c.node)
 	w.way = w.way[:len(w.way)-1]

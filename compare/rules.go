@@ -49,7 +49,7 @@ type Rule struct {
 
 // LaterKeys are keys of a rule that are planned and refused as not supported
 // yet, never ignored.
-var LaterKeys = []string{"number", "time", "class", "regex", "enum", "null", "text", "url", "decode", "move", "expect"}
+var LaterKeys = []string{"decode"}
 
 // Rules is a compiled set of rules. It does not change and may be shared; nil is
 // the set without rules.
@@ -72,8 +72,14 @@ type rule struct {
 	abs, rel *body.Decimal
 	regex    *regexp.Regexp // matches whole values
 	keys     [][]body.Step  // the way from an element to each part of its key
-	to       *rule          // where a value has moved to: a rule's place without a deed
-	expires  time.Time      // first moment at which it no longer applies; zero for never
+	steps    []body.Step    // the way to the path's place if it names one, else nil
+
+	// Where a value has moved to: a place like the rule's, and in documents what
+	// both begin with and how they go on.
+	to         *rule
+	anchor     *body.Path
+	from, onto []body.Step
+	expires    time.Time // first moment at which it no longer applies; zero for never
 }
 
 // Compile checks rules and makes them ready for use. It returns every fault
@@ -208,6 +214,9 @@ func (r *rule) setPlace(text string) *parallax.Fault {
 			return &parallax.Fault{Path: "path", Text: fmt.Sprintf("column %d: %s", wrong.Column, wrong.Text)}
 		}
 		r.place, r.path = placeJSON, path
+		if steps, one := path.Steps(); one {
+			r.steps = steps
+		}
 	case named && (kind == placeHeader || kind == placeCookie || kind == placeTrailer):
 		if name == "" {
 			return &parallax.Fault{Path: "path", Text: fmt.Sprintf("%s: needs a name", kind), Hint: "write * for all of them"}

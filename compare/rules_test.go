@@ -173,7 +173,12 @@ func TestFaultsOfEveryKind(t *testing.T) {
 	f(`{path: $.a, move: {to: header:b}}`, `move.to: is not a place of the same kind as path`)
 	f(`{path: $.a, move: {to: "$.b["}}`, `move.to: column 5: want a quoted name, an index, a slice, a filter or * here`)
 	f(`{path: $.a, expect: other}`, `expect: unknown word "other"`)
-	f(`{path: text, expect: missing}`, `expect: of text only any difference can be expected`)
+	f(`{path: text, expect: missing}`, `expect: does not work with path text`)
+	f(`{path: body, expect: missing}`, `expect: of body only any difference can be expected`)
+	f(`{path: $.a, expect: any, ignore: true}`, `expect: ignore is true too, so that nothing can be missed`)
+	f(`{path: $.a, move: {to: $.a}}`, `move.to: differs from path in more than names and indices at its end`)
+	f(`{path: "$..a", move: {to: "$..b"}}`, `move.to: differs from path in more than names and indices at its end`)
+	f(`{path: "header:*", move: {to: header:b}}`, `move.to: must be another place, and path a single one`)
 	f(`{path: body, array: set}`, `array: does not work with path body`)
 	f(`{path: $.a, array: {key: ["$.b[*]"]}}`, `array.key[0]: "$.b[*]" does not name one place of an element`)
 }

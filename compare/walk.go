@@ -2,7 +2,6 @@ package compare
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 
 	"parallax/internal/body"
@@ -12,14 +11,27 @@ import (
 type walker struct {
 	p, c   *body.Tree
 	find   *finder
+	asks   *asks
+	docP   *body.Doc // the documents as filters look at them, nil without filters
+	docC   *body.Doc
+	goneP  map[int32]gone // nodes of the primary's document that are compared elsewhere
+	goneC  map[int32]gone
 	way    []level // from the roots to what is compared now
 	at     place   // the way written as a place, where somebody asks
 	budget int     // nodes that may still be looked at to align arrays
 }
 
 // level is one step of the way down: the nodes it leads to, -1 where there is
-// none, and which of how many elements it is; index is -1 for members.
-type level struct{ p, c, index, of int32 }
+// none, and which of how many elements it is; index is -1 for members. A step is
+// given where the nodes do not tell it.
+type level struct {
+	p, c, index, of int32
+	step            *body.Step
+}
+
+func atMember(p, c int32) level { return level{p: p, c: c, index: -1} }
+
+func atElement(p, c int32, e *element) level { return level{p: p, c: c, index: e.index, of: e.of} }
 
 // alignEffort bounds what aligning arrays may cost: this many looks at each node.
 // A level may be looked at anew for every array above it; past the bound arrays
@@ -29,9 +41,13 @@ const alignEffort = 32
 // walk compares two documents and gives every difference to the finder.
 func walk(p, c *body.Tree, find *finder) {
 	find.p, find.c = p, c
-	w := &walker{p: p, c: c, find: find, at: place{kind: placeJSON}}
+	w := &walker{p: p, c: c, find: find, asks: find.asks(), at: place{kind: placeJSON}}
 	w.budget = alignEffort * (len(p.Nodes) + len(c.Nodes))
+	if w.asks.filters {
+		w.docP, w.docC = body.NewDoc(p), body.NewDoc(c)
+	}
 	w.value(0, 0)
+	w.expectPaths()
 }
 
 // here writes the way as a place. It is valid until the next call.
@@ -39,8 +55,19 @@ func (w *walker) here() *place {
 	w.at.steps, w.at.nodes = w.at.steps[:0], w.at.nodes[:0]
 	for _, l := range w.way {
 		s := body.Step{Element: true, Index: int(l.index), Len: int(l.of)}
-		if l.index < 0 {
+		if l.step != nil {
+			s = *l.step
+		} else if l.index < 0 {
 			s = body.Step{Name: string(w.name(l))}
+		}
+		if w.docP != nil {
+			s.Doc, s.Node = w.docP, l.p
+			if l.p < 0 {
+				s.Doc, s.Node = w.docC, l.c
+			}
+			if s.Node < 0 {
+				s.Doc = nil
+			}
 		}
 		w.at.steps = append(w.at.steps, s)
 		w.at.nodes = append(w.at.nodes, nodes{l.p, l.c})
@@ -58,35 +85,64 @@ func (w *walker) name(l level) []byte {
 // value compares node i of the primary with node j of the candidate. The place
 // already names them.
 func (w *walker) value(i, j int32) {
-	if w.same(i, j) {
+	if w.asks.asserts == nil && w.same(i, j) {
 		return
 	}
 	if w.find.full() {
 		w.find.stop()
 		return
 	}
+	before := w.find.found
 	a, b := w.p.Nodes[i].Kind, w.c.Nodes[j].Kind
 	switch {
-	case a == body.Object && b == body.Object:
-		w.object(i, j)
-	case a == body.Array && b == body.Array:
-		w.array(i, j)
-	case a == b || isBool(a) && isBool(b):
-		w.differ(Changed, i, j)
-	default:
+	case a != b && !(isBool(a) && isBool(b)):
 		w.differ(Type, i, j)
+	case a >= body.Array:
+		w.inside(i, j, a)
+	case !w.sameScalar(i, j):
+		w.differ(Changed, i, j)
 	}
+	if w.asks.asserts != nil && w.find.found == before {
+		w.find.agree(w.here(), jsonSide(w.p, i))
+	}
+}
+
+// inside compares two arrays or two objects.
+func (w *walker) inside(i, j int32, kind body.Kind) {
+	if w.asks.moves != nil {
+		w.shift(i, j)
+	}
+	if kind == body.Object {
+		w.object(i, j)
+	} else {
+		w.array(i, j)
+	}
+}
+
+// sameScalar reports whether two scalars at the place are equal.
+func (w *walker) sameScalar(i, j int32) bool {
+	if w.same(i, j) {
+		return true
+	}
+	return w.asks.spells && body.SameScalar(w.p, i, w.c, j) && !w.find.spelled(w.here())
+}
+
+// spelled reports whether the spelling of numbers counts at a place.
+func (f *finder) spelled(at *place) bool {
+	return slices.ContainsFunc(f.rules, func(r *rule) bool { return r.source.Number != "" && r.isAbout(at) })
 }
 
 func isBool(k body.Kind) bool { return k == body.True || k == body.False }
 
 // same reports whether two values need no look at what is below them: they are
-// written alike, or they are scalars of one value.
+// written alike, or they are scalars of one value. Where the spelling of numbers
+// may count, it is looked at closer.
 func (w *walker) same(i, j int32) bool {
 	if bytes.Equal(w.p.Text(i), w.c.Text(j)) {
 		return true
 	}
-	return w.p.Nodes[i].Kind < body.Array && body.SameScalar(w.p, i, w.c, j)
+	kind := w.p.Nodes[i].Kind
+	return kind < body.Array && !(w.asks.spells && kind == body.Number) && body.SameScalar(w.p, i, w.c, j)
 }
 
 // differ gives one difference to the finder; -1 stands for a missing value.
@@ -115,8 +171,13 @@ func (w *walker) below(l level) {
 		w.find.stop()
 		return
 	}
+	if (l.p < 0 || l.c < 0) && (w.goneP[l.p] == moved || w.goneC[l.c] == moved) {
+		return
+	}
 	w.way = append(w.way, l)
 	switch {
+	case l.p < 0 && w.goneC[l.c] == holds, l.c < 0 && w.goneP[l.p] == holds:
+		w.remains(l)
 	case l.p < 0:
 		w.differ(Extra, l.p, l.c)
 	case l.c < 0:
@@ -145,8 +206,11 @@ func (w *walker) object(i, j int32) {
 
 // member compares two members of one name.
 func (w *walker) member(a, b int32) {
-	if !w.same(a, b) {
-		w.below(level{a, b, -1, 0})
+	switch {
+	case w.asks.moves != nil && (w.goneP[a] != 0 || w.goneC[b] != 0):
+		w.left(a, b)
+	case w.asks.asserts != nil || !w.same(a, b):
+		w.below(atMember(a, b))
 	}
 }
 
@@ -180,10 +244,10 @@ func (w *walker) byName(p, c []namedNode) {
 		}
 		switch {
 		case order < 0:
-			w.below(level{p[0].node, -1, -1, 0})
+			w.below(atMember(p[0].node, -1))
 			p = p[1:]
 		case order > 0:
-			w.below(level{-1, c[0].node, -1, 0})
+			w.below(atMember(-1, c[0].node))
 			c = c[1:]
 		default:
 			w.member(p[0].node, c[0].node)
@@ -220,13 +284,26 @@ func (w *walker) equalByName(p, c []namedNode) bool {
 
 // array compares arrays as the rules of their place say.
 func (w *walker) array(i, j int32) {
-	if w.find.arrayRules() && w.find.arrayMode(w.here()) == Set {
-		w.set(elements(w.p, i, i+1, 0), elements(w.c, j, j+1, 0))
-		return
+	if w.asks.arrays {
+		rule := w.find.arrayRule(w.here())
+		switch p, c := elements(w.p, i, i+1, 0), elements(w.c, j, j+1, 0); rule.mode() {
+		case Set:
+			w.set(p, c, true)
+			return
+		case Multiset:
+			w.set(p, c, false)
+			return
+		case Keyed:
+			w.keyed(p, c, rule.keys)
+			return
+		}
 	}
 	// What both begin with alike needs no alignment.
 	a, b, index := i+1, j+1, int32(0)
 	for a < w.p.Nodes[i].Next && b < w.c.Nodes[j].Next && w.equalValue(a, b) {
+		if w.asks.asserts != nil {
+			w.below(level{p: a, c: b, index: index, of: w.p.Nodes[i].Count})
+		}
 		a, b, index = w.p.Nodes[a].Next, w.c.Nodes[b].Next, index+1
 	}
 	if a < w.p.Nodes[i].Next || b < w.c.Nodes[j].Next {
@@ -234,21 +311,23 @@ func (w *walker) array(i, j int32) {
 	}
 }
 
-// arrayRules reports whether any rule is about arrays.
-func (f *finder) arrayRules() bool {
-	return slices.ContainsFunc(f.rules, func(r *rule) bool { return r.source.Array.Mode != "" })
-}
-
-// arrayMode returns how arrays at a place are compared; the last rule that says
-// so wins.
-func (f *finder) arrayMode(at *place) ArrayMode {
-	mode := List
-	for _, r := range f.rules {
+// arrayRule returns the rule that says how arrays at a place are compared, nil for
+// lists; the last one wins.
+func (f *finder) arrayRule(at *place) *rule {
+	for _, r := range slices.Backward(f.rules) {
 		if r.source.Array.Mode != "" && r.path.Matches(at.steps) {
-			mode = r.source.Array.Mode
+			return r
 		}
 	}
-	return mode
+	return nil
+}
+
+// mode returns how arrays are compared; no rule means as lists.
+func (r *rule) mode() ArrayMode {
+	if r == nil {
+		return List
+	}
+	return r.source.Array.Mode
 }
 
 // element is one element of an array: its node, where it stands, and the hash it
@@ -276,94 +355,20 @@ func elements(t *body.Tree, array, from, index int32) []element {
 // pair compares two elements that belong together. The difference is named after
 // where the primary has it.
 func (w *walker) pair(p, c *element) {
-	if !w.same(p.node, c.node) {
-		w.below(level{p.node, c.node, p.index, p.of})
+	if w.asks.moves != nil && (w.goneP[p.node] == moved || w.goneC[c.node] == moved) {
+		w.below(atElement(p.node, -1, p))
+		w.below(atElement(-1, c.node, c))
+	} else if w.asks.asserts != nil || !w.same(p.node, c.node) {
+		w.below(atElement(p.node, c.node, p))
 	}
 }
 
 // only reports elements that one side has and the other lacks.
 func (w *walker) only(p, c []element) {
 	for _, e := range p {
-		w.below(level{e.node, -1, e.index, e.of})
+		w.below(atElement(e.node, -1, &e))
 	}
 	for _, e := range c {
-		w.below(level{-1, e.node, e.index, e.of})
+		w.below(atElement(-1, e.node, &e))
 	}
-}
-
-// maxSetProbes bounds how many pairs of elements of a set are tried under the
-// rules of tolerance.
-const maxSetProbes = 4096
-
-// set asks that each element of one side is also on the other; how often does
-// not matter. Elements that differ only in what rules ignore or noise excuses are
-// one element; what is excused is still reported as such. What is left over on
-// both sides may match within a tolerance.
-func (w *walker) set(p, c []element) {
-	w.hash(p, c, true)
-	p, c = distinct(p), distinct(c)
-	var onlyP, onlyC []element
-	for len(p) > 0 || len(c) > 0 {
-		switch {
-		case len(c) == 0 || len(p) > 0 && p[0].hash < c[0].hash:
-			onlyP, p = append(onlyP, p[0]), p[1:]
-		case len(p) == 0 || c[0].hash < p[0].hash:
-			onlyC, c = append(onlyC, c[0]), c[1:]
-		default:
-			w.pair(&p[0], &c[0])
-			p, c = p[1:], c[1:]
-		}
-	}
-	byIndex(onlyP)
-	byIndex(onlyC)
-	w.leftOver(onlyP, onlyC)
-}
-
-// leftOver pairs elements of a set that are equal under the rules and reports the
-// others as missing or extra.
-func (w *walker) leftOver(p, c []element) {
-	probes := maxSetProbes
-	for i := range p {
-		found := w.equalOneOf(&p[i], c, &probes)
-		if found < 0 {
-			w.only(p[i:i+1], nil)
-			continue
-		}
-		w.pair(&p[i], &c[found])
-		c = slices.Delete(c, found, found+1)
-	}
-	w.only(nil, c)
-}
-
-// equalOneOf returns the place of an element that is equal under the rules, -1 if
-// none is found before the probes are used up.
-func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
-	for k := range c {
-		if *probes == 0 {
-			break
-		}
-		if *probes--; w.equal(p, &c[k]) {
-			return k
-		}
-	}
-	return -1
-}
-
-// equal reports whether two elements have no difference that counts.
-func (w *walker) equal(p, c *element) bool {
-	probe := &finder{endpoint: w.find.endpoint, rules: w.find.rules, noise: w.find.noise, probe: true, limit: 1, p: w.p, c: w.c}
-	other := &walker{p: w.p, c: w.c, find: probe, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget}
-	other.pair(p, c)
-	w.budget = other.budget
-	return probe.counting == 0
-}
-
-// distinct sorts elements by hash and drops repeats; the first of them stays.
-func distinct(e []element) []element {
-	slices.SortFunc(e, func(a, b element) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.index, b.index)) })
-	return slices.CompactFunc(e, func(a, b element) bool { return a.hash == b.hash })
-}
-
-func byIndex(e []element) {
-	slices.SortFunc(e, func(a, b element) int { return cmp.Compare(a.index, b.index) })
 }

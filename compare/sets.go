@@ -1,0 +1,159 @@
+package compare
+
+import (
+	"cmp"
+	"slices"
+
+	"parallax/internal/body"
+)
+
+// maxSetProbes bounds how many pairs of elements of a set are tried under the
+// rules of tolerance.
+const maxSetProbes = 4096
+
+// set asks that each element of one side is also on the other, as often unless
+// once is enough. Elements that differ only in what rules ignore or noise excuses are
+// one element; what is excused is still reported as such. What is left over on
+// both sides may match within a tolerance.
+func (w *walker) set(p, c []element, once bool) {
+	w.hash(p, c, true)
+	p, c = byHash(p, once), byHash(c, once)
+	var onlyP, onlyC []element
+	for len(p) > 0 || len(c) > 0 {
+		switch {
+		case len(c) == 0 || len(p) > 0 && p[0].hash < c[0].hash:
+			onlyP, p = append(onlyP, p[0]), p[1:]
+		case len(p) == 0 || c[0].hash < p[0].hash:
+			onlyC, c = append(onlyC, c[0]), c[1:]
+		default:
+			w.pair(&p[0], &c[0])
+			p, c = p[1:], c[1:]
+		}
+	}
+	byIndex(onlyP)
+	byIndex(onlyC)
+	w.leftOver(onlyP, onlyC)
+}
+
+// leftOver pairs elements of a set that are equal under the rules and reports the
+// others as missing or extra.
+func (w *walker) leftOver(p, c []element) {
+	probes := maxSetProbes
+	for i := range p {
+		found := w.equalOneOf(&p[i], c, &probes)
+		if found < 0 {
+			w.only(p[i:i+1], nil)
+			continue
+		}
+		w.pair(&p[i], &c[found])
+		c = slices.Delete(c, found, found+1)
+	}
+	w.only(nil, c)
+}
+
+// equalOneOf returns the place of an element that is equal under the rules, -1 if
+// none is found before the probes are used up.
+func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
+	for k := range c {
+		if *probes == 0 {
+			break
+		}
+		if *probes--; w.equal(p, &c[k]) {
+			return k
+		}
+	}
+	return -1
+}
+
+// equal reports whether two elements have no difference that counts.
+func (w *walker) equal(p, c *element) bool {
+	probe := &finder{endpoint: w.find.endpoint, received: w.find.received, rules: w.find.rules, noise: w.find.noise, listen: w.find.listen, errors: w.find.errors, probe: true, limit: 1, p: w.p, c: w.c}
+	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget}
+	other.pair(p, c)
+	w.budget = other.budget
+	return probe.counting == 0
+}
+
+// byHash sorts elements by hash and, of those that are there several times, in
+// order; with once the first of them stays.
+func byHash(e []element, once bool) []element {
+	slices.SortFunc(e, func(a, b element) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.index, b.index)) })
+	if !once {
+		return e
+	}
+	return slices.CompactFunc(e, func(a, b element) bool { return a.hash == b.hash })
+}
+
+func byIndex(e []element) {
+	slices.SortFunc(e, func(a, b element) int { return cmp.Compare(a.index, b.index) })
+}
+
+// keyed compares elements that have the same key; where they stand does not
+// matter. Of several with one key the first is compared with the first. Elements
+// that lack a part of the key are compared with each other by position.
+func (w *walker) keyed(p, c []element, keys [][]body.Step) {
+	loneP, loneC := w.hashKeys(p, c, keys)
+	waiting := make(map[uint64][]int, len(c))
+	for k := range c {
+		if c[k].match >= 0 {
+			waiting[c[k].hash] = append(waiting[c[k].hash], k)
+		}
+	}
+	paired := make([]bool, len(c))
+	for k := range p {
+		if p[k].match < 0 {
+			continue
+		}
+		same := waiting[p[k].hash]
+		if len(same) == 0 {
+			w.only(p[k:k+1], nil)
+			continue
+		}
+		waiting[p[k].hash], paired[same[0]] = same[1:], true
+		w.pair(&p[k], &c[same[0]])
+	}
+	for k := range c {
+		if c[k].match >= 0 && !paired[k] {
+			w.only(nil, c[k:k+1])
+		}
+	}
+	n := min(len(loneP), len(loneC))
+	for k := range n {
+		w.pair(&loneP[k], &loneC[k])
+	}
+	w.only(loneP[n:], loneC[n:])
+}
+
+// hashKeys fills in the hashes of the elements' keys; match is 0 for elements that
+// have one. It returns those that have none.
+func (w *walker) hashKeys(p, c []element, keys [][]body.Step) (loneP, loneC []element) {
+	h := w.hasher(true)
+	way := len(h.at.steps)
+	key := func(e *element) bool {
+		e.hash = hashArray
+		for _, steps := range keys {
+			node := descend(h.tree, e.node, steps)
+			if node < 0 {
+				return false
+			}
+			h.at.steps = append(h.at.steps[:way], h.element(e.node, int(e.index), int(e.of)))
+			h.at.steps = append(h.at.steps, steps...)
+			e.hash = mix(e.hash, h.value(node))
+		}
+		return true
+	}
+	lone := func(t *body.Tree, doc *body.Doc, of []element) (out []element) {
+		h.tree, h.doc = t, doc
+		for k := range of {
+			if e := &of[k]; key(e) {
+				e.match = 0
+			} else {
+				out = append(out, *e)
+			}
+		}
+		return out
+	}
+	loneP, loneC = lone(w.p, w.docP, p), lone(w.c, w.docC, c)
+	w.budget -= h.looked
+	return loneP, loneC
+}
