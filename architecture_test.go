@@ -21,7 +21,7 @@ var rooms = []struct {
 	{"parallax/internal/body", []string{"parallax"}},
 	{"parallax/internal/h1", []string{"parallax"}},
 	{"parallax/internal/ids", []string{"parallax", "parallax/internal/body"}},
-	{"parallax/compare", []string{"parallax", "parallax/internal/body", "parallax/internal/ids"}},
+	{"parallax/compare", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/yamlstrict"}},
 	{"parallax/divergence/embedded", []string{"parallax"}},
 	{"parallax/divergence", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/compare"}},
 	{"parallax/reports", []string{"parallax", "parallax/compare", "parallax/divergence"}},

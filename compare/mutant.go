@@ -3,7 +3,6 @@ package compare
 import (
 	"bytes"
 	"encoding/json"
-	"math/rand/v2"
 	"reflect"
 	"strings"
 
@@ -44,7 +43,7 @@ func Mutants(call *parallax.Call, seed uint64, each int) []Mutant {
 	if call == nil || call.Err.Kind != parallax.NoError || call.Response.Body.Cut {
 		return nil
 	}
-	m := &mutator{call: call, each: each, random: rand.New(rand.NewPCG(seed, 0x706172616c6c6178))}
+	m := &mutator{call: call, each: each, random: (*dice)(&seed)}
 	m.status()
 	m.header()
 	m.bodies()
@@ -55,11 +54,34 @@ func Mutants(call *parallax.Call, seed uint64, each int) []Mutant {
 type mutator struct {
 	call   *parallax.Call
 	each   int
-	random *rand.Rand
+	random *dice
 	out    []Mutant
 
 	tree    *body.Tree // of the answer, nil while it is not JSON
 	parents []int32    // of the nodes
+}
+
+// dice are a sequence of numbers that follows from where it begins: SplitMix64
+// (Steele, Lea and Flood, OOPSLA 2014).
+type dice uint64
+
+// intN returns a number from 0 to n-1.
+func (d *dice) intN(n int) int {
+	*d += 0x9e3779b97f4a7c15
+	z := uint64(*d)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return int((z ^ z>>31) % uint64(n))
+}
+
+// perm returns the numbers from 0 to n-1 in some order.
+func (d *dice) perm(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		k := d.intN(i + 1)
+		out[i], out[k] = out[k], i
+	}
+	return out
 }
 
 // add takes a mutant; alter changes the copy of the answer.
@@ -104,7 +126,7 @@ func withoutHeader(fields []parallax.Field, name string) []parallax.Field {
 
 // pick returns up to each of n indices, without repeats.
 func (m *mutator) pick(n int) []int {
-	return m.random.Perm(n)[:min(n, m.each)]
+	return m.random.perm(n)[:min(n, m.each)]
 }
 
 // bodies makes the mutants of the body, which they have without its coding.
@@ -137,8 +159,8 @@ func (m *mutator) body(flaw Flaw, text []byte) {
 
 // alterText returns the text with one letter or digit replaced, nil if it has
 // none.
-func alterText(random *rand.Rand, text []byte) []byte {
-	start := random.IntN(len(text))
+func alterText(random *dice, text []byte) []byte {
+	start := random.intN(len(text))
 	for k := range text {
 		i := (start + k) % len(text)
 		c := text[i]
@@ -281,9 +303,9 @@ func (m *mutator) otherValue(i int32) []byte {
 func quoted(text []byte) []byte { return append(append([]byte{'"'}, text...), '"') }
 
 // otherNumber changes the last digit of a number, or makes it larger by far.
-func otherNumber(random *rand.Rand, text []byte) []byte {
+func otherNumber(random *dice, text []byte) []byte {
 	out := bytes.Clone(text)
-	if last := &out[len(out)-1]; random.IntN(2) == 0 {
+	if last := &out[len(out)-1]; random.intN(2) == 0 {
 		if *last = '0' + (*last-'0'+1)%10; !body.EqualNumbers(text, out) {
 			return out
 		}
@@ -375,7 +397,7 @@ func (m *mutator) swap(i int32) {
 // nobody has.
 func (m *mutator) refer(all []int32, i int32) {
 	t := m.tree
-	for _, k := range m.random.Perm(len(all)) {
+	for _, k := range m.random.perm(len(all)) {
 		if other := all[k]; t.Nodes[other].Kind == t.Nodes[i].Kind && !body.SameScalar(t, i, t, other) {
 			m.replace(WrongReference, i, t.Text(other))
 			return

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go.yaml.in/yaml/v3"
-
 	"parallax"
 	"parallax/compare"
 	"parallax/internal/body"
@@ -183,25 +181,7 @@ func readRules(name string) (*compare.Rules, []yamlstrict.Fault, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read rules: %w", err)
 	}
-	var file struct {
-		Rules []compare.Rule `yaml:"rules"`
-	}
-	prefix, into := "rules", any(&file)
-	var top yaml.Node
-	if yaml.Unmarshal(text, &top) == nil && len(top.Content) > 0 && top.Content[0].Kind == yaml.SequenceNode {
-		prefix, into = "", &file.Rules
-	}
-	var later []string
-	for _, key := range compare.LaterKeys {
-		later = append(later, prefix+"[]."+key)
-	}
-	document, faults := yamlstrict.Decode(name, text, into, yamlstrict.NotYet(later...))
-	if len(faults) > 0 {
-		return nil, faults, nil
-	}
-	rules, wrong := compare.Compile(file.Rules)
-	for _, f := range parallax.Under(prefix, wrong) {
-		faults = append(faults, document.At(f.Path, f.Text, f.Hint))
-	}
+	list, faults := compare.ReadRules(name, text)
+	rules, _ := compare.Compile(list)
 	return rules, faults, nil
 }
