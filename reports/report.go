@@ -40,6 +40,9 @@ type Endpoint struct {
 
 	// NotCovered says why the service's verdict does not require the endpoint.
 	NotCovered string `json:"not_covered,omitempty"`
+
+	// Caught is which share of flaws would be found; nil without stored answers.
+	Caught *Caught `json:"caught,omitempty"`
 }
 
 // Build makes the report of a span of time from what the store holds of it and
@@ -58,7 +61,11 @@ func Build(window divergence.Window, held divergence.Summary, v Verdict) Report 
 		if !ok {
 			each = EndpointVerdict{Decision: Hold}
 		}
-		r.Endpoints = append(r.Endpoints, line(stats, each, v.Alpha))
+		e := line(stats, each, v.Alpha)
+		if caught, known := v.Caught[stats.Endpoint]; known {
+			e.Caught = &caught
+		}
+		r.Endpoints = append(r.Endpoints, e)
 	}
 	return r
 }

@@ -51,6 +51,10 @@ type Verdict struct {
 
 	Accounting divergence.Accounting `json:"accounting"`
 
+	// Caught is which share of flaws would be found, by endpoint; those without
+	// stored answers are left out.
+	Caught map[string]Caught `json:"caught,omitempty"`
+
 	// Endpoints is the verdict on each endpoint, by name. The report has it.
 	Endpoints []EndpointVerdict `json:"-"`
 }
@@ -91,6 +95,10 @@ type Context struct {
 	// Evidence under other rules does not count. Nil: the latest tick's rules are
 	// in force.
 	RulesHash func(endpoint string) string
+
+	// Caught is which share of flaws would be found, by endpoint. It is shown with
+	// the verdict and decides nothing.
+	Caught map[string]Caught
 
 	// From is when a person started new evidence; zero for never. It voids a latch
 	// of before. That ticks of before do not count is up to [NewEvidenceFrom].
@@ -136,7 +144,7 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		PrimaryVersion: e.primary, CandidateVersion: e.candidate, VersionKnown: said(e.candidate),
 		AsOf: now.UTC(), Alpha: e.policy.Alpha, Beta: e.policy.Beta, Since: e.since,
 		NotCovered: []string{}, Reasons: []Reason{}, Accounting: whole(in.Accounting),
-		Endpoints: []EndpointVerdict{},
+		Endpoints: []EndpointVerdict{}, Caught: caughtAt(in.Caught, now),
 	}
 	judged, total := 0, sums{}
 	for _, p := range e.current(now, in) {
