@@ -113,7 +113,7 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
 	unread := faults // a value that could not be read, or not wholly, is not judged too
 	for _, f := range c.Validate() {
-		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) }) {
+		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) || u.Path != "" && inside(f.Path, u.Path) }) {
 			faults = append(faults, doc.At(f.Path, f.Text, f.Hint))
 		}
 	}

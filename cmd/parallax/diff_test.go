@@ -77,7 +77,7 @@ func TestDiffErrors(t *testing.T) {
 	files := map[string]string{
 		"a.json": "1", "b.txt": "1", "bad.gz": "x",
 		"rules.yaml": "- path: $.a\n  ignore: true\n- path: $.b[?@.c]\n  ignore: true\n- path: $.c\n  tolerence: 1\n",
-		"later.yaml": "rules:\n- path: $.a\n  regex: x\n", "fault.yaml": "- {path: $.ok, ignore: true}\n- path: $.b[?@.c]\n  ignore: true\n",
+		"wrong.yaml": "rules:\n- path: $.a\n  regex: (x\n", "fault.yaml": "- {path: $.ok, ignore: true}\n- path: $.b[?size(@.c) > 1]\n  ignore: true\n",
 		"yaml.yaml": "- path: [",
 	}
 	f := func(want string, args ...string) {
@@ -95,8 +95,8 @@ func TestDiffErrors(t *testing.T) {
 	f(`cannot decode gzip`, "bad.gz", "a.json")
 	f("cannot read rules: open nowhere", "--rules", "nowhere", "a.json", "a.json")
 	f(`rules.yaml:6: [2].tolerence: unknown key; did you mean "tolerance"?`, "--rules", "rules.yaml", "a.json", "a.json")
-	f("later.yaml:3: rules[0].regex: not supported yet", "--rules", "later.yaml", "a.json", "a.json")
-	f("fault.yaml:2: [1].path: column 5: filters are not supported yet", "--rules", "fault.yaml", "a.json", "a.json")
+	f("wrong.yaml:3: rules[0].regex: missing closing ): `(x`", "--rules", "wrong.yaml", "a.json", "a.json")
+	f("fault.yaml:2: [1].path: column 6: functions such as size() are not supported", "--rules", "fault.yaml", "a.json", "a.json")
 	f("yaml.yaml:", "--rules", "yaml.yaml", "a.json", "a.json")
 	f("flag provided but not defined", "--nope", "a.json", "a.json")
 }
