@@ -240,8 +240,7 @@ func compareDecoded(f Format, a, b []byte, find *finder) {
 }
 
 func compareJSON(a, b []byte, find *finder) {
-	p, errP := body.ParseJSON(a, body.DefaultLimits)
-	c, errC := body.ParseJSON(b, body.DefaultLimits)
+	p, c, errP, errC := body.ParsePair(a, b, body.DefaultLimits)
 	switch {
 	case errP != nil && errC != nil:
 		compareOpaque(a, b, find)

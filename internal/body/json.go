@@ -78,23 +78,27 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // it is skipped. The tree refers to source, which must not change any more. Its
 // error is a [*SyntaxError].
 func ParseJSON(source []byte, limits Limits) (*Tree, error) {
-	p := &jsonParser{src: source, limits: limits}
-	p.nodes = make([]Node, 0, min(atMostNodes(source), limits.Nodes))
-	if len(source) > math.MaxInt32 {
+	return parseAlong(source, nil, limits)
+}
+
+// document reads the whole text, along a node of the other document.
+func (p *jsonParser) document(along int32) (*Tree, error) {
+	p.nodes = make([]Node, 0, min(atMostNodes(p.src), p.limits.Nodes))
+	if len(p.src) > math.MaxInt32 {
 		return nil, p.fault(0, "longer than 2 GiB")
 	}
-	if bytes.HasPrefix(source, byteOrderMark) {
+	if bytes.HasPrefix(p.src, byteOrderMark) {
 		p.at = len(byteOrderMark)
 	}
 	p.blanks()
-	if err := p.value(0); err != nil {
+	if err := p.value(0, along); err != nil {
 		return nil, err
 	}
 	p.blanks()
-	if p.at < len(source) {
+	if p.at < len(p.src) {
 		return nil, p.fault(p.at, "something follows the document")
 	}
-	return &Tree{Source: source, Nodes: p.nodes}, nil
+	return &Tree{Source: p.src, Nodes: p.nodes}, nil
 }
 
 // atMostNodes returns a number of values that a document does not exceed: each
@@ -108,6 +112,8 @@ type jsonParser struct {
 	at     int
 	nodes  []Node
 	limits Limits
+	other  *Tree   // read before; nil: none
+	known  stretch // of this text and the other one
 }
 
 func (p *jsonParser) fault(at int, text string) error {
@@ -128,8 +134,12 @@ func (p *jsonParser) blanks() {
 	}
 }
 
-// value reads one value and what is below it.
-func (p *jsonParser) value(depth int) error {
+// value reads one value and what is below it. Along is the node of the other
+// document that stands in its place.
+func (p *jsonParser) value(depth int, along int32) error {
+	if along != noNode && p.take(along) {
+		return nil
+	}
 	if p.at == len(p.src) {
 		return p.fault(p.at, "the document ends where a value should be")
 	}
@@ -138,21 +148,22 @@ func (p *jsonParser) value(depth int) error {
 	}
 	self := len(p.nodes)
 	p.nodes = append(p.nodes, Node{Start: int32(p.at)})
-	err := p.content(self, depth)
-	p.nodes[self].End = int32(p.at)
-	p.nodes[self].Next = int32(len(p.nodes))
+	err := p.content(self, depth, along)
+	n := &p.nodes[self]
+	n.End, n.Next = int32(p.at), int32(len(p.nodes))
 	return err
 }
 
-func (p *jsonParser) content(self, depth int) error {
+func (p *jsonParser) content(self, depth int, along int32) error {
 	switch c := p.src[p.at]; c {
 	case '{':
-		return p.object(self, depth+1)
+		return p.object(self, depth+1, along)
 	case '[':
-		return p.array(self, depth+1)
+		return p.array(self, depth+1, along)
 	case '"':
 		escaped, err := p.text()
-		p.nodes[self].Kind, p.nodes[self].escaped = String, escaped
+		n := &p.nodes[self]
+		n.Kind, n.escaped = String, escaped
 		return err
 	case 't':
 		return p.word(self, "true", True)
@@ -171,6 +182,26 @@ func (p *jsonParser) content(self, depth int) error {
 	}
 }
 
+// below returns the first child of a node of the other document and where its
+// children end, if the node is of a kind.
+func (p *jsonParser) below(along int32, kind Kind) (child, end int32) {
+	if along == noNode || p.other.Nodes[along].Kind != kind {
+		return 0, 0
+	}
+	return along + 1, p.other.Nodes[along].Next
+}
+
+// pass returns the child at hand of the other document, noNode behind the last
+// one, and moves on to the next.
+func (p *jsonParser) pass(child *int32, end int32) int32 {
+	at := *child
+	if at >= end {
+		return noNode
+	}
+	*child = p.other.Nodes[at].Next
+	return at
+}
+
 func (p *jsonParser) word(self int, word string, kind Kind) error {
 	if !bytes.HasPrefix(p.src[p.at:], []byte(word)) {
 		return p.fault(p.at, "want a value here")
@@ -180,7 +211,7 @@ func (p *jsonParser) word(self int, word string, kind Kind) error {
 	return nil
 }
 
-func (p *jsonParser) array(self, depth int) error {
+func (p *jsonParser) array(self, depth int, along int32) error {
 	if depth > p.limits.Depth {
 		return p.fault(p.at, fmt.Sprintf("nested more than %d deep", p.limits.Depth))
 	}
@@ -191,9 +222,10 @@ func (p *jsonParser) array(self, depth int) error {
 		p.at++
 		return nil
 	}
+	child, end := p.below(along, Array)
 	for {
 		p.blanks()
-		if err := p.value(depth); err != nil {
+		if err := p.value(depth, p.pass(&child, end)); err != nil {
 			return err
 		}
 		p.nodes[self].Count++
@@ -203,7 +235,7 @@ func (p *jsonParser) array(self, depth int) error {
 	}
 }
 
-func (p *jsonParser) object(self, depth int) error {
+func (p *jsonParser) object(self, depth int, along int32) error {
 	if depth > p.limits.Depth {
 		return p.fault(p.at, fmt.Sprintf("nested more than %d deep", p.limits.Depth))
 	}
@@ -214,9 +246,10 @@ func (p *jsonParser) object(self, depth int) error {
 		p.at++
 		return nil
 	}
+	child, end := p.below(along, Object)
 	for {
 		p.blanks()
-		if err := p.member(depth); err != nil {
+		if err := p.member(depth, p.pass(&child, end)); err != nil {
 			return err
 		}
 		p.nodes[self].Count++
@@ -227,7 +260,7 @@ func (p *jsonParser) object(self, depth int) error {
 }
 
 // member reads a name, a colon and a value.
-func (p *jsonParser) member(depth int) error {
+func (p *jsonParser) member(depth int, along int32) error {
 	if p.at == len(p.src) || p.src[p.at] != '"' {
 		return p.fault(p.at, "want a name in quotes here")
 	}
@@ -244,7 +277,7 @@ func (p *jsonParser) member(depth int) error {
 	p.at++
 	p.blanks()
 	child := len(p.nodes)
-	if err := p.value(depth); err != nil {
+	if err := p.value(depth, along); err != nil {
 		return err
 	}
 	n := &p.nodes[child]
