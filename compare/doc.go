@@ -31,8 +31,8 @@
 //
 // # What counts
 //
-// A difference does not count when a rule takes it away ([Rule]: the place is
-// ignored, or two numbers are within a tolerance), or when it is noise: when
+// A difference does not count when a rule takes it away (see below), or when it is
+// noise: when
 // primary and secondary, two instances of one version, differ there in the same
 // way ([NoiseModel]). It stays in the comparison with the reason; see
 // [Suppression]. Differences that do not count are looked through without end, so
@@ -53,6 +53,97 @@
 //
 // No rule and no noise excuses a candidate that gave no complete answer where the
 // primary did. A primary that failed makes the exchange not comparable.
+//
+// # Rules
+//
+// A rule names a place and says what differences there mean. What it takes away
+// stays in the comparison and names the rule. Paths are those of RFC 9535 with
+// names, indices, slices, wildcards, descendants and filters; a filter compares
+// what single places or literals stand for, or asks whether there is something, with
+// &&, ||, ! and parentheses, and has no functions. It looks at the primary's
+// document, and at the candidate's where only the candidate has the place. Past
+// 4 096 looks and 16 for each value of a document it selects nothing.
+//
+// ignore takes away every difference at the place and below it:
+//
+//	{ path: $..updated_at, ignore: true }
+//
+// tolerance lets two numbers differ by abs, or by rel times the larger one; also
+// two texts that are numbers. The arithmetic is exact:
+//
+//	{ path: "$.items[*].price", tolerance: { abs: 0.01 } }
+//
+// number: text makes the spelling of numbers count, so that 1.0 is not 1:
+//
+//	{ path: $.price, number: text }
+//
+// time lets two times lie apart; with near both must also lie within the window of
+// when the request came. See [Time] for the ways to write a time:
+//
+//	{ path: $.created_at, time: { within: 5s } }
+//	{ path: $.now, time: { within: 2s, near: request, as: [unix_ms] } }
+//
+// class and regex say what both values are, and that it does not count which. An
+// expression matches the whole value. Where only one side is so, that counts
+// whatever noise says, and so does (as kind unfit) a value that both sides have and
+// that is not so. Of a text only lines that differ are asked. See [ClassNames]:
+//
+//	{ path: $.id, class: uuid }
+//	{ path: header:X-Trace, regex: "[0-9a-f]{16}" }
+//
+// enum gives the candidate's words for the primary's, by their text, whatever
+// their types; in this direction only:
+//
+//	{ path: $.state, enum: { ACTIVE: active, "2": closed } }
+//
+// null says what null is equal to: missing, empty ("", [] and {}), or both, which
+// then are equal to each other too:
+//
+//	{ path: $.nick, null: [missing, empty] }
+//
+// text says what does not count in texts: case (simple folding of Unicode), space
+// (how many blanks stand between words, and any at the ends), or both:
+//
+//	{ path: $.title, text: [case, space] }
+//
+// url compares addresses by their parts, the parameters of queries in any order,
+// see [URL]. A redirect is header:location:
+//
+//	{ path: header:location, url: { without: [origin, "query:sid"] } }
+//
+// move says that the candidate has a value elsewhere. It is compared there, and
+// rules for it name the new place. Both paths go on with names and indices from
+// what they begin with in common. Where the candidate has both places both are
+// compared; where it has not got the new one, nothing has moved:
+//
+//	{ path: "$.items[*].cost", move: { to: "$.items[*].price.amount" } }
+//	{ path: header:X-Total, move: { to: header:X-Total-Count } }
+//
+// expect asks for a difference of a kind (any: at the place or below it). Where
+// both sides have the same, or at a single place neither has anything, that counts,
+// as kind unmet. The other kinds of the same rule narrow what is expected. Nothing
+// but a status is expected of two answers that are both errors (400 and above):
+//
+//	{ path: $.vat, expect: extra }
+//	{ path: $.state, expect: changed, enum: { ACTIVE: active } }
+//
+// array says how arrays are compared, the last such rule for a place holds: list;
+// set, where each element must be on the other side; multiset, as often as there;
+// key, where elements of one key belong together, of several with one key the first
+// and the first, and those that lack a part of it by position among themselves. A
+// part of a key is a member's name or a path from the element:
+//
+//	{ path: $.tags, array: multiset }
+//	{ path: $.items, array: { key: [sku, $.size.code] } }
+//
+// normal declares 5xx statuses answers, compare takes a header out of the catalogue
+// of volatile ones; a rule that says what the values of one header mean does so too:
+//
+//	{ path: status, normal: [503] }
+//	{ path: header:etag, compare: true }
+//
+// Between primary and secondary, which are one version, nothing has moved, no word
+// has another and nothing is expected.
 //
 // # Places
 //

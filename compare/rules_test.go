@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -181,4 +183,36 @@ func TestFaultsOfEveryKind(t *testing.T) {
 	f(`{path: "header:*", move: {to: header:b}}`, `move.to: must be another place, and path a single one`)
 	f(`{path: body, array: set}`, `array: does not work with path body`)
 	f(`{path: $.a, array: {key: ["$.b[*]"]}}`, `array.key[0]: "$.b[*]" does not name one place of an element`)
+}
+
+// Every example of a rule that people read is one that works.
+func TestDocumentedRulesCompile(t *testing.T) {
+	t.Parallel()
+	for file, least := range map[string]int{"doc.go": 19, "../README.md": 15} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for line := range strings.Lines(string(text)) {
+			for _, example := range ruleExample.FindAllStringSubmatch(line, -1) {
+				seen++
+				for _, f := range compileFaults(t, "- "+example[1]) {
+					t.Errorf("%s: %s: %s", file, example[1], f)
+				}
+			}
+		}
+		if seen < least {
+			t.Errorf("%s has only %d examples", file, seen)
+		}
+	}
+}
+
+// ruleExample is a rule in a list, or in backquotes.
+var ruleExample = regexp.MustCompile("(?:^//\t|^  - |`)({ (?:endpoint|path): .*})")
+
+func compileFaults(t *testing.T, text string) []parallax.Fault {
+	t.Helper()
+	_, faults := Compile(readRules(t, text))
+	return faults
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"time"
 
@@ -57,7 +58,21 @@ func runCheck(_ context.Context, e env, args []string) int {
 		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.Lint(s.Rules, time.Now()))
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
+	printCatalogue(e.stdout)
 	return exitGood
+}
+
+// printCatalogue lists the headers that are left out of the comparison without a
+// rule.
+func printCatalogue(to io.Writer) {
+	fmt.Fprint(to, "# Not compared, unless a rule names the header (compare: true, or what its values mean):\n")
+	for _, h := range compare.Volatile {
+		presence := ""
+		if h.Presence {
+			presence = "; that both answers have it is compared"
+		}
+		fmt.Fprintf(to, "#   header:%s  %s%s\n", h.Name, h.Reason, presence)
+	}
 }
 
 // withoutPassword masks the password in an address, which may end up in the log
