@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parallax"
+	"parallax/compare"
 	"parallax/divergence"
 	"parallax/reports"
 )
@@ -34,6 +35,10 @@ type Config struct {
 	// reload answers 501.
 	Reloads Reloader
 
+	// Rehearsal tries rules on stored pairs; nil: nothing does, and dry-run, rejudge
+	// and blind-spots answer 501.
+	Rehearsal Rehearsal
+
 	// Decode takes the content codings off a stored body, for the page of an
 	// exchange; nil: bodies are shown as they are stored.
 	Decode func(encoding string, body []byte) ([]byte, error)
@@ -54,6 +59,13 @@ type Service struct {
 	Judge   Judge
 	Stepper Stepper
 	Legs    func() []LegStatus // may be nil; must not block
+
+	// Rules returns the rules in force; nil: there are none.
+	Rules func() *compare.Rules
+
+	// BlindSpots returns what was found last about flaws that would not be noticed;
+	// nil, or an answer of nil: nothing yet.
+	BlindSpots func() *divergence.BlindSpots
 
 	// Evidence may be nil; evidence:restart then answers 501.
 	Evidence Evidence
@@ -173,6 +185,7 @@ type Store interface {
 	Triage
 	Exchanges
 	Rates
+	RuleBook
 }
 
 var _ Store = (*divergence.Store)(nil)

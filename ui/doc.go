@@ -2,7 +2,8 @@
 // programs, health and metrics for operations.
 //
 // Everything it shows or changes is asked for through small interfaces ([Judge],
-// [Stepper], [Evidence], [Summaries], [Triage], [Exchanges], [Rates]), so a page can
+// [Stepper], [Evidence], [Summaries], [Triage], [Exchanges], [Rates],
+// [RuleBook], [Rehearsal]), so a page can
 // be tested with plain values and the server needs no store of its own. Nothing it
 // does can hold up traffic: every request is bounded in time and size, and so is
 // their number.

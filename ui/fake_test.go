@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/compare"
 	"parallax/divergence"
 	"parallax/reports"
 )
@@ -364,6 +365,7 @@ type rig struct {
 
 	evidence  *fakeEvidence
 	mirroring *fakeMirroring
+	rehearsal *fakeRehearsal
 }
 
 // newRig returns a server with the service shop; change may alter its
@@ -371,12 +373,16 @@ type rig struct {
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
+	r.rehearsal = &fakeRehearsal{}
+	rules, _ := compare.Compile(fakeRules)
 	r.evidence, r.mirroring = &fakeEvidence{judge: r.judge}, &fakeMirroring{}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
-		Reloads: &fakeReloads{changes: []string{"service shop: rules changed"}},
+		Rehearsal: r.rehearsal,
+		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, MaxDivergenceRate: 0.001,
+			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots,
 			Legs: func() []LegStatus {
 				return []LegStatus{
 					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},

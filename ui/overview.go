@@ -32,6 +32,7 @@ type serviceView struct {
 	Endpoints         []endpointRow
 	Issues            []issueRow
 	IssuesURL         string
+	RulesURL          string
 	Detailed          bool // with endpoints and issues
 }
 
@@ -192,6 +193,7 @@ func (s *Server) brief(service *Service, l lookback) serviceView {
 		Name: service.Name, URL: l.keep(servicePath(service.Name)), Listen: service.Listen,
 		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Mirroring: service.mirroring(), Lookback: l,
 		IssuesURL: l.keep(servicePath(service.Name) + "/issues"),
+		RulesURL:  rulesPath(service.Name),
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // pages holds a parsed template for each page.
 type pages map[string]*template.Template
 
-var pageNames = []string{"overview", "service", "endpoint", "issues", "exchange", "error"}
+var pageNames = []string{"overview", "service", "endpoint", "issues", "exchange", "rules", "ruleset", "blindspots", "error"}
 
 func parsePages() (pages, error) {
 	functions := template.FuncMap{

@@ -61,11 +61,21 @@ func (s *Server) routes() []route {
 		{"POST", service + `/mirroring\:pause`, apiWrite, s.apiPauseMirroring},
 		{"POST", service + `/mirroring\:resume`, apiWrite, s.apiResumeMirroring},
 
+		{"GET", service + "/rules", api, s.apiRules},
+		{"GET", service + "/rules/:version", api, s.apiRuleSet},
+		{"POST", service + `/rules\:dry-run`, api, s.apiDryRun},
+		{"POST", service + `/rules\:rejudge`, api, s.apiRejudge},
+		{"POST", service + `/rules\:blind-spots`, api, s.apiBlindSpots},
+
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},
 		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},
 		{"GET", "/services/:service/issues", page, s.pageIssues},
 		{"GET", "/services/:service/exchanges/:id", page, s.pageExchange},
+		{"GET", "/services/:service/rules", page, s.pageRules},
+		{"POST", "/services/:service/rules", page, s.pageDryRun},
+		{"GET", "/services/:service/rules/:version", page, s.pageRuleSet},
+		{"GET", "/services/:service/blind-spots", page, s.pageBlindSpots},
 		{"GET", "/static/style.css", asset, serveFile("static/style.css", "text/css; charset=utf-8")},
 		{"GET", "/static/mark.svg", asset, serveFile("static/mark.svg", "image/svg+xml")},
 	}

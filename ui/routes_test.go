@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +26,9 @@ func (r *rig) call(method, target, body string, headers ...string) *httptest.Res
 	request.Host = "127.0.0.1:7070"
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	if strings.HasPrefix(body, "rules=") {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
@@ -58,13 +62,22 @@ var routeCases = map[string]struct {
 	`POST /api/v1/services/:service/mirroring\:pause`:   {"/api/v1/services/shop/mirroring:pause", `{"reason":"it hurts"}`, "application/json", "Mirroring"},
 	`POST /api/v1/services/:service/mirroring\:resume`:  {"/api/v1/services/shop/mirroring:resume", "", "application/json", "Mirroring"},
 	"POST /api/v1/services/:service/rollback":           {"/api/v1/services/shop/rollback", `{"reason":"errors"}`, "application/json", "Step"},
-	"GET /":                                {"/", "", "text/html; charset=UTF-8", ""},
-	"GET /services/:service":               {"/services/shop?window=6h", "", "text/html; charset=UTF-8", ""},
-	"GET /services/:service/endpoint":      {"/services/shop/endpoint?endpoint=GET+%2Forders%2F%7Bid%7D", "", "text/html; charset=UTF-8", ""},
-	"GET /services/:service/issues":        {"/services/shop/issues", "", "text/html; charset=UTF-8", ""},
-	"GET /services/:service/exchanges/:id": {"/services/shop/exchanges/" + firstID, "", "text/html; charset=UTF-8", ""},
-	"GET /static/style.css":                {"/static/style.css", "", "text/css; charset=utf-8", ""},
-	"GET /static/mark.svg":                 {"/static/mark.svg", "", "image/svg+xml", ""},
+	"GET /api/v1/services/:service/rules":               {"/api/v1/services/shop/rules?from=2026-11-20T00:00:00Z", "", "application/json", "Rules"},
+	"GET /api/v1/services/:service/rules/:version":      {"/api/v1/services/shop/rules/aaaa0000bbbb", "", "application/json", "RuleSet"},
+	`POST /api/v1/services/:service/rules\:dry-run`:     {"/api/v1/services/shop/rules:dry-run?limit=100", `{"rules":[{"path":"$.id","ignore":true}]}`, "application/json", "DryRun"},
+	`POST /api/v1/services/:service/rules\:rejudge`:     {"/api/v1/services/shop/rules:rejudge", "", "application/json", "Rejudged"},
+	`POST /api/v1/services/:service/rules\:blind-spots`: {"/api/v1/services/shop/rules:blind-spots", "[]", "application/json", "BlindSpots"},
+	"GET /services/:service/rules":                      {"/services/shop/rules", "", "text/html; charset=UTF-8", ""},
+	"POST /services/:service/rules":                     {"/services/shop/rules", "rules=" + url.QueryEscape("- {path: $.id, ignore: true}"), "text/html; charset=UTF-8", ""},
+	"GET /services/:service/rules/:version":             {"/services/shop/rules/aaaa0000bbbb", "", "text/html; charset=UTF-8", ""},
+	"GET /services/:service/blind-spots":                {"/services/shop/blind-spots", "", "text/html; charset=UTF-8", ""},
+	"GET /":                                             {"/", "", "text/html; charset=UTF-8", ""},
+	"GET /services/:service":                            {"/services/shop?window=6h", "", "text/html; charset=UTF-8", ""},
+	"GET /services/:service/endpoint":                   {"/services/shop/endpoint?endpoint=GET+%2Forders%2F%7Bid%7D", "", "text/html; charset=UTF-8", ""},
+	"GET /services/:service/issues":                     {"/services/shop/issues", "", "text/html; charset=UTF-8", ""},
+	"GET /services/:service/exchanges/:id":              {"/services/shop/exchanges/" + firstID, "", "text/html; charset=UTF-8", ""},
+	"GET /static/style.css":                             {"/static/style.css", "", "text/css; charset=utf-8", ""},
+	"GET /static/mark.svg":                              {"/static/mark.svg", "", "image/svg+xml", ""},
 }
 
 // TestEveryRouteAnswers fails for a route that nobody listed above, and for one

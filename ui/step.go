@@ -121,16 +121,9 @@ func (s *Server) readBody(c echo.Context, into any, optional bool) error {
 	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
 		return newProblem(http.StatusUnsupportedMediaType, "media_type", fmt.Sprintf("want Content-Type: application/json, found %.60q", contentType))
 	}
-	control := http.NewResponseController(c.Response())
-	if err := control.SetReadDeadline(time.Now().Add(bodyTime)); err == nil { // a recorder in a test has none
-		defer control.SetReadDeadline(time.Time{}) // a failure means the connection is gone
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, maxRequestBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return newProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is longer than %d bytes", maxRequestBody))
-	}
+	body, err := s.readText(c, maxRequestBody)
 	if err != nil {
-		return badRequest("body: cannot be read")
+		return err
 	}
 	d := json.NewDecoder(strings.NewReader(string(body)))
 	d.DisallowUnknownFields()
@@ -141,6 +134,22 @@ func (s *Server) readBody(c echo.Context, into any, optional bool) error {
 		return badRequest("body: there is more behind the document")
 	}
 	return nil
+}
+
+// readText reads a body within bounds of size and time.
+func (s *Server) readText(c echo.Context, most int64) ([]byte, error) {
+	control := http.NewResponseController(c.Response())
+	if err := control.SetReadDeadline(time.Now().Add(bodyTime)); err == nil { // a recorder in a test has none
+		defer control.SetReadDeadline(time.Time{}) // a failure means the connection is gone
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, most))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, newProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is longer than %d bytes", most))
+	}
+	if err != nil {
+		return nil, badRequest("body: cannot be read")
+	}
+	return body, nil
 }
 
 // jsonFault says in our words what is wrong with a document.

@@ -1,0 +1,235 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"parallax/compare"
+	"parallax/divergence"
+)
+
+// rulesView is the page of the rules of a service.
+type rulesView struct {
+	Service  string
+	Away     string
+	Days     int
+	Version  string
+	Rules    []ruleRow
+	Findings []compare.Finding
+	Sets     []setRow
+	Form     ruleForm
+}
+
+// ruleRow is a rule in the table.
+type ruleRow struct {
+	ruleLine
+	ExampleURL string
+	Counts     []divergence.RuleCount // by endpoint and day
+}
+
+// setRow is a set of rules that was in force.
+type setRow struct {
+	divergence.RuleSet
+	URL     string
+	Current bool
+}
+
+// ruleForm is where a person tries rules.
+type ruleForm struct {
+	URL, BlindURL string
+	Text          string
+	Faults        []string // what is wrong with the text
+	Busy          string
+	Result        *divergence.DryRun
+	Issues        []changeRow
+}
+
+// changeRow is an issue that changes in a dry run.
+type changeRow struct {
+	divergence.IssueChange
+	ExampleURLs []string
+}
+
+func rulesPath(service string) string      { return servicePath(service) + "/rules" }
+func blindSpotsPath(service string) string { return servicePath(service) + "/blind-spots" }
+
+func (s *Server) pageRules(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	q := query{values: c.QueryParams()}
+	if err := q.err(); err != nil {
+		return err
+	}
+	text, err := compare.RuleText(service.rulesInForce().List())
+	if err != nil {
+		return err
+	}
+	return s.showRules(c, service, http.StatusOK, ruleForm{Text: text})
+}
+
+// showRules shows the page of rules with a form as it was filled in.
+func (s *Server) showRules(c echo.Context, service *Service, status int, form ruleForm) error {
+	ctx := c.Request().Context()
+	form.URL, form.BlindURL = rulesPath(service.Name), blindSpotsPath(service.Name)
+	if form.Result != nil {
+		for _, i := range form.Result.Issues {
+			row := changeRow{IssueChange: i}
+			for _, id := range i.Examples {
+				row.ExampleURLs = append(row.ExampleURLs, exchangePath(service.Name, id))
+			}
+			form.Issues = append(form.Issues, row)
+		}
+	}
+	d, err := s.rules(ctx, service, divergence.Window{From: s.now().Add(-countsOf)})
+	view := rulesView{Service: service.Name, Away: awayText(ctx, err), Days: int(countsOf.Hours() / 24), Version: d.RulesVersion, Findings: d.Findings, Form: form}
+	if err != nil && view.Away == "" {
+		return err
+	}
+	for _, r := range d.Rules {
+		view.Rules = append(view.Rules, newRuleRow(service.Name, r, d.Counts))
+	}
+	for _, set := range d.Sets {
+		view.Sets = append(view.Sets, setRow{set, rulesPath(service.Name) + "/" + url.PathEscape(set.Version), set.Version == d.RulesVersion})
+	}
+	return s.render(c, status, "rules", "Rules of "+service.Name, service.Name, []link{
+		{Text: service.Name, URL: servicePath(service.Name)}, {Text: "Rules", Current: true},
+	}, view)
+}
+
+// maxDayRows is how many lines of counts stand below a rule.
+const maxDayRows = 30
+
+func newRuleRow(service string, r ruleLine, counts []divergence.RuleCount) ruleRow {
+	row := ruleRow{ruleLine: r}
+	if r.Example != "" {
+		row.ExampleURL = exchangePath(service, r.Example)
+	}
+	for _, c := range counts {
+		if c.Rule == r.Key && len(row.Counts) < maxDayRows {
+			row.Counts = append(row.Counts, c)
+		}
+	}
+	return row
+}
+
+// pageDryRun tries the rules that a person wrote into the form.
+func (s *Server) pageDryRun(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	form, err := s.readRulesForm(c)
+	if err != nil {
+		return err
+	}
+	rules, err := parseRules([]byte(form.Text))
+	if wrong := (*problem)(nil); errors.As(err, &wrong) {
+		form.Faults = wrong.Faults
+		return s.showRules(c, service, http.StatusUnprocessableEntity, form)
+	}
+	return s.dryRunPage(c, service, form, rules)
+}
+
+func (s *Server) dryRunPage(c echo.Context, service *Service, form ruleForm, rules []compare.Rule) error {
+	if s.cfg.Rehearsal == nil {
+		return newProblem(http.StatusNotImplemented, "not_supported", "rules cannot be tried on stored pairs here")
+	}
+	result, err := s.cfg.Rehearsal.DryRun(c.Request().Context(), service.Name, rules, divergence.PairFilter{})
+	switch {
+	case errors.Is(err, divergence.ErrBusy):
+		form.Busy = err.Error()
+		return s.showRules(c, service, http.StatusServiceUnavailable, form)
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return err
+	case err != nil:
+		return storeAway(err)
+	}
+	form.Result = &result
+	return s.showRules(c, service, http.StatusOK, form)
+}
+
+// readRulesForm reads the one field of the form.
+func (s *Server) readRulesForm(c echo.Context) (ruleForm, error) {
+	media, _, err := mime.ParseMediaType(c.Request().Header.Get("Content-Type"))
+	if err != nil || media != echo.MIMEApplicationForm {
+		return ruleForm{}, newProblem(http.StatusUnsupportedMediaType, "media_type", "want the form of the page of rules; programs use rules:dry-run")
+	}
+	body, err := s.readText(c, 3*maxRulesText) // a character may take three
+	if err != nil {
+		return ruleForm{}, err
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil || len(values["rules"]) != 1 {
+		return ruleForm{}, badRequest("body: want the field rules, once")
+	}
+	return ruleForm{Text: values.Get("rules")}, nil
+}
+
+// ruleSetView is one set of rules that was in force.
+type ruleSetView struct {
+	divergence.RuleSet
+	Current bool
+}
+
+func (s *Server) pageRuleSet(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	set, err := s.cfg.Store.RuleSet(c.Request().Context(), service.Name, c.Param("version"))
+	if err != nil {
+		return err
+	}
+	view := ruleSetView{set, set.Version == service.rulesInForce().Version()}
+	return s.render(c, http.StatusOK, "ruleset", "Rules "+set.Version, service.Name, []link{
+		{Text: service.Name, URL: servicePath(service.Name)}, {Text: "Rules", URL: rulesPath(service.Name)}, {Text: set.Version, Current: true},
+	}, view)
+}
+
+// blindSpotsView is what of a broken candidate would be found.
+type blindSpotsView struct {
+	Service string
+	Known   *divergence.BlindSpots
+	Rows    []blindRow
+}
+
+type blindRow struct {
+	divergence.EndpointBlindness
+	URL    string
+	Hiders []hiderRow
+}
+
+type hiderRow struct {
+	divergence.Blinder
+	URL string
+}
+
+func (s *Server) pageBlindSpots(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	view := blindSpotsView{Service: service.Name}
+	if service.BlindSpots != nil {
+		view.Known = service.BlindSpots()
+	}
+	if view.Known != nil {
+		for _, e := range view.Known.Endpoints {
+			row := blindRow{EndpointBlindness: e, URL: endpointPath(service.Name, e.Endpoint)}
+			for _, h := range e.Hidden {
+				row.Hiders = append(row.Hiders, hiderRow{h, exchangePath(service.Name, h.ID)})
+			}
+			view.Rows = append(view.Rows, row)
+		}
+	}
+	return s.render(c, http.StatusOK, "blindspots", "Blind spots of "+service.Name, service.Name, []link{
+		{Text: service.Name, URL: servicePath(service.Name)}, {Text: "Rules", URL: rulesPath(service.Name)}, {Text: "Blind spots", Current: true},
+	}, view)
+}
