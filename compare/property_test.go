@@ -149,6 +149,8 @@ func TestAlikeIsAMatch(t *testing.T) {
 		compiled(t, Rule{Path: "header:date", Compare: true}, Rule{Path: "$..a", Ignore: true}),
 		compiled(t, Rule{Path: "header:*", Compare: true}, Rule{Path: "status", Normal: []int{500}}),
 		compiled(t, Rule{Path: "header:*", Ignore: true}, Rule{Path: "trailer:x", Ignore: true}),
+		compiled(t, Rule{Path: "$.a", Regex: "1"}, Rule{Path: "status", Expect: "changed"}),
+		compiled(t, Rule{Path: "header:etag", Class: "integer"}, Rule{Path: "header:y", Expect: "any"}, Rule{Path: "trailer:x", Regex: "1"}),
 	}
 	model := &NoiseModel{}
 	short := 0

@@ -8,7 +8,7 @@ import (
 )
 
 // maxSetProbes bounds how many pairs of elements of a set are tried under the
-// rules of tolerance.
+// rules of tolerance, sets within them included.
 const maxSetProbes = 4096
 
 // set asks that each element of one side is also on the other, as often unless
@@ -38,9 +38,13 @@ func (w *walker) set(p, c []element, once bool) {
 // leftOver pairs elements of a set that are equal under the rules and reports the
 // others as missing or extra.
 func (w *walker) leftOver(p, c []element) {
-	probes := maxSetProbes
+	probes := w.probes
+	if probes == nil {
+		probes = new(int)
+		*probes = maxSetProbes
+	}
 	for i := range p {
-		found := w.equalOneOf(&p[i], c, &probes)
+		found := w.equalOneOf(&p[i], c, probes)
 		if found < 0 {
 			w.only(p[i:i+1], nil)
 			continue
@@ -55,10 +59,10 @@ func (w *walker) leftOver(p, c []element) {
 // none is found before the probes are used up.
 func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
 	for k := range c {
-		if *probes == 0 {
+		if *probes <= 0 {
 			break
 		}
-		if *probes--; w.equal(p, &c[k]) {
+		if *probes--; w.equal(p, &c[k], probes) {
 			return k
 		}
 	}
@@ -66,9 +70,9 @@ func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
 }
 
 // equal reports whether two elements have no difference that counts.
-func (w *walker) equal(p, c *element) bool {
+func (w *walker) equal(p, c *element, probes *int) bool {
 	probe := &finder{endpoint: w.find.endpoint, received: w.find.received, rules: w.find.rules, noise: w.find.noise, listen: w.find.listen, errors: w.find.errors, probe: true, limit: 1, p: w.p, c: w.c}
-	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget}
+	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget, probes: probes}
 	other.pair(p, c)
 	w.budget = other.budget
 	return probe.counting == 0

@@ -19,6 +19,7 @@ type walker struct {
 	way    []level // from the roots to what is compared now
 	at     place   // the way written as a place, where somebody asks
 	budget int     // nodes that may still be looked at to align arrays
+	probes *int    // pairs of elements that may still be tried, nil outside of sets
 }
 
 // level is one step of the way down: the nodes it leads to, -1 where there is
