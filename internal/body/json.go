@@ -49,6 +49,12 @@ type Node struct {
 type Tree struct {
 	Source []byte
 	Nodes  []Node
+
+	// Lax trees are of formats in which a value may be repeated without more ado,
+	// such as XML's elements. Paths need not mention the arrays of such a tree:
+	// $.order.item.price is the price of each item (the lax mode of SQL/JSON paths,
+	// ISO/IEC 9075-2:2016).
+	Lax bool
 }
 
 // Limits bound what a document may ask for.

@@ -7,6 +7,7 @@ type Step struct {
 	Index   int    // of the element
 	Len     int    // number of elements of the array, for negative indices
 	Element bool
+	Implied bool // of an array that a path need not mention; see [Tree.Lax]
 
 	Doc  *Doc  // what filters look at; without it they select nothing
 	Node int32 // the value in Doc
@@ -43,9 +44,10 @@ func (p *Path) run(steps []Step) (exact, above bool) {
 				continue
 			}
 			s := &p.segments[at]
-			next[at] = next[at] || s.descendant
+			next[at] = next[at] || s.descendant || steps[i].Implied
 			next[at+1] = next[at+1] || s.selects(&steps[i])
 		}
+		next[last] = next[last] || now[last] && steps[i].Implied
 		now, next = next, now
 	}
 	return now[last], above
