@@ -12,36 +12,6 @@ import (
 // maxDecoded bounds a body once its coding is off, in bytes.
 const maxDecoded = 16 << 20
 
-// Format is how a body is read.
-type Format string
-
-// The formats.
-const (
-	JSON  Format = "json"
-	Text  Format = "text"
-	Bytes Format = "bytes"
-)
-
-// FormatOf returns how a body with this content type is read: media types of JSON
-// (application/json, +json) as JSON, text and XML and the like as text, everything
-// else as bytes.
-func FormatOf(contentType string) Format {
-	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	media = strings.TrimSpace(media)
-	switch {
-	case media == "application/json", media == "text/json", strings.HasSuffix(media, "+json"):
-		return JSON
-	case strings.HasPrefix(media, "text/"), strings.HasSuffix(media, "+xml"), strings.HasSuffix(media, "+yaml"):
-		return Text
-	}
-	switch strings.TrimPrefix(media, "application/") {
-	case "xml", "javascript", "ecmascript", "x-javascript", "x-www-form-urlencoded", "x-ndjson", "ndjson",
-		"jsonlines", "yaml", "x-yaml", "graphql", "sql", "toml":
-		return Text
-	}
-	return Bytes
-}
-
 // header returns the value of a header, repeats joined.
 func header(fields []parallax.Field, name string) string {
 	value, found := "", false
@@ -60,7 +30,7 @@ func header(fields []parallax.Field, name string) string {
 // compareBodies compares the bodies of two answers. It reports whether that was
 // possible: a body that was cut may not be.
 func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
-	if sameBodies(p, c) {
+	if sameBodies(p, c) && !otherBoundary(p, c) {
 		if !find.assertsAt(placeJSON, placeText, placeBody) {
 			// Fast path: nothing is decoded (BenchmarkCompare/equal).
 			return true
@@ -69,24 +39,29 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 			return false // Rules ask for more than is kept.
 		}
 	}
-	codingP, codingC := header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding")
-	formatP, formatC := FormatOf(header(p.Headers, "content-type")), FormatOf(header(c.Headers, "content-type"))
 	if p.Body.Cut || c.Body.Cut {
-		return uncoded(codingP) && uncoded(codingC) && formatP == formatC && compareCut(&p.Body, &c.Body, formatP, find)
+		return compareCut(p, c, find)
 	}
-	a, errA := body.Decode(codingP, p.Body.Bytes, maxDecoded)
-	b, errB := body.Decode(codingC, c.Body.Bytes, maxDecoded)
+	a, errA := contentOf(p)
+	b, errB := contentOf(c)
 	switch {
 	case errA != nil && errB != nil:
 		compareOpaque(p.Body.Bytes, c.Body.Bytes, find)
 	case errA != nil || errB != nil:
 		undecoded(errA, errB, find)
-	case formatP != formatC:
-		compareFormats(a, b, formatP, formatC, find)
+	case a.format != b.format:
+		compareFormats(a, b, find)
 	default:
-		compareDecoded(formatP, a, b, find)
+		compareContents(a, b, find)
 	}
 	return true
+}
+
+// otherBoundary reports whether two answers of parts tell different boundaries, so
+// that the parts of one body are not those of the other, although it is the same.
+func otherBoundary(p, c *parallax.Response) bool {
+	a, b := header(p.Headers, "content-type"), header(c.Headers, "content-type")
+	return a != b && (FormatOf(a) == Multipart || FormatOf(b) == Multipart)
 }
 
 // sameBodies reports whether two answers are known to have the same body in the
@@ -133,25 +108,33 @@ func sizesDiffer(p, c *parallax.Body) bool {
 // seen reports whether a body was seen to its end.
 func seen(b *parallax.Body) bool { return !b.Cut || hashed(b) }
 
-// compareCut compares bodies of one format of which one or both were cut. Texts
-// and bytes differ if their sizes or hashes do. Of JSON that can be said only of a
-// body that is far longer than a complete other one.
-func compareCut(p, c *parallax.Body, format Format, find *finder) bool {
+// compareCut compares bodies of which one or both were cut, and reports whether
+// that was possible. Texts and bytes differ if their sizes or hashes do. Of JSON that
+// can be said only of a body that is far longer than a complete other one, and of
+// other trees it cannot be said at all.
+func compareCut(p, c *parallax.Response, find *finder) bool {
+	format := FormatOf(header(p.Headers, "content-type"))
+	if !uncoded(header(p.Headers, "content-encoding")) || !uncoded(header(c.Headers, "content-encoding")) ||
+		format != FormatOf(header(c.Headers, "content-type")) {
+		return false
+	}
+	a, b := &p.Body, &c.Body
 	at := place{kind: placeBody}
 	classP, classC := string(format), string(format)
 	switch {
-	case format != JSON && !sizesDiffer(p, c) && !(hashed(p) && hashed(c)):
+	case !format.structured() && !sizesDiffer(a, b) && !(hashed(a) && hashed(b)):
 		return false
 	case format == Text:
 		at.kind = placeText
-	case format == JSON && c.Cut && farLonger(c, p):
+	case format == Bytes:
+	case format == JSON && b.Cut && farLonger(b, a):
 		classC = "json:longer"
-	case format == JSON && p.Cut && farLonger(p, c):
+	case format == JSON && a.Cut && farLonger(a, b):
 		classP = "json:longer"
-	case format == JSON:
+	default:
 		return false
 	}
-	find.add(&at, Changed, side{text: summary(p.Size, p.Sum()), class: classP}, side{text: summary(c.Size, c.Sum()), class: classC})
+	find.add(&at, Changed, side{text: summary(a.Size, a.Sum()), class: classP}, side{text: summary(b.Size, b.Sum()), class: classC})
 	return true
 }
 
@@ -208,9 +191,9 @@ func undecoded(errP, errC error, find *finder) {
 
 // compareFormats compares bodies that are not of one format: they are equal only
 // if their bytes are.
-func compareFormats(a, b []byte, formatP, formatC Format, find *finder) {
-	if !bytes.Equal(a, b) {
-		find.add(&place{kind: placeBody}, Type, formatSide(a, formatP), formatSide(b, formatC))
+func compareFormats(a, b content, find *finder) {
+	if !bytes.Equal(a.text, b.text) {
+		find.add(&place{kind: placeBody}, Type, formatSide(a.text, a.format), formatSide(b.text, b.format))
 	}
 }
 
@@ -226,24 +209,25 @@ func formatSide(text []byte, f Format) side {
 	return s
 }
 
-// compareDecoded compares two bodies of one format.
-func compareDecoded(f Format, a, b []byte, find *finder) {
+// compareContents compares two bodies of one format.
+func compareContents(a, b content, find *finder) {
 	switch {
-	case bytes.Equal(a, b) && !find.assertsAt(placeJSON):
-	case f == JSON:
-		compareJSON(a, b, find)
-	case f == Text:
-		compareText(a, b, find)
+	case bytes.Equal(a.text, b.text) && a.boundary == b.boundary && !find.assertsAt(placeJSON):
+	case a.format == Text:
+		compareText(a.text, b.text, find)
+	case a.format == Bytes:
+		compareOpaque(a.text, b.text, find)
 	default:
-		compareOpaque(a, b, find)
+		compareTrees(a, b, find)
 	}
 }
 
-func compareJSON(a, b []byte, find *finder) {
-	p, c, errP, errC := body.ParsePair(a, b, body.DefaultLimits)
+// compareTrees compares two bodies that are read as trees.
+func compareTrees(a, b content, find *finder) {
+	p, c, errP, errC := trees(a, b)
 	switch {
 	case errP != nil && errC != nil:
-		compareOpaque(a, b, find)
+		compareOpaque(a.text, b.text, find)
 	case errP != nil || errC != nil:
 		undecoded(errP, errC, find)
 	default:

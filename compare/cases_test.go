@@ -2,8 +2,10 @@ package compare
 
 import (
 	"bytes"
+	"compress/gzip"
 	"flag"
 	"fmt"
+	"mime"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/tools/txtar"
 
 	"parallax"
@@ -112,6 +115,14 @@ func callOf(t *testing.T, ending string, data []byte) *parallax.Call {
 		return answer(200, string(bytes.TrimSuffix(data, []byte("\n"))), "Content-Type", "application/json")
 	case "txt":
 		return answer(200, string(data), "Content-Type", "text/plain")
+	case "xml":
+		return answer(200, string(data), "Content-Type", "application/xml")
+	case "ndjson":
+		return answer(200, string(data), "Content-Type", "application/x-ndjson")
+	case "events":
+		return answer(200, string(data), "Content-Type", "text/event-stream")
+	case "form":
+		return answer(200, string(data), "Content-Type", "application/x-www-form-urlencoded")
 	case "err":
 		return failure(t, strings.TrimSpace(string(data)))
 	case "http":
@@ -131,9 +142,12 @@ func failure(t *testing.T, kind string) *parallax.Call {
 	return nil
 }
 
+// wholeAnswer reads an answer with its head. The body is written as people read
+// it, and gets the charset and the coding that the head tells.
 func wholeAnswer(t *testing.T, text string) *parallax.Call {
-	head, content, _ := strings.Cut(text, "\n\n")
-	lines := strings.Split(head, "\n")
+	t.Helper()
+	top, content, _ := strings.Cut(text, "\n\n")
+	lines := strings.Split(top, "\n")
 	status, err := strconv.Atoi(strings.Fields(lines[0])[0])
 	if err != nil || http.StatusText(status) == "" {
 		t.Fatalf("an answer begins with its status, not %q", lines[0])
@@ -145,5 +159,28 @@ func wholeAnswer(t *testing.T, text string) *parallax.Call {
 			fields = append(fields, name, strings.TrimSpace(value))
 		}
 	}
-	return answer(status, strings.TrimSuffix(content, "\n"), fields...)
+	head := answer(status, "", fields...)
+	return answer(status, string(coded(t, &head.Response, strings.TrimSuffix(content, "\n"))), fields...)
+}
+
+// coded writes a text in the charset and with the coding of an answer. The coding
+// is left out of a body that begins with "not gzip".
+func coded(t *testing.T, r *parallax.Response, text string) []byte {
+	t.Helper()
+	out := []byte(text)
+	if _, params, err := mime.ParseMediaType(header(r.Headers, "content-type")); err == nil && params["charset"] != "" {
+		if e, err := htmlindex.Get(params["charset"]); err == nil {
+			if out, err = e.NewEncoder().Bytes(out); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if header(r.Headers, "content-encoding") == "gzip" && !bytes.HasPrefix(out, []byte("not gzip")) {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write(out)
+		w.Close()
+		out = b.Bytes()
+	}
+	return out
 }

@@ -202,7 +202,7 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 // are compared.
 func Bodies(format Format, primary, candidate []byte, endpoint string, rules *Rules, at time.Time) Comparison {
 	find := &finder{endpoint: endpoint, received: at, rules: rules.forExchange(endpoint, at)}
-	compareDecoded(format, primary, candidate, find)
+	compareContents(content{format: format, text: primary}, content{format: format, text: candidate}, find)
 	find.expectBody(0)
 	var out Comparison
 	find.conclude(&out, true)

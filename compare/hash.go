@@ -135,7 +135,7 @@ func (h *hasher) array(i int32) uint64 {
 }
 
 func (h *hasher) element(node int32, index, of int) body.Step {
-	return body.Step{Element: true, Index: index, Len: of, Doc: h.doc, Node: node}
+	return body.Step{Element: true, Index: index, Len: of, Implied: h.tree.Lax, Doc: h.doc, Node: node}
 }
 
 // excused reports whether whatever stands at the place would be excused: it is

@@ -157,6 +157,10 @@ func sameField(name, a, b string) bool {
 	}
 	typeA, paramsA, errA := mime.ParseMediaType(a)
 	typeB, paramsB, errB := mime.ParseMediaType(b)
+	if strings.HasPrefix(typeA, "multipart/") { // Parts are found by it; it says nothing by itself.
+		delete(paramsA, "boundary")
+		delete(paramsB, "boundary")
+	}
 	return errA == nil && errB == nil && typeA == typeB && maps.EqualFunc(paramsA, paramsB, strings.EqualFold)
 }
 

@@ -70,6 +70,9 @@ func (at *place) normal() string {
 
 func appendStep(out []byte, s *body.Step) []byte {
 	if s.Element {
+		if s.Implied && s.Len == 1 {
+			return out
+		}
 		out = strconv.AppendInt(append(out, '['), int64(s.Index), 10)
 		return append(out, ']')
 	}
@@ -83,6 +86,9 @@ func appendStep(out []byte, s *body.Step) []byte {
 
 func appendNormal(out []byte, s *body.Step) []byte {
 	if s.Element {
+		if s.Implied {
+			return out
+		}
 		return append(out, "[*]"...)
 	}
 	if madeUpName(s.Name) {

@@ -262,6 +262,9 @@ func (s *scrubber) secretPath(text string) bool {
 		}
 	}
 	steps, ok := path.Steps()
+	for i := range steps {
+		steps[i].Implied = steps[i].Element // The document may be lax.
+	}
 	return !ok || s.covered(steps)
 }
 

@@ -17,6 +17,10 @@ import (
 // Content-Encoding when its body is stored decoded.
 const wasEncoded = "X-Parallax-Was-Encoded"
 
+// wasOfType is the header that a stored message has in place of Content-Type when
+// its body is stored as the tree it was read as.
+const wasOfType = "X-Parallax-Was-Type"
+
 // removedNote stands for a body that could not be read to be redacted.
 const removedNote = "[removed by parallax: this body could not be decoded, so that secrets in it could not be found]"
 
@@ -44,11 +48,54 @@ func (s *scrubber) message(fields []parallax.Field, b parallax.Body) ([]parallax
 	if b.Cut {
 		whole = []byte(s.withoutBeginning(string(plain)))
 	}
-	clean := s.content(whole, header(fields, "content-type"))
+	contentType := header(fields, "content-type")
+	if clean, ok := s.asTree(whole, contentType, b.Cut); ok {
+		return asLaxTree(withoutCoding(out)), s.replaced(b, clean)
+	}
+	clean := s.content(whole, contentType)
 	if bytes.Equal(clean, plain) {
 		return out, b
 	}
 	return withoutCoding(out), s.replaced(b, clean)
+}
+
+// asTree redacts a body that is read as a tree, but is not JSON, where
+// configuration names places in bodies: as the tree that paths are about. It does so
+// whether there is something to redact or not, so that two bodies of one format stay
+// of one format. A body that cannot be read is left out.
+func (s *scrubber) asTree(plain []byte, contentType string, cut bool) (clean []byte, ok bool) {
+	format := FormatOf(contentType)
+	if len(s.paths) == 0 || !format.structured() || format == JSON || format == laxTree {
+		return nil, false
+	}
+	c := content{format: format, text: plain}
+	_, params, err := mime.ParseMediaType(contentType)
+	if err == nil {
+		c.boundary = params["boundary"]
+		c.text, err = body.ToUTF8(params["charset"], plain)
+	}
+	if err != nil || cut {
+		return []byte(removedNote), true
+	}
+	tree, err := c.tree()
+	if err != nil {
+		return []byte(removedNote), true
+	}
+	d := document{scrubber: s, tree: tree}
+	d.value(0, false)
+	d.out.Write(tree.Source[d.end:])
+	return []byte(s.text(d.out.String())), true
+}
+
+// asLaxTree says in the headers that the body is stored as the tree it was read
+// as.
+func asLaxTree(fields []parallax.Field) []parallax.Field {
+	for i := range fields {
+		if strings.EqualFold(fields[i].Name, "content-type") {
+			fields[i].Name = wasOfType
+		}
+	}
+	return append(fields, parallax.Field{Name: "Content-Type", Value: laxTreeType})
 }
 
 // withoutCoding says in the headers that the body is stored decoded.
@@ -214,7 +261,7 @@ func (d *document) children(i int32, secret bool) {
 	n := &d.tree.Nodes[i]
 	index := 0
 	for child := i + 1; child < n.Next; child = d.tree.Nodes[child].Next {
-		step := body.Step{Element: n.Kind == body.Array, Index: index, Len: int(n.Count)}
+		step := body.Step{Element: n.Kind == body.Array, Index: index, Len: int(n.Count), Implied: d.tree.Lax && n.Kind == body.Array}
 		below := secret
 		if n.Kind == body.Object {
 			step.Name = string(d.tree.Name(child))

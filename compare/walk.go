@@ -3,6 +3,7 @@ package compare
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"parallax/internal/body"
 )
@@ -55,7 +56,7 @@ func walk(p, c *body.Tree, find *finder) {
 func (w *walker) here() *place {
 	w.at.steps, w.at.nodes = w.at.steps[:0], w.at.nodes[:0]
 	for _, l := range w.way {
-		s := body.Step{Element: true, Index: int(l.index), Len: int(l.of)}
+		s := body.Step{Element: true, Index: int(l.index), Len: int(l.of), Implied: w.p.Lax}
 		if l.step != nil {
 			s = *l.step
 		} else if l.index < 0 {
@@ -202,7 +203,39 @@ func (w *walker) object(i, j int32) {
 	}
 	if a < endA || b < endB {
 		w.byName(members(w.p, a, endA), members(w.c, b, endB))
+		if a, b := w.orders(i, j); a != b {
+			w.find.add(w.here(), Moved, side{text: []byte(a), class: "order"}, side{text: []byte(b), class: "order"})
+		}
 	}
+}
+
+// orders returns in which order the members stand that both objects have, where
+// that says something.
+func (w *walker) orders(i, j int32) (primary, candidate string) {
+	if !w.p.Ordered || !w.c.Ordered {
+		return "", ""
+	}
+	p, c := memberNames(w.p, i), memberNames(w.c, j)
+	common := func(names, other []string) string {
+		known := make(map[string]bool, len(other))
+		for _, name := range other {
+			known[name] = true
+		}
+		return strings.Join(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !known[name] }), ", ")
+	}
+	return common(p, c), common(c, p)
+}
+
+// memberNames lists the members of an object whose order says something: not what
+// an element of XML has besides elements.
+func memberNames(t *body.Tree, i int32) []string {
+	var out []string
+	for child := i + 1; child < t.Nodes[i].Next; child = t.Nodes[child].Next {
+		if name := t.Name(child); !bytes.HasPrefix(name, []byte("@")) && !bytes.HasPrefix(name, []byte("#")) {
+			out = append(out, string(name))
+		}
+	}
+	return out
 }
 
 // member compares two members of one name.
@@ -274,7 +307,13 @@ func (w *walker) equalValue(i, j int32) bool {
 		}
 		x, y = w.p.Nodes[x].Next, w.c.Nodes[y].Next
 	}
-	return x == a.Next || w.equalByName(members(w.p, x, a.Next), members(w.c, y, b.Next))
+	if x == a.Next {
+		return true
+	}
+	if p, c := w.orders(i, j); p != c {
+		return false
+	}
+	return w.equalByName(members(w.p, x, a.Next), members(w.c, y, b.Next))
 }
 
 func (w *walker) equalByName(p, c []namedNode) bool {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,7 +19,7 @@ import (
 	"parallax/internal/yamlstrict"
 )
 
-const diffUsage = "diff [--rules FILE] [--endpoint E] [--type json|text|bytes] PRIMARY CANDIDATE"
+const diffUsage = "diff [--rules FILE] [--endpoint E] [--type TYPE] PRIMARY CANDIDATE"
 
 // maxDiffBytes bounds each file that diff reads, coded and decoded.
 const maxDiffBytes = 256 << 20
@@ -38,7 +39,7 @@ func runDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	rulesFile := set.String("rules", "", "YAML `file` with a list of rules, or with rules: and the list")
 	endpoint := set.String("endpoint", "", "which endpoint's rules apply, besides those for all; for example \"GET /orders/{id}\"")
-	kind := set.String("type", "", "json, text, bytes or a media type; else the files' names say it, else JSON if both are")
+	kind := set.String("type", "", formatList()+" or a media type; else the files' names say it, else JSON if both are")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitGood
@@ -122,12 +123,12 @@ func readBody(name string, stdin io.Reader) ([]byte, error) {
 func diffFormat(kind string, names [2]string, bodies [2][]byte) (compare.Format, error) {
 	switch format := compare.Format(kind); {
 	case kind == "":
-	case format == compare.JSON || format == compare.Text || format == compare.Bytes:
+	case slices.Contains(compare.Formats, format):
 		return format, nil
 	case strings.Contains(kind, "/"):
 		return compare.FormatOf(kind), nil
 	default:
-		return "", fmt.Errorf("there is no type %q; there are json, text, bytes and media types such as application/json", kind)
+		return "", fmt.Errorf("there is no type %q; there are %s and media types such as application/json", kind, formatList())
 	}
 	primary, candidate := formatByName(names[0]), formatByName(names[1])
 	switch {
@@ -142,6 +143,15 @@ func diffFormat(kind string, names [2]string, bodies [2][]byte) (compare.Format,
 	return formatByContent(bodies), nil
 }
 
+// formatList lists the formats for people.
+func formatList() string {
+	names := make([]string, len(compare.Formats))
+	for i, f := range compare.Formats {
+		names[i] = string(f)
+	}
+	return strings.Join(names, ", ")
+}
+
 func formatByName(name string) compare.Format {
 	name = strings.ToLower(name)
 	if ending := filepath.Ext(name); codingOf[ending] != "" {
@@ -150,7 +160,11 @@ func formatByName(name string) compare.Format {
 	switch filepath.Ext(name) {
 	case ".json":
 		return compare.JSON
-	case ".txt", ".text", ".xml", ".html", ".htm", ".csv", ".tsv", ".md", ".yaml", ".yml", ".ndjson", ".jsonl", ".log", ".css", ".js", ".svg":
+	case ".ndjson", ".jsonl":
+		return compare.NDJSON
+	case ".xml", ".svg", ".xhtml", ".rss", ".atom":
+		return compare.XML
+	case ".txt", ".text", ".html", ".htm", ".csv", ".tsv", ".md", ".yaml", ".yml", ".log", ".css", ".js":
 		return compare.Text
 	case ".bin", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf", ".zip":
 		return compare.Bytes

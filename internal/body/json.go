@@ -55,6 +55,10 @@ type Tree struct {
 	// $.order.item.price is the price of each item (the lax mode of SQL/JSON paths,
 	// ISO/IEC 9075-2:2016).
 	Lax bool
+
+	// Ordered trees are of formats in which the order of members says something, as
+	// that of XML's elements does.
+	Ordered bool
 }
 
 // Limits bound what a document may ask for.

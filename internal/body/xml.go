@@ -19,8 +19,8 @@ import (
 //
 // An element with neither attributes nor elements in it is its text; any other one
 // is an object. Elements of one name are an array, in their order, even if there is
-// one only: paths need not mention these arrays (see [Tree.Lax]). Names are local
-// names. The URI of an element's namespace is the member @xmlns where it is not that
+// one only: paths need not mention these arrays (see [Tree.Lax]). Of elements with
+// different names the order in which they appear first is kept. Names are local names. The URI of an element's namespace is the member @xmlns where it is not that
 // of the element around it, prefixes say nothing; an attribute in a namespace is
 // @{URI}name. Text beside elements is the array #text, without what is blank; other
 // text is kept as it is. Comments, processing instructions and a document type are
@@ -44,7 +44,7 @@ func ParseXML(source []byte, limits Limits, limit int) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not read: %w", err)
 	}
-	tree.Lax = true
+	tree.Lax, tree.Ordered = true, true
 	return tree, nil
 }
 

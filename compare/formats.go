@@ -1,0 +1,132 @@
+package compare
+
+import (
+	"errors"
+	"mime"
+	"strings"
+
+	"parallax"
+	"parallax/internal/body"
+)
+
+// Format is how a body is read.
+type Format string
+
+// The formats. Those but Text and Bytes are read as trees with paths from $; the
+// package comment says what they look like.
+const (
+	JSON      Format = "json"
+	NDJSON    Format = "ndjson"    // JSON documents, one a line
+	Events    Format = "events"    // server-sent events
+	Form      Format = "form"      // application/x-www-form-urlencoded
+	Multipart Format = "multipart" // parts between boundaries
+	XML       Format = "xml"
+	Text      Format = "text"  // by lines; HTML too
+	Bytes     Format = "bytes" // by length and hash
+	laxTree   Format = "tree"  // what a redactor made of a body of another format
+)
+
+// Formats lists the formats that bodies are read as.
+var Formats = []Format{JSON, NDJSON, Events, Form, Multipart, XML, Text, Bytes}
+
+// laxTreeType is the media type of a stored body that a redactor turned into
+// JSON, because it was of another format.
+const laxTreeType = "application/vnd.parallax.tree+json"
+
+// formatOfType holds media types that are no text/ and have no telling suffix.
+var formatOfType = map[string]Format{
+	"application/json": JSON, "text/json": JSON, laxTreeType: laxTree,
+	"application/x-ndjson": NDJSON, "application/ndjson": NDJSON, "application/jsonlines": NDJSON, "application/jsonl": NDJSON, "application/x-jsonlines": NDJSON,
+	"text/event-stream":                 Events,
+	"application/x-www-form-urlencoded": Form,
+	"application/xml":                   XML, "text/xml": XML,
+	"application/javascript": Text, "application/ecmascript": Text, "application/x-javascript": Text, "application/yaml": Text, "application/x-yaml": Text,
+	"application/graphql": Text, "application/sql": Text, "application/toml": Text,
+}
+
+// FormatOf returns how a body with this content type is read: by its media type,
+// its suffix (+json, +xml, +yaml), or as text for the rest of text/. Everything else
+// is bytes.
+func FormatOf(contentType string) Format {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	if f, ok := formatOfType[media]; ok {
+		return f
+	}
+	switch {
+	case strings.HasSuffix(media, "+json"):
+		return JSON
+	case strings.HasSuffix(media, "+xml"):
+		return XML
+	case strings.HasPrefix(media, "multipart/"):
+		return Multipart
+	case strings.HasPrefix(media, "text/"), strings.HasSuffix(media, "+yaml"):
+		return Text
+	}
+	return Bytes
+}
+
+// structured reports whether bodies of the format are read as trees.
+func (f Format) structured() bool { return f != Text && f != Bytes }
+
+// content is a body as it is read: without its coding and in UTF-8.
+type content struct {
+	format   Format
+	boundary string // of Multipart; "" where the body tells it
+	text     []byte
+}
+
+// contentOf takes the codings and the charset off the body of an answer. Its error
+// says why that cannot be; the format is right all the same.
+func contentOf(r *parallax.Response) (content, error) {
+	contentType := header(r.Headers, "content-type")
+	c := content{format: FormatOf(contentType)}
+	text, err := body.Decode(header(r.Headers, "content-encoding"), r.Body.Bytes, maxDecoded)
+	if err != nil {
+		return c, err
+	}
+	params := map[string]string(nil)
+	if strings.Contains(contentType, ";") {
+		_, params, _ = mime.ParseMediaType(contentType)
+	}
+	c.text, c.boundary = text, params["boundary"]
+	if c.format == Multipart && c.boundary == "" {
+		return c, errors.New("Content-Type tells no boundary, so that nobody can find the parts")
+	}
+	if c.format != Bytes && c.format != Multipart {
+		c.text, err = body.ToUTF8(params["charset"], text)
+	}
+	return c, err
+}
+
+// trees reads two structured bodies of one format. Fast path: two bodies of JSON are
+// read along each other (BenchmarkCompare).
+func trees(a, b content) (p, c *body.Tree, errP, errC error) {
+	if a.format == JSON {
+		return body.ParsePair(a.text, b.text, body.DefaultLimits)
+	}
+	p, errP = a.tree()
+	c, errC = b.tree()
+	return p, c, errP, errC
+}
+
+// tree reads a structured body.
+func (c content) tree() (*body.Tree, error) {
+	switch c.format {
+	case NDJSON:
+		return body.ParseNDJSON(c.text, body.DefaultLimits)
+	case Events:
+		return body.ParseEvents(c.text, body.DefaultLimits)
+	case Form:
+		return body.ParseForm(c.text, body.DefaultLimits)
+	case Multipart:
+		return body.ParseMultipart(c.text, c.boundary, body.DefaultLimits)
+	case XML:
+		return body.ParseXML(c.text, body.DefaultLimits, maxDecoded)
+	}
+	tree, err := body.ParseJSON(c.text, body.DefaultLimits)
+	if err == nil && c.format == laxTree {
+		tree.Lax = true
+	}
+	return tree, err
+}
