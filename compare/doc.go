@@ -19,8 +19,19 @@
 //     decimal values are: 1 = 1.0, and 9007199254740993 is not ...992. Missing,
 //     null and empty are three things. Arrays are aligned by a longest common
 //     subsequence, so that one insertion is one difference; as a set by rule.
-//   - Text is compared by lines, aligned likewise.
+//   - NDJSON is an array of its lines; server-sent events are an array of objects
+//     with event, id, retry and data, read as JSON where it is an object or array.
+//   - XML, forms and parts are trees too ([body.ParseXML], [body.ParseForm],
+//     [body.ParseMultipart]): objects in which every name has an array, which paths
+//     need not mention: $.order.item.price is the price of each item. Attributes are
+//     @name, text beside elements #text, namespaces @xmlns. Fields of forms, parts and
+//     attributes stand in any order; elements with different names do not. Blanks
+//     between elements, prefixes, comments and boundaries say nothing.
+//   - Text, HTML too, is compared by lines, aligned likewise.
 //   - Other bytes are compared by length and hash.
+//
+// How a body is read follows from its Content-Type ([FormatOf]), never from a look
+// at it. Charsets are taken off first: one text in two charsets is one text.
 //
 // What only one side can be decoded as is a difference of kind undecoded; what
 // neither can is bytes. A body of which only the beginning was kept makes the
