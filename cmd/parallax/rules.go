@@ -9,7 +9,7 @@ import (
 	"parallax/compare"
 )
 
-const rulesUsage = "rules lint FILE"
+const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots --server URL --service S [FILE]"
 
 // runRules is the verb rules: what can be asked about rules.
 func runRules(ctx context.Context, e env, args []string) int {
@@ -18,6 +18,9 @@ func runRules(ctx context.Context, e env, args []string) int {
 		run  func(context.Context, env, []string) int
 	}{
 		{"lint", runRulesLint},
+		{"dry-run", runRulesDryRun},
+		{"rejudge", runRulesRejudge},
+		{"blind-spots", runRulesBlindSpots},
 	}
 	var names []string
 	for _, d := range deeds {

@@ -137,6 +137,8 @@ type server struct {
 	quota    *divergence.Quota // nil with an outside ClickHouse
 	worker   *divergence.Worker
 
+	rehearsal *rehearsal
+
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
 }
@@ -181,6 +183,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 	s.worker = divergence.NewWorker(divergence.WorkerConfig{
 		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf,
 	})
+	s.rehearsal = &rehearsal{divergence.NewRehearsal(s.store, s.judgeOf, s.now), s}
 	if err := s.openAdmin(); err != nil {
 		return nil, err
 	}
@@ -263,7 +266,7 @@ func (s *server) openAdmin() error {
 
 func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
-		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Gatherer: s.registry, Reloads: s,
+		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
 }
@@ -280,6 +283,7 @@ func (s *server) Run(ctx context.Context) error {
 	working := background(func(context.Context) error { return s.worker.Run(context.Background()) })
 	recording := background(s.recorder.Run)
 	keeping := background(s.keepWithinDisk)
+	attending := background(s.attendRules)
 	mirrors, err := s.startServices(ctx)
 	if err == nil {
 		tell(s.serves)
@@ -291,7 +295,7 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), keeping.stop(), recording.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), keeping.stop(), attending.stop(), recording.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}

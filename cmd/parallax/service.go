@@ -29,6 +29,7 @@ type service struct {
 	steps    *stepper
 	pauses   *mirroring
 	recorder *divergence.Recorder
+	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
 
 	listener net.Listener // guarded by server.mu once it serves
 	stop     context.CancelFunc
@@ -118,6 +119,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		From:         state.EvidenceFrom,
 
 		MirroringPaused: svc.pauses.why(),
+		Caught:          svc.caught(),
 	}, nil
 }
 
@@ -134,6 +136,7 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Name: svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
+		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load,
 		Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
