@@ -50,7 +50,8 @@ func (w *walker) leftOver(p, c []element) {
 			continue
 		}
 		w.pair(&p[i], &c[found])
-		c = slices.Delete(c, found, found+1)
+		copy(c[1:], c[:found]) // Those that were tried stay, in their order; the rest is not touched.
+		c = c[1:]
 	}
 	w.only(nil, c)
 }
@@ -136,12 +137,12 @@ func (w *walker) hashKeys(p, c []element, keys [][]body.Step) (loneP, loneC []el
 	key := func(e *element) bool {
 		e.hash = hashArray
 		for _, steps := range keys {
-			node := descend(h.tree, e.node, steps)
+			h.at.steps = append(h.at.steps[:way], h.element(e.node, int(e.index), int(e.of)))
+			h.at.steps = append(h.at.steps, steps...)
+			node := h.partOfKey(e.node, steps)
 			if node < 0 {
 				return false
 			}
-			h.at.steps = append(h.at.steps[:way], h.element(e.node, int(e.index), int(e.of)))
-			h.at.steps = append(h.at.steps, steps...)
 			e.hash = mix(e.hash, h.value(node))
 		}
 		return true
@@ -160,4 +161,19 @@ func (w *walker) hashKeys(p, c []element, keys [][]body.Step) (loneP, loneC []el
 	loneP, loneC = lone(w.p, w.docP, p), lone(w.c, w.docC, c)
 	w.budget -= h.looked
 	return loneP, loneC
+}
+
+// partOfKey returns the node at the place, some steps below an element, -1 if there
+// is none. In the candidate's document it may have moved.
+func (h *hasher) partOfKey(element int32, steps []body.Step) int32 {
+	node := descend(h.tree, element, steps)
+	if node >= 0 || h.tree == h.primary || h.find.listen {
+		return node
+	}
+	for _, r := range h.find.asks().moves {
+		if kept := len(steps) - len(r.from); kept >= 0 && r.isAbout(&h.at) {
+			return descend(h.tree, element, slices.Concat(steps[:kept], r.onto))
+		}
+	}
+	return -1
 }

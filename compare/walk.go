@@ -42,14 +42,19 @@ const alignEffort = 32
 
 // walk compares two documents and gives every difference to the finder.
 func walk(p, c *body.Tree, find *finder) {
+	w := newWalker(p, c, find)
+	w.value(0, 0)
+	w.expectPaths()
+}
+
+func newWalker(p, c *body.Tree, find *finder) *walker {
 	find.p, find.c = p, c
 	w := &walker{p: p, c: c, find: find, asks: find.asks(), at: place{kind: placeJSON}}
 	w.budget = alignEffort * (len(p.Nodes) + len(c.Nodes))
 	if w.asks.filters {
 		w.docP, w.docC = body.NewDoc(p), body.NewDoc(c)
 	}
-	w.value(0, 0)
-	w.expectPaths()
+	return w
 }
 
 // here writes the way as a place. It is valid until the next call.

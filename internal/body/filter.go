@@ -5,7 +5,7 @@ import (
 )
 
 // Doc is a tree as the filters of paths look at it. What a filter came to at a
-// node is remembered, and all filters together take a bounded number of looks at
+// node is remembered for a while, and all filters together take a bounded number of looks at
 // nodes; past the bound a filter selects nothing. A Doc belongs to one goroutine.
 type Doc struct {
 	tree  *Tree
@@ -22,6 +22,8 @@ type filtered struct {
 const (
 	filterLooks     = 4096 // at any document
 	filterLooksNode = 16   // and for each of its nodes
+
+	maxFiltered = 1 << 16 // results that are remembered
 )
 
 // NewDoc returns a tree for filters to look at.
@@ -84,7 +86,11 @@ func (d *Doc) selects(f *filter, node int32) bool {
 	if result, ok := d.known[key]; ok {
 		return result
 	}
+	d.left--
 	result := d.holds(&f.condition, node) && d.left >= 0
+	if len(d.known) >= maxFiltered {
+		clear(d.known)
+	}
 	d.known[key] = result
 	return result
 }
