@@ -26,6 +26,7 @@ type spot struct {
 	other side   // what the secondary has there
 	n     int    // how many there are
 	used  int    // how many of them the candidate differs at too
+	alone bool   // the secondary differs otherwise than the candidate does
 }
 
 // excuses is what counts as noise in one exchange, and what the candidate makes
@@ -101,20 +102,37 @@ func noisePlace(normal string, kind Kind, primary, other side) string {
 // allows reports whether a candidate's value differs as the secondary's does. It
 // refutes a text that differs from the primary's where the secondary agrees.
 func (s *spot) allows(primary, candidate side) (ok, refuted bool) {
-	switch {
-	case s == nil || s.used >= s.n:
+	if s == nil || s.used >= s.n {
 		return false, false
-	case s.other.class == candidate.class && bytes.Equal(s.other.value(), candidate.value()):
+	}
+	return differsAs(primary, s.other, candidate)
+}
+
+// differsAs reports whether one value differs from the primary's as another does:
+// it is the same, or of like shape and, as a text, with all words that the primary
+// and the other have in common. It refutes a text without them.
+func differsAs(primary, other, value side) (ok, refuted bool) {
+	if other.class == value.class && bytes.Equal(other.value(), value.value()) {
 		return true, false
 	}
-	if like := shape(candidate); like != shape(s.other) && like != shape(primary) {
+	if like := shape(value); like != shape(other) && like != shape(primary) {
 		return false, false
 	}
-	if hasWords(primary) && hasWords(s.other) && hasWords(candidate) {
-		ok = fits(primary.value(), s.other.value(), candidate.value())
+	if hasWords(primary) && hasWords(other) && hasWords(value) {
+		ok = fits(primary.value(), other.value(), value.value())
 		return ok, !ok
 	}
 	return true, false
+}
+
+// meet notes that the candidate differs where the secondary does. The secondary is
+// alone there all the same if it would not be excused by the candidate: what counts
+// against either must be the mirror image of what counts against the other.
+func (s *spot) meet(primary, candidate side) {
+	s.used++
+	if ok, _ := differsAs(primary, candidate, s.other); !ok {
+		s.alone = true
+	}
 }
 
 // excuse says why a difference is noise; the zero value means that it is not.
@@ -126,7 +144,7 @@ func (e *excuses) excuse(at *place, occurrence string, kind Kind, primary, candi
 	here := e.spots[spotID(at, occurrence, kind, candidate)]
 	key := noisePlace(at.normal(), kind, primary, candidate)
 	now, refuted := here.allows(primary, candidate)
-	if at.kind == placeStatus && e.model.count(e.endpoint, noisePlace(at.normal(), kind, candidate, primary)).s == 0 {
+	if at.kind == placeStatus && e.model.countAt(e.endpoint, noisePlace(at.normal(), kind, candidate, primary)).s == 0 {
 		now, refuted = false, true // Two instances of one version take turns; what only one ever answers is a fault.
 	}
 	judged := e.judged || e.heard && at.kind == placeStatus
@@ -137,9 +155,10 @@ func (e *excuses) excuse(at *place, occurrence string, kind Kind, primary, candi
 		judged = false // What is judged line by line needs no blame, which would outlast its cause.
 		e.unsure = e.unsure || past && !now && !probe
 	}
-	if !probe && now {
-		here.used++
-	} else if !probe && judged {
+	if !probe && here != nil && (now || !elementwise(at, kind)) {
+		here.meet(primary, candidate)
+	}
+	if !probe && !now && judged {
 		e.candidateAlone(key)
 	}
 	if judged && !now {
@@ -172,7 +191,7 @@ func (e *excuses) sample(complete bool) NoiseSample {
 	all, alone := map[string]bool{}, map[string]bool{}
 	for _, s := range e.spots {
 		all[s.key] = true
-		if s.used < s.n && (e.judged || strings.HasPrefix(s.key, string(placeStatus)+" ")) {
+		if (s.used < s.n || s.alone) && (e.judged || strings.HasPrefix(s.key, string(placeStatus)+" ")) {
 			alone[s.key] = true
 		}
 	}

@@ -106,7 +106,7 @@ func TestSwappedRolesAreNotBlamed(t *testing.T) {
 	for range 100 {
 		model.Add(NoiseSample{Endpoint: "e", Complete: true, Secondary: []string{"$.x changed"}, SecondaryAlone: []string{"$.x changed"}})
 	}
-	want := []NoisePlace{{Place: "$.x changed", SecondaryOnly: 100}}
+	want := []NoisePlace{{Place: "$.x changed", Exchanges: 100, Secondary: 100, SecondaryOnly: 100, Usual: true}}
 	if diff := cmp.Diff(want, model.Places("e")); diff != "" {
 		t.Error(diff)
 	}

@@ -20,11 +20,14 @@ import (
 //     length in steps of a factor of four (1 to 3, 4 to 15, 16 to 63, ... bytes);
 //     UUIDs, timestamps and URLs are shapes of their own;
 //   - bytes by their length, likewise;
+//   - true and false are one shape, so that a coin is one place;
 //   - everything else by its class. There are no blanks in a shape.
 func shape(s side) string {
 	switch s.class {
 	case "":
 		return "-"
+	case "true", "false":
+		return "boolean"
 	case "number":
 		return "number:" + strconv.Itoa((integerDigits(s.text)-1)/4)
 	case "string", "string:number", "text", "attribute":

@@ -220,6 +220,7 @@ func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
 	if j == nil {
 		return record{}, fmt.Errorf("service %q is not configured", x.Service)
 	}
+	j.settleNoise(x)
 	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise})
 	if j.Noise != nil {
 		j.Noise.Add(c.Sample)

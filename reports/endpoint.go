@@ -27,6 +27,7 @@ type endpoint struct {
 type sums struct {
 	received, lost, n, k      uint64
 	notComparable, unanswered uint64
+	noise                     uint64
 	b, c                      uint64
 	timed, slowB, slowC       uint64
 }
@@ -43,6 +44,7 @@ func (s *sums) add(t sums) {
 	s.k += t.k
 	s.notComparable += t.notComparable
 	s.unanswered += t.unanswered
+	s.noise += t.noise
 	s.b += t.b
 	s.c += t.c
 	s.timed += t.timed
@@ -56,7 +58,8 @@ func sumsOf(t divergence.Tick) sums {
 	return sums{
 		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: min(t.Unanswered, t.NotComparable),
-		b: min(t.B, t.N), c: t.C,
+		noise: min(t.Noise, t.N+t.NotComparable),
+		b:     min(t.B, t.N), c: t.C,
 		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,
 	}
 }

@@ -23,6 +23,7 @@ type Promotion struct {
 	Beta              float64           `yaml:"beta" doc:"chance of ever rolling back a version that keeps them"`
 	MinDuration       time.Duration     `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
 	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges of an endpoint that may be lost before they are compared, and of compared ones that may be not comparable though the primary answered"`
+	MaxNoiseShare     float64           `yaml:"max_noise_share" doc:"share of an endpoint's compared exchanges that may have noise, places where primary and secondary differ too; above it the verdict holds; 1 for no limit"`
 	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
@@ -51,6 +52,7 @@ func DefaultPromotion() Promotion {
 		Beta:              0.001,
 		MinDuration:       24 * time.Hour,
 		MaxLostShare:      0.01,
+		MaxNoiseShare:     0.5,
 	}
 }
 
@@ -82,6 +84,9 @@ func (p Promotion) Validate() []parallax.Fault {
 	}
 	if !(p.MaxLostShare >= 0 && p.MaxLostShare <= 1) {
 		fault("max_lost_share", fmt.Sprintf("want a share from 0 to 1, found %v", p.MaxLostShare), "0.01 is one in a hundred")
+	}
+	if !(p.MaxNoiseShare >= 0 && p.MaxNoiseShare <= 1) {
+		fault("max_noise_share", fmt.Sprintf("want a share from 0 to 1, found %v", p.MaxNoiseShare), "0.5 is every other exchange")
 	}
 	if !(p.Slower.Ratio >= 1) {
 		fault("slower.ratio", fmt.Sprintf("want 1 or more, found %v", p.Slower.Ratio), "1.1 allows a tenth more time")

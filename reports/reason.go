@@ -25,6 +25,8 @@ const (
 	LostShare Code = "lost_share"
 	// The endpoint has traffic, and nothing of it can be compared or too little.
 	NotComparable Code = "not_comparable"
+	// Too many exchanges have noise, so that too much of them is unchecked.
+	NoiseShare Code = "noise_share"
 	// The endpoint has traffic and nothing of it was ever sent to the candidate. It
 	// does not hold the service's verdict, which lists it as not covered.
 	NotCovered Code = "not_covered"
@@ -47,7 +49,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, NotCovered, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, NoiseShare, NotCovered, LateRegression,
 	TooShort, NoTraffic, Stale, Paused, MirroringPaused, StoreAway,
 }
 
@@ -123,6 +125,9 @@ func (r Reason) clause() string {
 				count(r.K), count(r.N), percent(r.Threshold))
 		}
 		return fmt.Sprintf("none of %s exchanges could be compared, so nothing is known about the candidate here", count(r.N))
+	case NoiseShare:
+		return fmt.Sprintf("%s of %s exchanges have noise, at which a wrong candidate may not be seen; at most %s may: rules that name the random fields check the rest",
+			count(r.K), count(r.N), percent(r.Threshold))
 	case NotCovered:
 		return fmt.Sprintf("none of %s requests was ever sent to the candidate, so no test judges it", count(r.N))
 	case LateRegression:

@@ -290,6 +290,14 @@ func (e *Evidence) incomparableTooMany(endpoint string, s sums) (Reason, bool) {
 		float64(k) > share*float64(s.n+k)
 }
 
+// noisyTooMany says that too many exchanges of an endpoint have noise: where
+// primary and secondary differ, a wrong value of the same shape is not seen.
+func (e *Evidence) noisyTooMany(endpoint string, s sums) (Reason, bool) {
+	share, n := e.policy.MaxNoiseShare, s.n+s.notComparable
+	return Reason{Code: NoiseShare, Endpoint: endpoint, K: s.noise, N: n, Threshold: share},
+		float64(s.noise) > share*float64(n)
+}
+
 // judgeEndpoint returns the verdict on one endpoint.
 func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 	if p.neverPaired(now) {
@@ -351,6 +359,9 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 		out = append(out, r)
 	}
 	if r, over := e.incomparableTooMany(p.name, s); over {
+		out = append(out, r)
+	}
+	if r, over := e.noisyTooMany(p.name, s); over {
 		out = append(out, r)
 	}
 	return out

@@ -91,6 +91,9 @@ func (s *server) handOver() (*os.Process, error) {
 	}
 	s.pausing.Lock()
 	defer s.pausing.Unlock()
+	if err := s.writeNoise(); err != nil {
+		s.log.Warn("restart: the new process learns about noise from what was written before", "error", err)
+	}
 	if err = s.unwritten(); err != nil {
 		next.kill()
 		return nil, errors.Join(err, s.resume())

@@ -210,6 +210,7 @@ func (s *server) takeOver(before *predecessor) (err error) {
 		if err := s.readState(svc); err != nil {
 			return err
 		}
+		s.readNoise(svc.name, svc.terms.Load().compares.Noise)
 	}
 	if paused {
 		s.togglePause()
@@ -284,6 +285,7 @@ func (s *server) Run(ctx context.Context) error {
 	recording := background(s.recorder.Run)
 	keeping := background(s.keepWithinDisk)
 	attending := background(s.attendRules)
+	learning := background(s.keepNoise)
 	mirrors, err := s.startServices(ctx)
 	if err == nil {
 		tell(s.serves)
@@ -295,7 +297,7 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), keeping.stop(), attending.stop(), recording.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), attending.stop(), recording.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}

@@ -77,6 +77,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 		}
 	}()
 	svc.terms.Store(t)
+	s.readNoise(c.Name, t.compares.Noise)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log}
 	if err := s.readState(svc); err != nil {
 		return nil, err
