@@ -37,10 +37,10 @@ func (m *NoiseModel) Settle(endpoint string, b NoiseBasis) {
 	was := e.basis
 	e.basis = was.takes(b)
 	switch {
-	case moved(was.Rules, e.basis.Rules) || moved(was.Primary, e.basis.Primary):
+	case isAnother(was.Rules, e.basis.Rules) || isAnother(was.Primary, e.basis.Primary):
 		m.places -= len(e.places)
 		e.n, e.places = 0, map[string]noiseCount{}
-	case moved(was.Candidate, e.basis.Candidate):
+	case isAnother(was.Candidate, e.basis.Candidate):
 		for place, n := range e.places {
 			e.places[place] = noiseCount{s: n.s}
 		}
@@ -60,7 +60,7 @@ func (b NoiseBasis) takes(other NoiseBasis) NoiseBasis {
 	return b
 }
 
-func moved(from, to string) bool { return from != "" && from != to }
+func isAnother(from, to string) bool { return from != "" && from != to }
 
 // Learnt reports whether there is anything to keep; a nil model has nothing.
 func (m *NoiseModel) Learnt() bool {
