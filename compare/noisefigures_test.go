@@ -46,7 +46,7 @@ func fieldOf(format string, sides int) func(r *rand.Rand) *parallax.Call {
 // the model that keeps what is promised.
 func TestNoiseFigures(t *testing.T) {
 	t.Parallel()
-	const runs, n = 100, 300
+	const runs, n = 50, 300
 	f := func(name string, one, candidate func(r *rand.Rand) *parallax.Call, early, late int) {
 		t.Helper()
 		got := simulate(runs, n, one, candidate)
@@ -56,16 +56,16 @@ func TestNoiseFigures(t *testing.T) {
 		}
 	}
 	digit := fieldOf(`{"x":%d}`, 10)
-	f("a digit", digit, digit, 40, 5)
+	f("a digit", digit, digit, 25, 3)
 	element := fieldOf(`[{"id":1,"x":5},{"id":2,"x":%d},{"id":3,"x":5}]`, 10)
-	f("a digit in an element", element, element, 40, 5)
+	f("a digit in an element", element, element, 25, 3)
 	only := fieldOf(`[%d]`, 10)
-	f("a digit as an element", only, only, 40, 5)
+	f("a digit as an element", only, only, 25, 3)
 	inText := fieldOf(`{"x":"there are %d of them"}`, 10)
-	f("a digit in a text", inText, inText, 40, 5)
+	f("a digit in a text", inText, inText, 25, 3)
 	coin := func(r *rand.Rand) *parallax.Call { return jsonAnswer(fmt.Sprintf(`{"x":%t}`, r.IntN(2) == 0)) }
-	f("a coin", coin, coin, 160, 10)
-	f("a digit, the candidate's is always 0", digit, fieldOf(`{"x":%d}`, 1), 60, 5)
+	f("a coin", coin, coin, 90, 5)
+	f("a digit, the candidate's is always 0", digit, fieldOf(`{"x":%d}`, 1), 25, 3)
 }
 
 // TestWrongAmongDigitsIsFound: where the old version answers with a digit, a
@@ -100,8 +100,8 @@ func TestQuietPlaceIsAlwaysFound(t *testing.T) {
 func TestUnlikeShapesAreNotHeldAgainstTheCandidate(t *testing.T) {
 	t.Parallel()
 	one := fieldOf(`{"x":%d}`, 100_000)
-	if got := simulate(100, 300, one, one); got.late > 200 {
-		t.Errorf("%d of %d diverged after the beginning", got.late, 100*280)
+	if got := simulate(50, 300, one, one); got.late > 100 {
+		t.Errorf("%d of %d diverged after the beginning", got.late, 50*280)
 	}
 }
 
