@@ -74,7 +74,7 @@ func (h *hasher) value(i int32) uint64 {
 	h.looked++
 	n := &h.tree.Nodes[i]
 	if h.masked {
-		if h.excused(n.Kind) {
+		if h.excused(i) {
 			return hashExcused
 		}
 		if sum, ok := h.meant(i); ok {
@@ -141,27 +141,40 @@ func (h *hasher) element(node int32, index, of int) body.Step {
 // excused reports whether whatever stands at the place would be excused: it is
 // ignored, it is a number with a tolerance or a time with a window, it is expected
 // to differ, or it is noise.
-func (h *hasher) excused(kind body.Kind) bool {
+func (h *hasher) excused(i int32) bool {
 	for _, r := range h.find.rules {
 		s := &r.source
 		if (s.Ignore || s.Expect == "any" && !h.exact) && r.covers(&h.at) {
 			return true
 		}
-		if !h.exact && kind < body.Array && (s.Tolerance != nil && (kind == body.Number || kind == body.String) || s.Time != nil || s.Expect != "") && r.isAbout(&h.at) {
+		if !h.exact && (s.Tolerance != nil || s.Time != nil || s.Expect != "") && r.isAbout(&h.at) && r.blurs(jsonSide(h.tree, i)) {
 			return true
 		}
 	}
-	return kind < body.Array && h.find.noise.any() && h.find.noise.masked(&h.at)
+	return h.tree.Nodes[i].Kind < body.Array && h.find.noise.any() && h.find.noise.masked(&h.at)
+}
+
+// blurs reports whether a value says little about which elements belong together.
+func (r *rule) blurs(s side) bool {
+	switch what := &r.source; {
+	case !scalar(s):
+		return false
+	case what.Tolerance != nil && isNumeric(s), what.Expect != "":
+		return true
+	case what.Time != nil:
+		_, ok := what.Time.read(s.value())
+		return ok
+	}
+	return false
 }
 
 // meant returns the hash of a value that stands for others too by a rule.
 func (h *hasher) meant(i int32) (sum uint64, ok bool) {
-	s := jsonSide(h.tree, i)
 	for _, r := range h.find.rules {
-		if !r.isAbout(&h.at) {
+		if !r.values() && r.source.Number == "" || !r.isAbout(&h.at) {
 			continue
 		}
-		if sum, ok = r.meant(s, h.tree == h.primary && !h.find.listen); ok {
+		if sum, ok = r.meant(jsonSide(h.tree, i), h.tree == h.primary && !h.find.listen); ok {
 			return sum, true
 		}
 	}

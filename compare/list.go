@@ -11,7 +11,7 @@ import (
 // between two aligned elements is compared by position.
 func (w *walker) list(p, c []element) {
 	for len(p) > 0 && len(c) > 0 && w.equalValue(p[len(p)-1].node, c[len(c)-1].node) {
-		if w.asks.asserts != nil {
+		if w.asserts {
 			w.pair(&p[len(p)-1], &c[len(c)-1])
 		}
 		p, c = p[:len(p)-1], c[:len(c)-1]

@@ -11,16 +11,20 @@ import (
 // within reports whether two values are times that lie within the rule's window
 // of each other, and of when the request came if the rule asks for that.
 func (t *Time) within(p, c []byte, received time.Time) bool {
-	layouts := t.As
-	if len(layouts) == 0 {
-		layouts = timeLayouts[:2]
-	}
-	a, okA := readTime(p, layouts...)
-	b, okB := readTime(c, layouts...)
+	a, okA := t.read(p)
+	b, okB := t.read(c)
 	if !okA || !okB || a.Sub(b).Abs() > t.Within {
 		return false
 	}
 	return t.Near == "" || a.Sub(received).Abs() <= t.Within && b.Sub(received).Abs() <= t.Within
+}
+
+// read reads a time written in one of the rule's layouts.
+func (t *Time) read(text []byte) (time.Time, bool) {
+	if len(t.As) > 0 {
+		return readTime(text, t.As...)
+	}
+	return readTime(text, timeLayouts[:2]...)
 }
 
 // readTime reads a time written in one of the layouts.

@@ -10,17 +10,18 @@ import (
 
 // walker compares two JSON documents, the same way every time.
 type walker struct {
-	p, c   *body.Tree
-	find   *finder
-	asks   *asks
-	docP   *body.Doc // the documents as filters look at them, nil without filters
-	docC   *body.Doc
-	goneP  map[int32]gone // nodes of the primary's document that are compared elsewhere
-	goneC  map[int32]gone
-	way    []level // from the roots to what is compared now
-	at     place   // the way written as a place, where somebody asks
-	budget int     // nodes that may still be looked at to align arrays
-	probes *int    // pairs of elements that may still be tried, nil outside of sets
+	p, c    *body.Tree
+	find    *finder
+	asks    *asks
+	asserts bool      // rules ask something of equal values too
+	docP    *body.Doc // the documents as filters look at them, nil without filters
+	docC    *body.Doc
+	goneP   map[int32]gone // nodes of the primary's document that are compared elsewhere
+	goneC   map[int32]gone
+	way     []level // from the roots to what is compared now
+	at      place   // the way written as a place, where somebody asks
+	budget  int     // nodes that may still be looked at to align arrays
+	probes  *int    // pairs of elements that may still be tried, nil outside of sets
 }
 
 // level is one step of the way down: the nodes it leads to, -1 where there is
@@ -49,7 +50,7 @@ func walk(p, c *body.Tree, find *finder) {
 
 func newWalker(p, c *body.Tree, find *finder) *walker {
 	find.p, find.c = p, c
-	w := &walker{p: p, c: c, find: find, asks: find.asks(), at: place{kind: placeJSON}}
+	w := &walker{p: p, c: c, find: find, asks: find.asks(), asserts: find.assertsAt(placeJSON), at: place{kind: placeJSON}}
 	w.budget = alignEffort * (len(p.Nodes) + len(c.Nodes))
 	if w.asks.filters {
 		w.docP, w.docC = body.NewDoc(p), body.NewDoc(c)
@@ -92,7 +93,7 @@ func (w *walker) name(l level) []byte {
 // value compares node i of the primary with node j of the candidate. The place
 // already names them.
 func (w *walker) value(i, j int32) {
-	if w.asks.asserts == nil && w.same(i, j) {
+	if !w.asserts && w.same(i, j) {
 		return
 	}
 	if w.find.full() {
@@ -109,7 +110,7 @@ func (w *walker) value(i, j int32) {
 	case !w.sameScalar(i, j):
 		w.differ(Changed, i, j)
 	}
-	if w.asks.asserts != nil && w.find.found == before {
+	if w.asserts && w.find.found == before {
 		w.find.agree(w.here(), jsonSide(w.p, i))
 	}
 }
@@ -248,7 +249,7 @@ func (w *walker) member(a, b int32) {
 	switch {
 	case w.asks.moves != nil && (w.goneP[a] != 0 || w.goneC[b] != 0):
 		w.left(a, b)
-	case w.asks.asserts != nil || !w.same(a, b):
+	case w.asserts || !w.same(a, b):
 		w.below(atMember(a, b))
 	}
 }
@@ -346,7 +347,7 @@ func (w *walker) array(i, j int32) {
 	// What both begin with alike needs no alignment.
 	a, b, index := i+1, j+1, int32(0)
 	for a < w.p.Nodes[i].Next && b < w.c.Nodes[j].Next && w.equalValue(a, b) {
-		if w.asks.asserts != nil {
+		if w.asserts {
 			w.below(level{p: a, c: b, index: index, of: w.p.Nodes[i].Count})
 		}
 		a, b, index = w.p.Nodes[a].Next, w.c.Nodes[b].Next, index+1
@@ -403,7 +404,7 @@ func (w *walker) pair(p, c *element) {
 	if w.asks.moves != nil && (w.goneP[p.node] == moved || w.goneC[c.node] == moved) {
 		w.below(atElement(p.node, -1, p))
 		w.below(atElement(-1, c.node, c))
-	} else if w.asks.asserts != nil || !w.same(p.node, c.node) {
+	} else if w.asserts || !w.same(p.node, c.node) {
 		w.below(atElement(p.node, c.node, p))
 	}
 }
