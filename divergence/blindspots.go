@@ -13,8 +13,9 @@ import (
 )
 
 // BlindSpots says what of a broken candidate would be found. Stored answers of the
-// primary are given flaws, one at a time ([compare.Mutants]), and compared with
-// themselves under rules and noise.
+// candidate, or of the primary where the candidate's is wrong already, are given
+// flaws, one at a time ([compare.Mutants]), and compared under rules and noise: what
+// counts then and was not there before was found.
 type BlindSpots struct {
 	Service      string              `json:"service"`
 	RulesVersion string              `json:"rules_version"`
@@ -88,19 +89,23 @@ type blindness struct {
 	endpoints map[string]*EndpointBlindness
 }
 
-// add puts flaws into the primary's answer of a pair.
+// add puts flaws into an answer of a pair: the candidate's if it is right, else the
+// primary's, as if the candidate had given it.
 func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 	restored, ok := compare.Restored(x)
 	if !ok {
 		return
 	}
-	original := *restored
-	original.Legs[parallax.Candidate] = original.Legs[parallax.Primary]
-	if compare.Compare(&original, b.input()).Outcome != compare.Match {
-		return // nothing can be found where not even the same is a match
+	trial := *restored
+	base := b.compare(&trial)
+	if base.Outcome == compare.Diverged {
+		trial.Legs[parallax.Candidate] = trial.Legs[parallax.Primary]
+		base = b.compare(&trial)
 	}
-	seed := binary.BigEndian.Uint64(p.ID[8:])
-	mutants := compare.Mutants(original.Legs[parallax.Primary], seed, blindFlaws)
+	if base.Outcome == compare.NotComparable && base.Reason != compare.ReasonRedacted {
+		return
+	}
+	mutants := compare.Mutants(trial.Legs[parallax.Candidate], binary.BigEndian.Uint64(p.ID[8:]), blindFlaws)
 	if len(mutants) == 0 {
 		return
 	}
@@ -110,41 +115,60 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 		b.endpoints[p.Endpoint] = e
 	}
 	e.Answers++
+	before := allOf(&base)
 	for _, m := range mutants {
-		original.Legs[parallax.Candidate] = m.Call
-		c := compare.Compare(&original, b.input())
-		caught := c.Outcome == compare.Diverged
-		e.count(m.Flaw, caught)
-		if !caught {
-			by, detail, path := b.blame(&original, &c)
+		trial.Legs[parallax.Candidate] = m.Call
+		c := b.compare(&trial)
+		found := slices.ContainsFunc(c.Differences, func(d compare.Difference) bool { return d.Suppressed.By == "" && !before[wholeKey(&d)] })
+		e.count(m.Flaw, found)
+		if !found {
+			by, detail, path := b.blame(&trial, &c, before)
 			e.hide(by, detail, path, p.ID.String(), m.Flaw)
 		}
 	}
 }
 
-func (b *blindness) input() compare.Input {
-	return compare.Input{Rules: b.rules, Noise: b.noise, Stored: true}
+func (b *blindness) compare(x *parallax.Exchange) compare.Comparison {
+	return compare.Compare(x, compare.Input{Rules: b.rules, Noise: b.noise, Stored: true})
+}
+
+// wholeKey tells a difference from one that was there before the flaw.
+func wholeKey(d *compare.Difference) string {
+	return differenceKey(d) + " " + d.Candidate
+}
+
+func allOf(c *compare.Comparison) map[string]bool {
+	out := map[string]bool{}
+	for i := range c.Differences {
+		out[wholeKey(&c.Differences[i])] = true
+	}
+	return out
 }
 
 // blame says what hid a flaw: what took its differences away or, where none was
 // seen at all, the rule without which one is.
-func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison) (by, detail, path string) {
+func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before map[string]bool) (by, detail, path string) {
+	for i := range c.Differences {
+		d := &c.Differences[i]
+		switch {
+		case before[wholeKey(d)]:
+		case d.Suppressed.By == "rule":
+			return d.Suppressed.By, d.Suppressed.Detail, d.Path
+		case by == "":
+			by, path = d.Suppressed.By, d.Path
+		}
+	}
+	if by != "" {
+		return by, "", path
+	}
 	if c.Outcome == compare.NotComparable {
 		return c.Reason, "", ""
 	}
-	for i := range c.Differences {
-		if d := &c.Differences[i]; d.Suppressed.By == "rule" {
-			return d.Suppressed.By, d.Suppressed.Detail, d.Path
-		}
-	}
-	for i := range c.Differences {
-		return c.Differences[i].Suppressed.By, "", c.Differences[i].Path
-	}
-	list := b.rules.List()
-	for i := range list {
-		without, _ := compare.Compile(slices.Delete(slices.Clone(list), i, i+1))
-		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true}).Outcome != compare.Match {
-			return "rule", compare.RuleName(i, list[i]), list[i].Path
+	rules := b.rules.List()
+	for i := range rules {
+		without, _ := compare.Compile(slices.Delete(slices.Clone(rules), i, i+1))
+		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true}).Outcome != c.Outcome {
+			return "rule", compare.RuleName(i, rules[i]), rules[i].Path
 		}
 	}
 	return "rules together", "", ""

@@ -48,6 +48,15 @@
 // them, so that it can be computed again from what is stored. What people change
 // are [Decision]s, append-only too.
 //
+// # Rules
+//
+// The store keeps every set of rules that was in force ([RuleSet]) and what each
+// rule took away by endpoint and day ([RuleCount]). A [Rehearsal] tries rules on
+// stored pairs: a dry run, judging anew, a look for blind spots. It is for people
+// and writes nothing.
+//
+// # Restarts
+//
 // What the noise model of a [Judge] has learnt is in memory only. A process that
 // starts anew has to learn it again, and until then differences at noisy places
 // may count that did not before, or the reverse at places that were blamed. What

@@ -209,10 +209,12 @@ func TestRejudge(t *testing.T) {
 func TestBlindSpots(t *testing.T) {
 	t.Parallel()
 	note := compare.Rule{Endpoint: "GET /a", Path: "$.note", Ignore: true, Reason: "free text", Owner: "team"}
-	s := newStage(t, note, compare.Rule{Endpoint: "GET /b", Path: "$.tags", Array: compare.Array{Mode: compare.Set}})
+	s := newStage(t, note, compare.Rule{Endpoint: "GET /b", Path: "$.tags", Array: compare.Array{Mode: compare.Set}},
+		compare.Rule{Endpoint: "GET /d", Path: "$.vat", Expect: "extra"})
 	for i := range 10 {
 		s.play("GET /a", fmt.Sprintf(`{"id":%d,"note":"abc","price":1}`, i), fmt.Sprintf(`{"id":%d,"note":"abd","price":2}`, i))
 		s.play("GET /b", `{"tags":["a","b","c"]}`, `{"tags":["a","b","c"]}`)
+		s.play("GET /d", `{"price":1}`, `{"price":1,"vat":7}`)
 		s.play("GET /c", fmt.Sprintf(`{"n":%d}`, i*7%10), fmt.Sprintf(`{"n":%d}`, i*3%10), fmt.Sprintf(`{"n":%d}`, (i*7+1)%10))
 	}
 	s.flush(t)
@@ -245,6 +247,7 @@ func TestBlindSpots(t *testing.T) {
 	}
 	hides("GET /a", "rule", "rules[0] GET /a $.note: free text (team)", compare.ValueChanged, compare.TypeChanged, compare.FieldMissing)
 	hides("GET /b", "rule", "rules[1] GET /b $.tags", compare.ItemsSwapped)
+	hides("GET /d", "rule", "rules[2] GET /d $.vat", compare.ValueChanged) // that it is there is all that is expected
 	hides("GET /c", "noise", "", compare.ValueChanged)
 
 	// Without rules and noise, every flaw is found.
