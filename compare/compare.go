@@ -12,8 +12,9 @@ import (
 // Input is what a comparison goes by besides the exchange. Nothing in it is
 // changed.
 type Input struct {
-	Rules *Rules      // nil: no rules
-	Noise *NoiseModel // what is known from earlier exchanges; nil: nothing
+	Rules    *Rules       // nil: no rules
+	Noise    *NoiseModel  // what is known from earlier exchanges; nil: nothing
+	Accepted *Acceptances // what people took away; nil: nothing
 
 	// Stored says that the exchange was redacted before. Where a rule weighs values
 	// of which one was, nothing can be said: such differences do not count, and
@@ -64,7 +65,8 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		return out
 	}
 	noise := listen(x, in.Noise, rules)
-	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored}
+	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored,
+		accepted: in.Accepted.inForce(x.Endpoint, x.Received)}
 	possible := compareCalls(p, c, find)
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
@@ -183,7 +185,7 @@ func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum
 func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
 	out.Truncated, out.Uses, out.Unjudged = f.truncated, f.uses, f.unjudged
-	out.Divergences, out.Noise, out.Ruled = f.counting, f.noisy, f.ruled
+	out.Divergences, out.Noise, out.Ruled, out.Accepted = f.counting, f.noisy, f.ruled, f.excused
 	switch {
 	case f.counting > 0:
 		out.Outcome = Diverged

@@ -54,7 +54,7 @@ const (
 // Suppression says why a difference does not count. If By is empty it counts: it
 // is a divergence.
 type Suppression struct {
-	By     string // "", "rule", "noise" or "accepted"; of stored pairs also "redacted"
+	By     string // "", "rule", "noise", "accepted" or "declared_noise"; of stored pairs also "redacted"
 	Detail string // the rule as written with its position, or the noise figures; of the kinds unmet and unfit the rule that asks
 }
 
@@ -81,7 +81,7 @@ type Comparison struct {
 	Divergences int          // how many count
 	Noise       int          // how many were noise
 	Ruled       int          // how many a rule took away
-	Accepted    int          // how many belong to an accepted issue
+	Accepted    int          // how many belong to an issue that a person accepted or declared noise
 	Uses        []RuleUse    // Ruled by rule, in the order of first use
 	Unjudged    int          // how many redaction left nobody able to judge; see [Input.Stored]
 

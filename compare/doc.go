@@ -62,7 +62,10 @@
 // reports show the share, and rules that name the random fields are the better
 // way.
 //
-// No rule and no noise excuses a candidate that gave no complete answer where the
+// A difference that would count does not while a person accepts its issue, or
+// declares it noise: [Acceptances].
+//
+// No rule, no noise and no person excuses a candidate that gave no complete answer where the
 // primary did. A primary that failed makes the exchange not comparable.
 //
 // # Rules

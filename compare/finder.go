@@ -54,8 +54,10 @@ type finder struct {
 	incomplete bool // not every difference was found
 	limit      int  // of differences that count; 0 means maxKept
 	uses       []RuleUse
-	stored     bool // the answers were redacted before they came here
-	unjudged   int  // differences that redaction left nobody able to judge
+	stored     bool                   // the answers were redacted before they came here
+	accepted   map[string]Suppression // by fingerprint: what people took away
+	excused    int                    // by it
+	unjudged   int                    // differences that redaction left nobody able to judge
 }
 
 // full reports that no further difference is of use.
@@ -85,6 +87,8 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		why = Suppression{}
 	} else if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
 		f.noisy++
+	} else if why = f.accept(at, kind, primary, candidate); why.By != "" {
+		f.excused++
 	}
 	if why.By == "" {
 		if f.asking != nil {

@@ -176,7 +176,7 @@ func TestFilingsAtADaysTurn(t *testing.T) {
 				x := pair(i, "GET /a", 200, 200)
 				x.Received = noon.Add(24*time.Hour + time.Duration(random.IntN(3)-1)*time.Nanosecond)
 				x.Legs[parallax.Candidate].Version = strconv.Itoa(random.IntN(3 * maxFilings))
-				f := j.filing(x, "")
+				f := j.filing(x, nil, "")
 				if f.rules != rules.HashAt("GET /a", x.Received) || f.versions[parallax.Candidate] != x.Legs[parallax.Candidate].Version || f.endpoint != "GET /a" {
 					faulty <- x.Received.String()
 					return

@@ -137,15 +137,30 @@ type Issue struct {
 	Path        string    `json:"path"` // the normalised path
 	Kind        string    `json:"kind"`
 	Class       string    `json:"class,omitempty"`
-	State       string    `json:"state"`      // the last decision of kind "issue" on it; "open" when there is none
+	State       string    `json:"state"`      // one of the states in states.go, as decisions and the window have it
 	Count       int64     `json:"count"`      // exchanges in which it counts
 	Suppressed  int64     `json:"suppressed"` // exchanges in which it was taken away by a rule, noise or acceptance
 	By          []string  `json:"suppressed_by,omitempty"`
 	First       time.Time `json:"first"`
 	Last        time.Time `json:"last"`
-	Primary     string    `json:"primary"` // both values in its latest exchange, redacted
+	LastCounted time.Time `json:"last_counted,omitzero"` // when it was last seen and counted
+	Share       float64   `json:"share"`                 // of the endpoint's comparable exchanges in the window, those in which it counts
+	Primary     string    `json:"primary"`               // both values in its latest exchange, redacted
 	Candidate   string    `json:"candidate"`
 	Examples    []string  `json:"examples"` // ids of exchanges, those with stored bodies first
+
+	Decision *IssueDecision `json:"decision,omitempty"` // the last word on it, nil when nobody said any
+}
+
+// ValueExample is an exchange that shows an issue with values of its own.
+type ValueExample struct {
+	Primary   string    `json:"primary"` // redacted
+	Candidate string    `json:"candidate"`
+	Path      string    `json:"path"` // where it was, with positions
+	Exchange  string    `json:"exchange"`
+	Received  time.Time `json:"received"`
+	Kept      bool      `json:"kept"`      // its bodies are stored
+	Exchanges int64     `json:"exchanges"` // how many stored rows have these values
 }
 
 // IssueFilter chooses issues. Zero fields do not filter; Limit defaults to 200
@@ -154,7 +169,10 @@ type IssueFilter struct {
 	Window
 	Endpoint    string
 	Fingerprint string
-	Suppressed  bool // also those that never counted
+	Cause       string
+	State       string
+	At          time.Time // when what was accepted may have ended; zero: never
+	Suppressed  bool      // also those that never counted
 	Limit       int
 }
 

@@ -104,13 +104,14 @@ func TestIssues(t *testing.T) {
 	want := []Issue{
 		{
 			Fingerprint: "1-aa", Cause: "cause-1-aa", Endpoint: "GET /a", Path: "$.c", Kind: "changed", Class: "number", State: "open", Count: 2,
-			First: noon.Add(2 * time.Millisecond), Last: noon.Add(3 * time.Millisecond), Primary: "1", Candidate: "2",
+			First: noon.Add(2 * time.Millisecond), Last: noon.Add(3 * time.Millisecond), LastCounted: noon.Add(3 * time.Millisecond), Share: 2. / 3, Primary: "1", Candidate: "2",
 			Examples: []string{testID(2).String(), testID(3).String()},
 		},
 		{
 			Fingerprint: "1-ee", Cause: "cause-1-ee", Endpoint: "GET /b", Path: "answer", Kind: "changed", Class: "number", State: "bug", Count: 1,
-			First: noon.Add(4 * time.Millisecond), Last: noon.Add(4 * time.Millisecond), Primary: "1", Candidate: "2",
+			First: noon.Add(4 * time.Millisecond), Last: noon.Add(4 * time.Millisecond), LastCounted: noon.Add(4 * time.Millisecond), Share: 1, Primary: "1", Candidate: "2",
 			Examples: []string{testID(4).String()},
+			Decision: &IssueDecision{At: noon, Fingerprint: "1-ee", State: BugIssue, Who: "ann"},
 		},
 	}
 	// Which path of one issue is shown is free.
@@ -122,11 +123,11 @@ func TestIssues(t *testing.T) {
 	if err != nil || len(all) != 4 {
 		t.Errorf("with suppressed ones: %d issues, %v; want 4", len(all), err)
 	}
-	one, err := s.Issue(t.Context(), "shop", "1-bb")
+	one, err := s.Issue(t.Context(), "shop", "1-bb", noon)
 	if err != nil || one.Count != 0 || one.Suppressed != 1 || !cmp.Equal(one.By, []string{"rule"}) {
 		t.Errorf("suppressed issue: %+v, %v", one, err)
 	}
-	if _, err := s.Issue(t.Context(), "shop", "1-ff"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Issue(t.Context(), "shop", "1-ff", noon); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown issue gives %v", err)
 	}
 }

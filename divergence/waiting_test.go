@@ -101,7 +101,7 @@ func TestFilings(t *testing.T) {
 	f := func(version string, at time.Time) *filing {
 		x := pair(1, "GET /a", 200, 200)
 		x.Legs[parallax.Candidate].Version, x.Received = version, at
-		return j.filing(x, "")
+		return j.filing(x, nil, "")
 	}
 	first := f("1", noon)
 	if again := f("1", noon.Add(time.Minute)); again != first {
@@ -125,7 +125,7 @@ func TestVersionsAreCut(t *testing.T) {
 	t.Parallel()
 	x := pair(1, "GET /a", 200, 200)
 	x.Legs[parallax.Candidate].Version = strings.Repeat("v", 1<<20)
-	if got, want := newJudge(t).filing(x, "").versions[parallax.Candidate], strings.Repeat("v", maxVersion); got != want {
+	if got, want := newJudge(t).filing(x, nil, "").versions[parallax.Candidate], strings.Repeat("v", maxVersion); got != want {
 		t.Errorf("%d bytes of a version are kept, want %d", len(got), len(want))
 	}
 }

@@ -35,6 +35,10 @@ type Judge struct {
 	Slower   Slower
 	Policy   string // hash of the promotion policy, for ticks
 
+	// Accepted returns what people took away by now, the same value until that
+	// changes; nil: nothing is.
+	Accepted func() *compare.Acceptances
+
 	filings atomic.Pointer[dayFilings]
 }
 
@@ -46,9 +50,10 @@ type Slower struct {
 }
 
 // dayFilings are what records of one day are filed under, by everything but the
-// hashes: rules expire at the end of a day.
+// hashes: rules and acceptances expire at the end of a day.
 type dayFilings struct {
 	day   int64
+	of    *compare.Acceptances // that were in force
 	mu    sync.RWMutex
 	known map[filing]*filing
 }
@@ -60,11 +65,11 @@ const maxFilings = 4096
 // filing returns what the record of an exchange is filed under: one for all that
 // are filed alike, with the hash of the rules of its endpoint that were in force
 // when it was received.
-func (j *Judge) filing(x *parallax.Exchange, reason string) *filing {
+func (j *Judge) filing(x *parallax.Exchange, accepted *compare.Acceptances, reason string) *filing {
 	day := x.Received.Unix() / (24 * 60 * 60)
 	today := j.filings.Load()
-	if today == nil || today.day != day {
-		today = &dayFilings{day: day, known: map[filing]*filing{}}
+	if today == nil || today.day != day || today.of != accepted {
+		today = &dayFilings{day: day, of: accepted, known: map[filing]*filing{}}
 		j.filings.Store(today)
 	}
 	key := filingOf(x, reason)
@@ -76,7 +81,7 @@ func (j *Judge) filing(x *parallax.Exchange, reason string) *filing {
 	}
 	key = key.clone()
 	hashed := key
-	hashed.rules, hashed.policy = j.Rules.HashAt(x.Endpoint, x.Received), j.Policy
+	hashed.rules, hashed.policy = accepted.HashAt(j.Rules.HashAt(x.Endpoint, x.Received), x.Endpoint, x.Received), j.Policy
 	return today.keep(key, &hashed)
 }
 
@@ -93,6 +98,20 @@ func (d *dayFilings) keep(key filing, f *filing) *filing {
 	}
 	d.known[key] = f
 	return f
+}
+
+// HashAt names everything that decides how an exchange of an endpoint that was
+// received at a time is compared: rules and acceptances.
+func (j *Judge) HashAt(endpoint string, at time.Time) string {
+	return j.accepted().HashAt(j.Rules.HashAt(endpoint, at), endpoint, at)
+}
+
+// accepted returns what people took away by now.
+func (j *Judge) accepted() *compare.Acceptances {
+	if j.Accepted == nil {
+		return nil
+	}
+	return j.Accepted()
 }
 
 // timing judges the latencies of a pair. Only complete answers are timed: one
@@ -221,16 +240,17 @@ func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
 		return record{}, fmt.Errorf("service %q is not configured", x.Service)
 	}
 	j.settleNoise(x)
-	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise})
+	accepted := j.accepted()
+	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted})
 	if j.Noise != nil {
 		j.Noise.Add(c.Sample)
 	}
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
-	return w.redacted(j, x, c), nil
+	return w.redacted(j, x, c, accepted), nil
 }
 
 // redacted takes the secrets out of everything that will be stored.
-func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) record {
+func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, accepted *compare.Acceptances) record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
 	all := len(c.Differences)
@@ -245,7 +265,7 @@ func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison) 
 		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
 		c.Truncated = c.Truncated || len(c.Differences) < all
 	}
-	r := j.filing(x, c.Reason).record(x, &c, repeats, kept)
+	r := j.filing(x, accepted, c.Reason).record(x, &c, repeats, kept)
 	r.timing = j.Slower.timing(x)
 	return r
 }

@@ -56,7 +56,9 @@ var ailments = []ailment{
 		"the primary cannot be reached or does not answer in time, so there is nothing to compare with; see primary.urls and timeouts"},
 }
 
-func equals(status string) func(string) bool { return func(answer string) bool { return answer == status } }
+func equals(status string) func(string) bool {
+	return func(answer string) bool { return answer == status }
+}
 
 func begins(digit byte) func(string) bool {
 	return func(answer string) bool { return len(answer) == 3 && answer[0] == digit }

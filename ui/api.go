@@ -82,47 +82,6 @@ func (s *Server) apiReport(c echo.Context) error {
 	return c.JSON(http.StatusOK, report)
 }
 
-func (s *Server) apiIssues(c echo.Context) error {
-	service, err := s.service(c)
-	if err != nil {
-		return err
-	}
-	q := query{values: c.QueryParams()}
-	f := divergence.IssueFilter{Window: q.window(), Endpoint: q.text("endpoint"), Suppressed: q.flag("suppressed"), Limit: q.number("limit", 1, 1000)}
-	if err := q.err("from", "to", "endpoint", "suppressed", "limit"); err != nil {
-		return err
-	}
-	issues, err := s.cfg.Store.Issues(c.Request().Context(), service.Name, f)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, map[string]any{"issues": list(issues)})
-}
-
-func (s *Server) apiIssue(c echo.Context) error {
-	service, err := s.service(c)
-	if err != nil {
-		return err
-	}
-	fingerprint := c.Param("fingerprint")
-	if !isFingerprint(fingerprint) {
-		return badRequest(fmt.Sprintf("fingerprint: %.60q is not one; it looks like 1-0123456789abcdef", fingerprint))
-	}
-	ctx := c.Request().Context()
-	issue, err := s.cfg.Store.Issue(ctx, service.Name, fingerprint)
-	if err != nil {
-		return err
-	}
-	examples, err := s.cfg.Store.Exchanges(ctx, service.Name, divergence.ExchangeFilter{Fingerprint: fingerprint, Limit: 10})
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, struct {
-		divergence.Issue
-		Exchanges []divergence.ExchangeSummary `json:"exchanges"`
-	}{issue, list(examples)})
-}
-
 func (s *Server) apiExchanges(c echo.Context) error {
 	service, err := s.service(c)
 	if err != nil {

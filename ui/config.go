@@ -20,6 +20,9 @@ type Config struct {
 	Store     Store
 	Summaries Summaries
 
+	// Decisions keeps what people say about issues; nil: PATCH of one answers 501.
+	Decisions Decider
+
 	// Gatherer is where /metrics comes from; nil: nothing is exported.
 	Gatherer prometheus.Gatherer
 
@@ -163,8 +166,21 @@ type Summaries interface {
 // Triage answers which differences there are.
 type Triage interface {
 	Issues(ctx context.Context, service string, f divergence.IssueFilter) ([]divergence.Issue, error)
-	Issue(ctx context.Context, service, fingerprint string) (divergence.Issue, error)
+	Issue(ctx context.Context, service, fingerprint string, at time.Time) (divergence.Issue, error)
+	// Values returns examples of an issue that are not alike.
+	Values(ctx context.Context, service, fingerprint string) ([]divergence.ValueExample, error)
+	// History returns what was decided on an issue, the first first.
+	History(ctx context.Context, service, fingerprint string) ([]divergence.IssueDecision, error)
 }
+
+// Decider keeps what people say about issues.
+type Decider interface {
+	// Decide stores decisions and returns when exchanges are compared by them. It
+	// fails with [divergence.ErrAway] while the store is away.
+	Decide(ctx context.Context, service string, decisions ...divergence.IssueDecision) error
+}
+
+var _ Decider = (*divergence.Board)(nil)
 
 // Exchanges answers what single exchanges looked like.
 type Exchanges interface {

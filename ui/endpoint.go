@@ -184,7 +184,7 @@ func (s *Server) readEndpoint(ctx context.Context, service *Service, v reports.V
 		return err
 	}
 	view.Charts = newCharts(series{points: points, limits: limitsOf(points, v.Alpha), threshold: service.MaxDivergenceRate}, 1112, 230)
-	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Endpoint: view.Endpoint, Suppressed: true, Limit: 100})
+	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Endpoint: view.Endpoint, Suppressed: true, Limit: 100, At: s.now()})
 	if err != nil {
 		return err
 	}

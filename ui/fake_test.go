@@ -148,9 +148,10 @@ type fakeStore struct {
 	block     chan struct{} // Summary waits until it is closed or the context ends; nil: it does not
 	blocked   chan struct{} // receives when Summary begins to wait
 
-	mu     sync.Mutex
-	filter divergence.ExchangeFilter // of the last call of Exchanges
-	window divergence.Window         // of the last call of Summary
+	mu        sync.Mutex
+	decisions []divergence.IssueDecision
+	filter    divergence.ExchangeFilter // of the last call of Exchanges
+	window    divergence.Window         // of the last call of Summary
 }
 
 func (f *fakeStore) Summary(ctx context.Context, _ string, w divergence.Window) (divergence.Summary, error) {
@@ -171,14 +172,41 @@ func (f *fakeStore) Summary(ctx context.Context, _ string, w divergence.Window) 
 func (f *fakeStore) Issues(_ context.Context, _ string, filter divergence.IssueFilter) ([]divergence.Issue, error) {
 	var out []divergence.Issue
 	for _, i := range f.issues {
-		if (filter.Endpoint == "" || filter.Endpoint == i.Endpoint) && (filter.Suppressed || i.Count > 0) {
+		if (filter.Endpoint == "" || filter.Endpoint == i.Endpoint) && (filter.Suppressed || i.Count > 0) &&
+			(filter.State == "" || filter.State == i.State) && (filter.Cause == "" || filter.Cause == i.Cause) {
 			out = append(out, i)
 		}
 	}
 	return out, f.err
 }
 
-func (f *fakeStore) Issue(_ context.Context, _, fingerprint string) (divergence.Issue, error) {
+func (f *fakeStore) Values(context.Context, string, string) ([]divergence.ValueExample, error) {
+	return []divergence.ValueExample{
+		{Primary: "17", Candidate: `"17"`, Path: "$.id", Exchange: firstID, Received: now, Kept: true, Exchanges: 200},
+		{Primary: "18", Candidate: `"18"`, Path: "$.id", Exchange: secondID, Received: now, Exchanges: 98},
+	}, f.err
+}
+
+func (f *fakeStore) History(_ context.Context, _, fingerprint string) ([]divergence.IssueDecision, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []divergence.IssueDecision
+	for _, d := range f.decisions {
+		if d.Fingerprint == fingerprint {
+			out = append(out, d)
+		}
+	}
+	return out, f.err
+}
+
+func (f *fakeStore) Decide(_ context.Context, _ string, decisions ...divergence.IssueDecision) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.decisions = append(f.decisions, decisions...)
+	return f.err
+}
+
+func (f *fakeStore) Issue(_ context.Context, _, fingerprint string, _ time.Time) (divergence.Issue, error) {
 	for _, i := range f.issues {
 		if i.Fingerprint == fingerprint {
 			return i, f.err
@@ -319,11 +347,11 @@ func newFakeStore() *fakeStore {
 			},
 		},
 		issues: []divergence.Issue{
-			{Fingerprint: "1-0123456789abcdef", Endpoint: "GET /orders/{id}", Path: "$.id", Kind: "type", Class: "number became string", State: "open", Count: 298, First: now.Add(-time.Hour), Last: now, Primary: "17", Candidate: `"17"`, Examples: []string{firstID, secondID}},
-			{Fingerprint: "1-00000000000000aa", Endpoint: "GET /orders/{id}", Path: "$.items[*].price", Kind: "changed", State: "open", Count: 41, First: now.Add(-time.Hour), Last: now, Primary: "59.95", Candidate: "59.96", Examples: []string{firstID}},
-			{Fingerprint: "1-00000000000000ad", Endpoint: "GET /orders", Path: "status", Kind: "changed", Class: "2xx became 5xx", State: "open", Count: 38, First: now.Add(-time.Hour), Last: now, Primary: "200", Candidate: "500", Examples: []string{secondID}},
-			{Fingerprint: "1-00000000000000ae", Endpoint: hostile, Path: `$["<b>bold</b>"]`, Kind: "changed", State: "open", Count: 9, First: now.Add(-time.Hour), Last: now, Primary: `"<script>alert(1)</script>"`, Candidate: `"javascript:alert(1)"`, Examples: []string{firstID}},
-			{Fingerprint: "1-00000000000000af", Endpoint: "GET /orders/{id}", Path: "$.created", Kind: "changed", State: "open", Suppressed: 30100, By: []string{"noise"}, First: now.Add(-time.Hour), Last: now, Primary: `"2026-11-21T11:58:31Z"`, Candidate: `"2026-11-21T11:58:32Z"`, Examples: []string{firstID}},
+			{Fingerprint: "1-0123456789abcdef", Cause: "1-00000000000000c1", Endpoint: "GET /orders/{id}", Path: "$.id", Kind: "type", Class: "number became string", State: "open", Count: 298, First: now.Add(-time.Hour), Last: now, Primary: "17", Candidate: `"17"`, Examples: []string{firstID, secondID}},
+			{Fingerprint: "1-00000000000000aa", Cause: "1-00000000000000c2", Endpoint: "GET /orders/{id}", Path: "$.items[*].price", Kind: "changed", State: "open", Count: 41, First: now.Add(-time.Hour), Last: now, Primary: "59.95", Candidate: "59.96", Examples: []string{firstID}},
+			{Fingerprint: "1-00000000000000ad", Cause: "1-00000000000000c3", Endpoint: "GET /orders", Path: "status", Kind: "changed", Class: "2xx became 5xx", State: "open", Count: 38, First: now.Add(-time.Hour), Last: now, Primary: "200", Candidate: "500", Examples: []string{secondID}},
+			{Fingerprint: "1-00000000000000ae", Cause: "1-00000000000000c1", Endpoint: hostile, Path: `$["<b>bold</b>"]`, Kind: "changed", State: "open", Count: 9, First: now.Add(-time.Hour), Last: now, Primary: `"<script>alert(1)</script>"`, Candidate: `"javascript:alert(1)"`, Examples: []string{firstID}},
+			{Fingerprint: "1-00000000000000af", Cause: "1-00000000000000c4", Endpoint: "GET /orders/{id}", Path: "$.created", Kind: "changed", State: "open", Suppressed: 30100, By: []string{"noise"}, First: now.Add(-time.Hour), Last: now, Primary: `"2026-11-21T11:58:31Z"`, Candidate: `"2026-11-21T11:58:32Z"`, Examples: []string{firstID}},
 		},
 	}
 	for i, id := range []string{firstID, secondID, binaryID} {
@@ -377,7 +405,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	rules, _ := compare.Compile(fakeRules)
 	r.evidence, r.mirroring = &fakeEvidence{judge: r.judge}, &fakeMirroring{}
 	cfg := Config{
-		Store: r.store, Summaries: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		Store: r.store, Summaries: r.store, Decisions: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Rehearsal: r.rehearsal,
 		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{

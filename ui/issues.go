@@ -2,6 +2,7 @@ package ui
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -12,6 +13,7 @@ import (
 // issueRow is an issue in a table.
 type issueRow struct {
 	divergence.Issue
+	URL         string
 	EndpointURL string
 	ExampleURLs []string
 	What        string // kind and class in words
@@ -21,7 +23,7 @@ type issueRow struct {
 func issueRows(service string, l lookback, issues []divergence.Issue) []issueRow {
 	var rows []issueRow
 	for _, i := range issues {
-		r := issueRow{Issue: i, EndpointURL: l.keep(endpointPath(service, i.Endpoint)), What: whatDiffers(i.Kind, i.Class), Reason: strings.Join(i.By, ", ")}
+		r := issueRow{Issue: i, URL: l.keep(issuePath(service, i.Fingerprint)), EndpointURL: l.keep(endpointPath(service, i.Endpoint)), What: whatDiffers(i.Kind, i.Class), Reason: words(strings.Join(i.By, ", "))}
 		for _, id := range i.Examples {
 			r.ExampleURLs = append(r.ExampleURLs, exchangePath(service, id))
 		}
@@ -47,11 +49,41 @@ type issuesView struct {
 	Service    string
 	Lookback   lookback
 	Endpoint   string
+	Cause      string
+	States     []link     // filters
+	Shared     []groupRow // causes on several endpoints
 	Counting   []issueRow
 	Suppressed []issueRow
 	Away       string
 	Limit      int
 	Full       bool // there may be more than are shown
+}
+
+// groupRow is a cause in a table.
+type groupRow struct {
+	causeGroup
+	URL, What string
+}
+
+// sharedCauses lists the causes that several endpoints show.
+func sharedCauses(service string, l lookback, issues []divergence.Issue) []groupRow {
+	var out []groupRow
+	for _, g := range groupByCause(issues) {
+		if len(g.Endpoints) > 1 {
+			address := servicePath(service) + "/issues?" + url.Values{"cause": {g.Cause}}.Encode()
+			out = append(out, groupRow{g, l.keep(address), whatDiffers(g.Kind, g.Class)})
+		}
+	}
+	return out
+}
+
+// stateLinks are the filters by state.
+func stateLinks(here, state string) []link {
+	out := []link{{Text: "all", URL: with(here, "state", ""), Current: state == ""}}
+	for _, s := range issueStates {
+		out = append(out, link{Text: s, URL: with(here, "state", s), Current: s == state})
+	}
+	return out
 }
 
 const issuesPerPage = 200
@@ -62,16 +94,20 @@ func (s *Server) pageIssues(c echo.Context) error {
 		return err
 	}
 	q := query{values: c.QueryParams()}
-	view := issuesView{Service: service.Name, Lookback: q.lookback(s.now(), c.Request().URL.String()), Endpoint: q.text("endpoint"), Limit: issuesPerPage}
-	if err := q.err("window", "endpoint"); err != nil {
+	here := c.Request().URL.String()
+	f := q.issueFilter(s.now())
+	view := issuesView{Service: service.Name, Lookback: q.lookback(s.now(), here), Endpoint: f.Endpoint, Cause: f.Cause, States: stateLinks(here, f.State), Limit: issuesPerPage}
+	if err := q.err("window", "endpoint", "state", "cause"); err != nil {
 		return err
 	}
 	ctx := c.Request().Context()
-	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{
-		Window: view.Lookback.Window, Endpoint: view.Endpoint, Suppressed: true, Limit: issuesPerPage,
-	})
+	f.Window, f.Suppressed, f.Limit = view.Lookback.Window, true, issuesPerPage
+	issues, err := s.cfg.Store.Issues(ctx, service.Name, f)
 	if view.Away = awayText(ctx, err); err != nil && view.Away == "" {
 		return err
+	}
+	if f.Cause == "" {
+		view.Shared = sharedCauses(service.Name, view.Lookback, issues)
 	}
 	view.Full = len(issues) == issuesPerPage
 	view.Counting, view.Suppressed = parted(issueRows(service.Name, view.Lookback, issues))

@@ -227,7 +227,7 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 		return nil
 	}
 	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
-	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Limit: topIssues})
+	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Limit: topIssues, At: s.now()})
 	view.Issues = issueRows(service.Name, view.Lookback, issues)
 	return err
 }

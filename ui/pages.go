@@ -14,7 +14,7 @@ import (
 // pages holds a parsed template for each page.
 type pages map[string]*template.Template
 
-var pageNames = []string{"overview", "service", "endpoint", "issues", "exchange", "rules", "ruleset", "blindspots", "error"}
+var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "exchange", "rules", "ruleset", "blindspots", "error"}
 
 func parsePages() (pages, error) {
 	functions := template.FuncMap{
@@ -104,6 +104,10 @@ func servicePath(name string) string { return "/services/" + url.PathEscape(name
 
 func endpointPath(service, endpoint string) string {
 	return servicePath(service) + "/endpoint?" + url.Values{"endpoint": {endpoint}}.Encode()
+}
+
+func issuePath(service, fingerprint string) string {
+	return servicePath(service) + "/issues/" + url.PathEscape(fingerprint)
 }
 
 func exchangePath(service, id string) string {

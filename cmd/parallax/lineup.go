@@ -46,6 +46,9 @@ func (l *lineup) mirrors() []*mirror.Mirror {
 	return out
 }
 
+// names lists the services at work, and those whose last exchanges are being stored.
+func (l *lineup) names() []string { return slices.Sorted(maps.Keys(l.byName)) }
+
 func (l *lineup) forUI() []ui.Service {
 	services := make([]ui.Service, len(l.services))
 	for i, svc := range l.services {

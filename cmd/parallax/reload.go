@@ -158,7 +158,7 @@ func (p *plan) add(at string, c ServiceConfig) []string {
 func (p *plan) alter(at string, svc *service, c ServiceConfig) (faults []string) {
 	before := svc.terms.Load()
 	st := step{svc: svc}
-	t, wrong := newTerms(c, p.s.redaction, before)
+	t, wrong := newTerms(c, p.s.redaction, p.s.board, before)
 	change, more := svc.mirror.Prepare(c.Service)
 	for _, f := range append(wrong, more...) {
 		faults = append(faults, at+": "+f.Error())

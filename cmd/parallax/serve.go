@@ -136,6 +136,7 @@ type server struct {
 	recorder *divergence.Recorder
 	quota    *divergence.Quota // nil with an outside ClickHouse
 	worker   *divergence.Worker
+	board    *divergence.Board // what people decided on issues
 
 	rehearsal *rehearsal
 
@@ -234,6 +235,9 @@ func (s *server) openStore(instance string) (err error) {
 	if s.store, err = divergence.Open(opts); err != nil {
 		return err
 	}
+	s.board = divergence.NewBoard(divergence.BoardConfig{
+		Store: s.store, Dir: s.cfg.StateDir, Services: func() []string { return s.current.Load().names() }, Now: s.now, Log: s.log,
+	})
 	s.ledger = divergence.NewLedger()
 	s.recorder = divergence.NewRecorder(divergence.RecorderConfig{
 		Store: s.store, Ledger: s.ledger, Metrics: divergence.NewMetrics(s.registry, s.ledger),
@@ -267,7 +271,7 @@ func (s *server) openAdmin() error {
 
 func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
-		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
+		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Decisions: s.board, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
 }
@@ -286,6 +290,7 @@ func (s *server) Run(ctx context.Context) error {
 	keeping := background(s.keepWithinDisk)
 	attending := background(s.attendRules)
 	learning := background(s.keepNoise)
+	deciding := background(s.board.Run)
 	mirrors, err := s.startServices(ctx)
 	if err == nil {
 		tell(s.serves)
@@ -297,7 +302,7 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), attending.stop(), recording.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}
@@ -395,6 +400,9 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 		d.OK, d.Detail = false, err.Error()
 	}
 	list := []ui.Dependency{d}
+	if err := s.board.Err(); err != nil {
+		list = append(list, ui.Dependency{Name: "decisions", Detail: "decisions on issues are the last known: " + err.Error()})
+	}
 	if last := s.LastReload(); len(last.Faults) > 0 {
 		list = append(list, ui.Dependency{Name: "configuration", Detail: "last reload failed: " + strings.Join(last.Faults, "; ")})
 	}

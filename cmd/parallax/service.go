@@ -45,7 +45,7 @@ type terms struct {
 
 // newTerms makes the terms of a configuration. What the noise model has learnt
 // goes on from the terms before, nil for none.
-func newTerms(c ServiceConfig, redaction []byte, before *terms) (*terms, []parallax.Fault) {
+func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before *terms) (*terms, []parallax.Fault) {
 	rules, faults := compare.Compile(c.Rules)
 	redactor, more := compare.NewRedactor(redaction, c.Redact)
 	faults = append(parallax.Under("rules", faults), parallax.Under("redact", more)...)
@@ -58,14 +58,15 @@ func newTerms(c ServiceConfig, redaction []byte, before *terms) (*terms, []paral
 	}
 	return &terms{c, &divergence.Judge{
 		Rules: rules, Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
-		Slower: divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
+		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
+		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil
 }
 
 // newService builds a service and opens its listener. The step is read before a
 // request can come in.
 func (s *server) newService(c ServiceConfig) (_ *service, err error) {
-	t, faults := newTerms(c, s.redaction, nil)
+	t, faults := newTerms(c, s.redaction, s.board, nil)
 	m, more := mirror.New(c.Service, s.deps)
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
@@ -95,6 +96,9 @@ func (s *server) readState(svc *service) error {
 	if err != nil {
 		return err
 	}
+	if err := s.board.Open(svc.name); err != nil {
+		return err
+	}
 	svc.steps.file = file
 	svc.mirror.Split().SetStep(file.State().Step)
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
@@ -110,11 +114,11 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	// Without the store it is what this process counted; that the store is away
 	// is for the evidence to say.
 	held, _ := svc.recorder.Totals(ctx, svc.name)
-	state, at, rules := svc.steps.State(), svc.steps.now(), svc.terms.Load().compares.Rules
+	state, at, judge := svc.steps.State(), svc.steps.now(), svc.terms.Load().compares
 	return reports.Context{
 		Step:         svc.mirror.Split().Step(),
-		RulesVersion: rules.Version(),
-		RulesHash:    func(endpoint string) string { return rules.HashAt(endpoint, at) },
+		RulesVersion: judge.Rules.Version(),
+		RulesHash:    func(endpoint string) string { return judge.HashAt(endpoint, at) },
 		Accounting:   held,
 		Paused:       state.Paused,
 		From:         state.EvidenceFrom,
@@ -206,7 +210,7 @@ func (s *server) hashes(name, endpoint string) (rules, policy string) {
 	if judge == nil {
 		return "", ""
 	}
-	return judge.Rules.HashAt(endpoint, s.now()), judge.Policy
+	return judge.HashAt(endpoint, s.now()), judge.Policy
 }
 
 // maxDecoded bounds what a stored body may become when it is shown, in bytes.
