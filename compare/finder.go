@@ -87,8 +87,11 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		why = Suppression{}
 	} else if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
 		f.noisy++
-	} else if why = f.accept(at, kind, primary, candidate); why.By != "" {
-		f.excused++
+	}
+	if why.By == "" {
+		if why = f.accept(at, kind, primary, candidate); why.By != "" {
+			f.excused++
+		}
 	}
 	if why.By == "" {
 		if f.asking != nil {

@@ -11,8 +11,8 @@ func (j *Judge) settleNoise(x *parallax.Exchange) {
 	if j.Noise == nil {
 		return
 	}
-	f := j.filing(x, "")
+	f := j.filing(x, j.accepted(), "")
 	j.Noise.Settle(x.Endpoint, compare.NoiseBasis{
-		Rules: f.rules, Primary: f.versions[parallax.Primary], Candidate: f.versions[parallax.Candidate],
+		Rules: f.ruled, Primary: f.versions[parallax.Primary], Candidate: f.versions[parallax.Candidate],
 	})
 }

@@ -42,6 +42,7 @@ type record struct {
 type filing struct {
 	service, endpoint string
 	rules, policy     string // hashes
+	ruled             string // hash of the rules without what people accepted: noise is learnt by it
 	versions          [parallax.Legs]string
 	reason            string // why the exchange is not comparable
 }

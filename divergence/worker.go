@@ -81,7 +81,8 @@ func (j *Judge) filing(x *parallax.Exchange, accepted *compare.Acceptances, reas
 	}
 	key = key.clone()
 	hashed := key
-	hashed.rules, hashed.policy = accepted.HashAt(j.Rules.HashAt(x.Endpoint, x.Received), x.Endpoint, x.Received), j.Policy
+	hashed.ruled, hashed.policy = j.Rules.HashAt(x.Endpoint, x.Received), j.Policy
+	hashed.rules = accepted.HashAt(hashed.ruled, x.Endpoint, x.Received)
 	return today.keep(key, &hashed)
 }
 
