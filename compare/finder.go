@@ -78,7 +78,7 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		why = Suppression{By: "rule", Detail: r.text}
 		f.ruled++
 		f.used(r)
-	} else if f.listen {
+	} else if f.listen && !f.probe {
 		f.noise.hear(at, f.occurrence(at), kind, primary, candidate)
 		return
 	} else if why = f.unread(at, primary, candidate); why.By != "" {
