@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,13 +20,19 @@ func checkPair(t *testing.T, first, second []byte, limits Limits) {
 	a, b, errA, errB := ParsePair(first, second, limits)
 	wantA, wantErrA := ParseJSON(first, limits)
 	wantB, wantErrB := ParseJSON(second, limits)
-	opts := cmp.AllowUnexported(Node{})
-	if diff := cmp.Diff(wantA, a, opts) + cmp.Diff(wantB, b, opts); diff != "" {
+	if diff := diffTrees(wantA, a) + diffTrees(wantB, b); diff != "" {
 		t.Fatalf("%q\n%q\ntrees differ:\n%s", first, second, diff)
 	}
 	if diff := cmp.Diff(wantErrA, errA) + cmp.Diff(wantErrB, errB); diff != "" {
 		t.Fatalf("%q\n%q\nfaults differ:\n%s", first, second, diff)
 	}
+}
+
+func diffTrees(want, got *Tree) string {
+	if want != nil && got != nil && bytes.Equal(want.Source, got.Source) && slices.Equal(want.Nodes, got.Nodes) {
+		return "" // Far quicker than go-cmp.
+	}
+	return cmp.Diff(want, got, cmp.AllowUnexported(Node{}))
 }
 
 var pairCases = [][2]string{
