@@ -8,10 +8,11 @@ const maxAlignCells = 1 << 20
 
 // align joins a longest common subsequence of two sequences of hashes. Where two
 // choices are as good, the element with the smaller hash is left out, so that the
-// result does not depend on which side is which. If the table would be too large,
-// it joins only equal ends and elements that stand once on each side, and returns
+// result does not depend on which side is which. If the table would be too large
+// or take too many steps, it joins only equal ends and elements that stand once on each side, and returns
 // false.
-func align(p, c []uint64, join func(i, j int)) bool {
+func align(p, c []uint64, count *meter, join func(i, j int)) bool {
+	count.step(len(p) + len(c))
 	from := 0
 	for ; from < len(p) && from < len(c) && p[from] == c[from]; from++ {
 		join(from, from)
@@ -25,10 +26,11 @@ func align(p, c []uint64, join func(i, j int)) bool {
 	switch {
 	case len(p) == 0 || len(c) == 0:
 		return true
-	case len(p) > maxAlignCells/len(c):
+	case len(p) > maxAlignCells/len(c) || !count.mayAlign(len(p)*len(c)/cellsPerStep):
 		alignUnique(p, c, inner)
 		return false
 	}
+	count.step(len(p) * len(c) / cellsPerStep)
 	alignTable(p, c, inner)
 	return true
 }

@@ -68,6 +68,7 @@ func (f *finder) assertsAt(kinds ...placeKind) bool {
 // about it: a difference that a rule expects is not there, or the value is not what
 // a rule says it is.
 func (f *finder) agree(at *place, s side) {
+	f.meter.tries(len(f.asks().asserts), at)
 	for _, r := range f.asks().asserts {
 		switch {
 		case !r.isAbout(at):

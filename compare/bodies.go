@@ -211,6 +211,7 @@ func formatSide(text []byte, f Format) side {
 
 // compareContents compares two bodies of one format.
 func compareContents(a, b content, find *finder) {
+	find.meter = find.allow(a.text, b.text)
 	switch {
 	case bytes.Equal(a.text, b.text) && a.boundary == b.boundary && !find.assertsAt(placeJSON):
 	case a.format == Text:
@@ -219,6 +220,9 @@ func compareContents(a, b content, find *finder) {
 		compareOpaque(a.text, b.text, find)
 	default:
 		compareTrees(a, b, find)
+	}
+	if find.meter.spent() {
+		find.stop()
 	}
 }
 

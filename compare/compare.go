@@ -26,7 +26,7 @@ type Input struct {
 const (
 	ReasonPrimaryFailed = "primary_failed" // no complete answer, or a 5xx that is not declared normal
 	ReasonCallerGone    = "caller_gone"    // the caller left before an answer was complete
-	ReasonTruncated     = "truncated"      // a body is longer than what was kept of it
+	ReasonTruncated     = "truncated"      // a body is longer than what was kept of it, or comparing it takes too many steps
 	ReasonNotAsked      = "not_asked"      // a leg was not asked
 	ReasonNoSecondary   = "no_secondary"   // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
@@ -189,7 +189,7 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 	switch {
 	case f.counting > 0:
 		out.Outcome = Diverged
-	case !possible:
+	case !possible || f.incomplete:
 		out.Outcome, out.Reason = NotComparable, ReasonTruncated
 	case f.unjudged > 0:
 		out.Outcome, out.Reason = NotComparable, ReasonRedacted

@@ -250,13 +250,13 @@ func (f *finder) occurrence(at *place) string {
 	if node < 0 {
 		tree, node, parent = f.c, last.c, above.c
 	}
-	return nth(tree, parent, node, name)
+	return f.nth(tree, parent, node, name)
 }
 
-func nth(tree *body.Tree, parent, node int32, name string) string {
+func (f *finder) nth(tree *body.Tree, parent, node int32, name string) string {
 	n := 1
 	for i := parent + 1; i < node; i = tree.Nodes[i].Next {
-		if string(tree.Name(i)) == name {
+		if f.meter.step(1); string(tree.Name(i)) == name {
 			n++
 		}
 	}

@@ -42,6 +42,8 @@ type finder struct {
 	probe    bool     // the pair is only tried: noise takes no notice
 	errors   bool     // both answers are errors
 
+	meter *meter // of steps
+
 	p, c *body.Tree // the documents walked now, for duplicate names
 
 	kept       []Difference
@@ -60,8 +62,9 @@ type finder struct {
 	unjudged   int                    // differences that redaction left nobody able to judge
 }
 
-// full reports that no further difference is of use.
-func (f *finder) full() bool { return f.counting >= cmp.Or(f.limit, maxKept) }
+// full reports that no further difference is of use, or that no step is left to
+// find one.
+func (f *finder) full() bool { return f.counting >= cmp.Or(f.limit, maxKept) || f.meter.spent() }
 
 // stop notes that something was left out because the finder is full.
 func (f *finder) stop() { f.truncated, f.incomplete = true, true }
@@ -73,6 +76,7 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		return
 	}
 	f.found++
+	f.meter.tries(triesAtDifference*len(f.rules), at)
 	why := Suppression{}
 	if r := f.ruleFor(at, kind, primary, candidate); r != nil {
 		why = Suppression{By: "rule", Detail: r.text}

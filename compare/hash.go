@@ -15,8 +15,10 @@ import (
 // equal. With exact, numbers within a tolerance keep hashes of their own.
 func (w *walker) hash(p, c []element, exact bool) {
 	h := w.hasher(exact)
+	if !exact { // in a list, which may be compared by position instead
+		h.most = w.meter.align
+	}
 	way := len(h.at.steps)
-	defer func() { w.budget -= h.looked }()
 	for _, s := range []struct {
 		tree     *body.Tree
 		doc      *body.Doc
@@ -32,7 +34,7 @@ func (w *walker) hash(p, c []element, exact bool) {
 }
 
 func (w *walker) hasher(exact bool) *hasher {
-	h := &hasher{find: w.find, primary: w.p, masked: w.find.masks(), exact: exact, at: place{kind: placeJSON}}
+	h := &hasher{find: w.find, primary: w.p, masked: w.find.masks(), exact: exact, at: place{kind: placeJSON}, most: w.meter.most}
 	if h.masked {
 		h.at.steps = slices.Clone(w.here().steps)
 	}
@@ -57,8 +59,8 @@ type hasher struct {
 	find    *finder
 	masked  bool
 	exact   bool // tolerances count for nothing
+	most    int  // steps after which hashing ends
 	at      place
-	looked  int // at nodes
 }
 
 const (
@@ -71,8 +73,11 @@ const (
 )
 
 func (h *hasher) value(i int32) uint64 {
-	h.looked++
 	n := &h.tree.Nodes[i]
+	if !h.find.meter.mayTake(h.most) {
+		return 0 // The hashes are of no use any more.
+	}
+	h.find.meter.step(h.find.hashTries(h.masked, len(h.at.steps)))
 	if h.masked {
 		if h.excused(i) {
 			return hashExcused
@@ -87,6 +92,7 @@ func (h *hasher) value(i int32) uint64 {
 	case body.Array:
 		return h.array(i)
 	case body.String:
+		h.find.meter.step(int(n.End-n.Start) / bytesPerStep)
 		return mix(xxhash.Sum64(h.tree.Value(i)), uint64(body.String))
 	case body.Number:
 		return mix(xxhash.Sum64(body.CanonicalNumber(h.tree.Text(i))), uint64(body.Number))

@@ -26,7 +26,7 @@ func compareText(p, c []byte, find *finder) {
 		a, b = a[:len(a)-1], b[:len(b)-1]
 	}
 	find.hashFolded(a, b)
-	align(lineHashes(a), lineHashes(b), func(i, j int) { a[i].match, b[j].match = j, i })
+	align(lineHashes(a), lineHashes(b), find.meter, func(i, j int) { a[i].match, b[j].match = j, i })
 	for i, j := 0, 0; i < len(a) || j < len(b); {
 		gapA, gapB := lineGap(a[i:]), lineGap(b[j:])
 		compareLines(a[i:i+gapA], b[j:j+gapB], find)

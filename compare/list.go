@@ -16,16 +16,22 @@ func (w *walker) list(p, c []element) {
 		}
 		p, c = p[:len(p)-1], c[:len(c)-1]
 	}
-	if (len(p) > 1 || len(c) > 1) && w.budget > 0 {
-		w.hash(p, c, false)
-		complete := align(hashesOf(p), hashesOf(c), func(i, j int) {
-			p[i].match, c[j].match = c[j].index, p[i].index
-		})
-		if complete {
-			markMoved(p, c)
-		}
+	if (len(p) > 1 || len(c) > 1) && w.meter.mayAlign(w.hashSteps(p, c)) {
+		w.alignLists(p, c)
 	}
 	w.report(p, c)
+}
+
+func (w *walker) alignLists(p, c []element) {
+	if w.hash(p, c, false); !w.meter.mayAlign(0) {
+		return
+	}
+	complete := align(hashesOf(p), hashesOf(c), w.meter, func(i, j int) {
+		p[i].match, c[j].match = c[j].index, p[i].index
+	})
+	if complete {
+		markMoved(p, c)
+	}
 }
 
 // report walks both arrays along their alignment.

@@ -48,6 +48,7 @@ const (
 // primary to another one below node j of the candidate. Between two instances of
 // one version it has not moved, and is only called by its new name.
 func (w *walker) shift(i, j int32) {
+	w.meter.tries(len(w.asks.moves), &w.at)
 	for _, r := range w.asks.moves {
 		if r.place != placeJSON || !r.anchor.Matches(w.here().steps) {
 			continue

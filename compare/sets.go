@@ -16,6 +16,10 @@ const maxSetProbes = 4096
 // one element; what is excused is still reported as such. What is left over on
 // both sides may match within a tolerance.
 func (w *walker) set(p, c []element, once bool) {
+	if w.hashSteps(p, c) > w.meter.left() {
+		w.meter.step(w.meter.left()) // Which belong together would take too long to tell.
+		return
+	}
 	w.hash(p, c, true)
 	p, c = byHash(p, once), byHash(c, once)
 	var onlyP, onlyC []element
@@ -72,10 +76,9 @@ func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
 
 // equal reports whether two elements have no difference that counts.
 func (w *walker) equal(p, c *element, probes *int) bool {
-	probe := &finder{endpoint: w.find.endpoint, received: w.find.received, rules: w.find.rules, noise: w.find.noise, listen: w.find.listen, errors: w.find.errors, probe: true, limit: 1, p: w.p, c: w.c}
-	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON}, budget: w.budget, probes: probes}
+	probe := &finder{endpoint: w.find.endpoint, received: w.find.received, rules: w.find.rules, noise: w.find.noise, listen: w.find.listen, errors: w.find.errors, probe: true, limit: 1, meter: w.meter, p: w.p, c: w.c}
+	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON}, meter: w.meter, probes: probes}
 	other.pair(p, c)
-	w.budget = other.budget
 	return probe.counting == 0
 }
 
@@ -159,7 +162,6 @@ func (w *walker) hashKeys(p, c []element, keys [][]body.Step) (loneP, loneC []el
 		return out
 	}
 	loneP, loneC = lone(w.p, w.docP, p), lone(w.c, w.docC, c)
-	w.budget -= h.looked
 	return loneP, loneC
 }
 

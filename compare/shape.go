@@ -78,7 +78,7 @@ func fits(p, s, c []byte) bool {
 		match[i] = -1
 	}
 	common := 0
-	align(a, b, func(i, j int) { match[i], common = j, common+1 })
+	align(a, b, nil, func(i, j int) { match[i], common = j, common+1 })
 	if 2*common < max(len(a), len(b)) {
 		return true
 	}

@@ -20,7 +20,7 @@ type walker struct {
 	goneC   map[int32]gone
 	way     []level // from the roots to what is compared now
 	at      place   // the way written as a place, where somebody asks
-	budget  int     // nodes that may still be looked at to align arrays
+	meter   *meter  // of the finder
 	probes  *int    // pairs of elements that may still be tried, nil outside of sets
 }
 
@@ -36,22 +36,27 @@ func atMember(p, c int32) level { return level{p: p, c: c, index: -1} }
 
 func atElement(p, c int32, e *element) level { return level{p: p, c: c, index: e.index, of: e.of} }
 
-// alignEffort bounds what aligning arrays may cost: this many looks at each node.
-// A level may be looked at anew for every array above it; past the bound arrays
-// are compared by position.
-const alignEffort = 32
-
 // walk compares two documents and gives every difference to the finder.
 func walk(p, c *body.Tree, find *finder) {
 	w := newWalker(p, c, find)
 	w.value(0, 0)
 	w.expectPaths()
+	w.countLooks()
+}
+
+// countLooks counts what the filters have looked at.
+func (w *walker) countLooks() {
+	if w.docP != nil {
+		w.meter.step((w.docP.Looked() + w.docC.Looked()) / looksPerStep)
+	}
 }
 
 func newWalker(p, c *body.Tree, find *finder) *walker {
 	find.p, find.c = p, c
-	w := &walker{p: p, c: c, find: find, asks: find.asks(), asserts: find.assertsAt(placeJSON), at: place{kind: placeJSON}}
-	w.budget = alignEffort * (len(p.Nodes) + len(c.Nodes))
+	if find.meter == nil {
+		find.meter = find.allow(p.Source, c.Source)
+	}
+	w := &walker{p: p, c: c, find: find, asks: find.asks(), asserts: find.assertsAt(placeJSON), at: place{kind: placeJSON}, meter: find.meter}
 	if w.asks.filters {
 		w.docP, w.docC = body.NewDoc(p), body.NewDoc(c)
 	}
@@ -61,6 +66,7 @@ func newWalker(p, c *body.Tree, find *finder) *walker {
 // here writes the way as a place. It is valid until the next call.
 func (w *walker) here() *place {
 	w.at.steps, w.at.nodes = w.at.steps[:0], w.at.nodes[:0]
+	w.meter.step(1 + len(w.way)/levelsPerStep)
 	for _, l := range w.way {
 		s := body.Step{Element: true, Index: int(l.index), Len: int(l.of), Implied: w.p.Lax}
 		if l.step != nil {
@@ -137,6 +143,7 @@ func (w *walker) sameScalar(i, j int32) bool {
 
 // spelled reports whether the spelling of numbers counts at a place.
 func (f *finder) spelled(at *place) bool {
+	f.meter.tries(len(f.rules), at)
 	return slices.ContainsFunc(f.rules, func(r *rule) bool { return r.source.Number != "" && r.isAbout(at) })
 }
 
@@ -146,7 +153,11 @@ func isBool(k body.Kind) bool { return k == body.True || k == body.False }
 // written alike, or they are scalars of one value. Where the spelling of numbers
 // may count, it is looked at closer.
 func (w *walker) same(i, j int32) bool {
-	if bytes.Equal(w.p.Text(i), w.c.Text(j)) {
+	a, b := w.p.Text(i), w.c.Text(j)
+	if w.meter.step(1); len(a) == len(b) {
+		w.meter.step(len(a) / bytesPerStep)
+	}
+	if bytes.Equal(a, b) {
 		return true
 	}
 	kind := w.p.Nodes[i].Kind
@@ -208,7 +219,7 @@ func (w *walker) object(i, j int32) {
 		a, b = w.p.Nodes[a].Next, w.c.Nodes[b].Next
 	}
 	if a < endA || b < endB {
-		w.byName(members(w.p, a, endA), members(w.c, b, endB))
+		w.byName(w.members(w.p, a, endA), w.members(w.c, b, endB))
 		if a, b := w.orders(i, j); a != b {
 			w.find.add(w.here(), Moved, side{text: []byte(a), class: "order"}, side{text: []byte(b), class: "order"})
 		}
@@ -262,11 +273,12 @@ type namedNode struct {
 
 // members lists the members from one node up to another, by name; those of one
 // name stay in their order.
-func members(t *body.Tree, from, to int32) []namedNode {
-	var out []namedNode
+func (w *walker) members(t *body.Tree, from, to int32) []namedNode {
+	out := make([]namedNode, 0, 8)
 	for i := from; i < to; i = t.Nodes[i].Next {
 		out = append(out, namedNode{t.Name(i), i})
 	}
+	w.meter.step(len(out))
 	slices.SortStableFunc(out, func(a, b namedNode) int { return bytes.Compare(a.name, b.name) })
 	return out
 }
@@ -299,11 +311,11 @@ func (w *walker) byName(p, c []namedNode) {
 // equalValue reports whether two values have no difference at all, suppressed
 // ones included.
 func (w *walker) equalValue(i, j int32) bool {
-	if w.budget--; w.same(i, j) {
+	if w.same(i, j) {
 		return true
 	}
 	a, b := &w.p.Nodes[i], &w.c.Nodes[j]
-	if a.Kind != b.Kind || a.Count != b.Count || a.Kind < body.Array || w.budget < 0 {
+	if a.Kind != b.Kind || a.Count != b.Count || a.Kind < body.Array || !w.meter.mayAlign(0) {
 		return false
 	}
 	x, y := i+1, j+1
@@ -319,7 +331,7 @@ func (w *walker) equalValue(i, j int32) bool {
 	if p, c := w.orders(i, j); p != c {
 		return false
 	}
-	return w.equalByName(members(w.p, x, a.Next), members(w.c, y, b.Next))
+	return w.equalByName(w.members(w.p, x, a.Next), w.members(w.c, y, b.Next))
 }
 
 func (w *walker) equalByName(p, c []namedNode) bool {
@@ -360,6 +372,7 @@ func (w *walker) array(i, j int32) {
 // arrayRule returns the rule that says how arrays at a place are compared, nil for
 // lists; the last one wins.
 func (f *finder) arrayRule(at *place) *rule {
+	f.meter.tries(len(f.rules), at)
 	for _, r := range slices.Backward(f.rules) {
 		if r.source.Array.Mode != "" && r.path.Matches(at.steps) {
 			return r

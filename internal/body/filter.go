@@ -31,6 +31,9 @@ func NewDoc(t *Tree) *Doc {
 	return &Doc{tree: t, left: filterLooks + filterLooksNode*len(t.Nodes), known: map[filtered]bool{}}
 }
 
+// Looked returns how many looks the filters have taken.
+func (d *Doc) Looked() int { return filterLooks + filterLooksNode*len(d.tree.Nodes) - d.left }
+
 // filter is a condition on a node, @, and on the root of its document, $.
 type filter struct {
 	text string
