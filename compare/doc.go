@@ -128,7 +128,8 @@
 // move says that the candidate has a value elsewhere. It is compared there, and
 // rules for it name the new place. Both paths go on with names and indices from
 // what they begin with in common. Where the candidate has both places both are
-// compared; where it has not got the new one, nothing has moved:
+// compared; where it lacks the new one, or the primary has it already, nothing has
+// moved:
 //
 //	{ path: "$.items[*].cost", move: { to: "$.items[*].price.amount" } }
 //	{ path: header:X-Total, move: { to: header:X-Total-Count } }

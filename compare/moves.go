@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"slices"
+
 	"parallax"
 	"parallax/internal/body"
 )
@@ -58,10 +60,10 @@ func (w *walker) shift(i, j int32) {
 			onto = r.from
 		}
 		old, now := descend(w.p, i, r.from), descend(w.c, j, onto)
-		if old < 0 || now < 0 {
+		if old < 0 || now < 0 || w.unmoved(r, i, j) {
 			continue
 		}
-		stays := !w.find.listen && !nested(r.from, r.onto) && descend(w.c, j, r.from) >= 0
+		stays := !w.find.listen && !begins(r.from, r.onto) && descend(w.c, j, r.from) >= 0
 		if !stays {
 			w.goneP = mark(w.goneP, w.p, i, r.from)
 		}
@@ -71,6 +73,15 @@ func (w *walker) shift(i, j int32) {
 		}
 		w.under(r.onto, atMember(old, now), func() { w.value(old, now) })
 	}
+}
+
+// unmoved reports whether a value stands where it stood: the primary has something
+// at the new place already, or what has left an object is still in it.
+func (w *walker) unmoved(r *rule, i, j int32) bool {
+	if begins(r.onto, r.from) {
+		return !w.find.listen && descend(w.c, j, r.from) >= 0
+	}
+	return descend(w.p, i, r.onto) >= 0
 }
 
 // hasMoved notes that a value stands elsewhere.
@@ -115,14 +126,9 @@ func mark(marks map[int32]gone, t *body.Tree, from int32, steps []body.Step) map
 	return marks
 }
 
-// nested reports whether one of two ways is the beginning of the other.
-func nested(a, b []body.Step) bool {
-	for k := range min(len(a), len(b)) {
-		if a[k] != b[k] {
-			return false
-		}
-	}
-	return true
+// begins reports whether a way begins with another one.
+func begins(with, way []body.Step) bool {
+	return len(with) <= len(way) && slices.Equal(with, way[:len(with)])
 }
 
 // descend returns the node that steps lead to from another one, -1 if there is

@@ -106,13 +106,43 @@ func TestArrayModesHaveNoDirection(t *testing.T) {
 		if there.Outcome != back.Outcome {
 			t.Fatalf("rules %d\n%s\n%s\n%s\n%s", use, p, c, found(there), found(back))
 		}
-		for _, d := range diffJSON(p, p, sets[use]).Differences {
+		for _, d := range diffJSON(p, strings.ReplaceAll(p, ":", ": "), sets[use]).Differences {
 			if d.Kind != Unfit {
 				t.Fatalf("rules %d\n%s\n%v", use, p, d)
 			}
 		}
 		if diff := gocmp.Diff(there, diffJSON(p, c, sets[use])); diff != "" {
 			t.Fatalf("rules %d\n%s\n%s\n%s", use, p, c, diff)
+		}
+	})
+}
+
+// No rules and no documents make the walk fail, each place is told at most once,
+// and what is equal has not moved.
+func TestMovesAndExpectations(t *testing.T) {
+	var sets []*Rules
+	for _, paths := range [][2]string{
+		{"$.a", "$.b"}, {"$.a", "$.a.b"}, {"$.a.b", "$.a"}, {"$.a.b", "$.c"}, {"$[*].a", "$[*].b.c"}, {"$..c.a", "$..c.b"},
+		{"$[0]", "$[1]"}, {"$.a[0]", "$.b[-1]"}, {"$.*.a", "$.*.b"}, {"$[?@.a].b", "$[?@.a].c"},
+	} {
+		move := Rule{Path: paths[0], Move: &Move{To: paths[1]}}
+		sets = append(sets, compiled(t, move), compiled(t, move, Rule{Path: "$", Array: Array{Mode: Multiset}}, Rule{Path: "$..*", Array: Array{Mode: Keyed, Key: Words{"a", "$.b.c"}}}),
+			compiled(t, move, Rule{Path: paths[1], Expect: "any"}, Rule{Path: "$..c", Class: "integer"}))
+	}
+	pairs(t, 8, func(r *rand.Rand, p, c string) {
+		use := r.IntN(len(sets))
+		seen := map[string]bool{}
+		for _, d := range diffJSON(p, c, sets[use]).Differences {
+			if key := d.Path + " " + string(d.Kind); seen[key] && d.Kind != Extra && d.Kind != Unmet {
+				t.Fatalf("%v\n%s\n%s\n%s is told twice", sets[use].List(), p, c, key)
+			} else {
+				seen[key] = true
+			}
+		}
+		for _, d := range diffJSON(p, strings.ReplaceAll(p, ":", ": "), sets[use]).Differences {
+			if d.Kind != Unmet && d.Kind != Unfit {
+				t.Fatalf("%v\n%s\n%v", sets[use].List(), p, d)
+			}
 		}
 	})
 }
