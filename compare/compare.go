@@ -20,6 +20,17 @@ type Input struct {
 	// of which one was, nothing can be said: such differences do not count, and
 	// without one that does the exchange is not comparable, [ReasonRedacted].
 	Stored bool
+
+	// At is the moment whose rules are in force; zero: when the exchange was received.
+	At time.Time
+}
+
+// at is the moment whose rules are in force for an exchange.
+func (in *Input) at(x *parallax.Exchange) time.Time {
+	if in.At.IsZero() {
+		return x.Received
+	}
+	return in.At
 }
 
 // Reasons why an exchange is not comparable.
@@ -47,7 +58,7 @@ var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, R
 // the same rules first: what differs there is noise, see [NoiseModel].
 func Compare(x *parallax.Exchange, in Input) Comparison {
 	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
-	rules := in.Rules.forExchange(x.Endpoint, x.Received)
+	rules := in.Rules.forExchange(x.Endpoint, in.at(x))
 	if reason := notAnswered(p, c); reason != "" {
 		return Comparison{Outcome: NotComparable, Reason: reason, Sample: NoiseSample{Endpoint: x.Endpoint}}
 	}

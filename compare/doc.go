@@ -160,6 +160,10 @@
 // Between primary and secondary, which are one version, nothing has moved, no word
 // has another and nothing is expected.
 //
+// [Lint] says what is doubtful about rules: over-broad, shadowed, ambiguous,
+// expired, nobody's; [Unused] which took nothing away. [Mutants] are answers with
+// one flaw each, that show what rules would let pass.
+//
 // # Places
 //
 // A place is written as rules write it: status, header:NAME, cookie:NAME (and

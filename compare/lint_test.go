@@ -138,6 +138,11 @@ func TestRuleText(t *testing.T) {
 	const text = `- {endpoint: GET *, path: '$.items[*].price', tolerance: {abs: "0.01"}}
 - {path: $..at, ignore: true, reason: clock, owner: team, expires: "2027-01-31"}
 - {path: $.items, array: set}
+- {path: $.rows, array: {key: [sku, $.store.id]}}
+- {path: $.when, time: {within: 5s, near: request}}
+- {path: $.state, enum: {ACTIVE: active}}
+- {path: $.nick, "null": [missing, empty], text: [case, space]}
+- {path: $.cost, move: {to: $.price}}
 - {path: status, normal: [503]}
 `
 	rules := readRuleList(t, text)

@@ -71,7 +71,7 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 		by, _ = compare.Compile(rules)
 	}
 	f.Each, f.Limit = cmp.Or(f.Each, blindPairs), cmp.Or(f.Limit, blindLimit)
-	b := &blindness{rules: by, noise: j.Noise, endpoints: map[string]*EndpointBlindness{}}
+	b := &blindness{rules: by, noise: j.Noise, at: r.now(), endpoints: map[string]*EndpointBlindness{}}
 	out := BlindSpots{Service: service, RulesVersion: by.Version(), At: r.now().UTC(), Endpoints: []EndpointBlindness{}}
 	if out.Pairs, err = r.eachPair(ctx, service, f, b.add); err != nil {
 		return BlindSpots{}, err
@@ -86,6 +86,7 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 type blindness struct {
 	rules     *compare.Rules
 	noise     *compare.NoiseModel
+	at        time.Time
 	endpoints map[string]*EndpointBlindness
 }
 
@@ -129,7 +130,7 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 }
 
 func (b *blindness) compare(x *parallax.Exchange) compare.Comparison {
-	return compare.Compare(x, compare.Input{Rules: b.rules, Noise: b.noise, Stored: true})
+	return compare.Compare(x, compare.Input{Rules: b.rules, Noise: b.noise, Stored: true, At: b.at})
 }
 
 // wholeKey tells a difference from one that was there before the flaw.
@@ -167,7 +168,7 @@ func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before ma
 	rules := b.rules.List()
 	for i := range rules {
 		without, _ := compare.Compile(slices.Delete(slices.Clone(rules), i, i+1))
-		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true}).Outcome != c.Outcome {
+		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true, At: b.at}).Outcome != c.Outcome {
 			return "rule", compare.RuleName(i, rules[i]), rules[i].Path
 		}
 	}

@@ -95,7 +95,6 @@ func (r *Rehearsal) eachPair(ctx context.Context, service string, f PairFilter, 
 				continue
 			}
 			s.note(x.Received)
-			x.Received = r.now() // rules apply as if they were put in force now
 			look(&chunk[i], x)
 		}
 	}
@@ -111,13 +110,14 @@ func (s *Sample) note(at time.Time) {
 	}
 }
 
-// judged compares a stored pair; false when redaction left nothing to compare.
-func judged(x *parallax.Exchange, rules *compare.Rules, noise *compare.NoiseModel) (compare.Comparison, bool) {
+// judged compares a stored pair by rules as they are in force now; false when
+// redaction left nothing to compare.
+func (r *Rehearsal) judged(x *parallax.Exchange, rules *compare.Rules, noise *compare.NoiseModel) (compare.Comparison, bool) {
 	restored, ok := compare.Restored(x)
 	if !ok {
 		return compare.Comparison{Outcome: compare.NotComparable, Reason: compare.ReasonRedacted}, false
 	}
-	return compare.Compare(restored, compare.Input{Rules: rules, Noise: noise, Stored: true}), true
+	return compare.Compare(restored, compare.Input{Rules: rules, Noise: noise, Stored: true, At: r.now()}), true
 }
 
 // find returns what a service is compared by.
@@ -182,8 +182,8 @@ func (r *Rehearsal) DryRun(ctx context.Context, service string, rules []compare.
 	compiled, _ := compare.Compile(rules)
 	d := &dryRun{DryRun: DryRun{Service: service, RulesVersion: compiled.Version(), Against: j.Rules.Version()}, issues: map[string]*IssueChange{}}
 	d.Pairs, err = r.eachPair(ctx, service, f, func(p *StoredPair, x *parallax.Exchange) {
-		before, _ := judged(x, j.Rules, j.Noise)
-		after, _ := judged(x, compiled, j.Noise)
+		before, _ := r.judged(x, j.Rules, j.Noise)
+		after, _ := r.judged(x, compiled, j.Noise)
 		d.add(p, before, after)
 	})
 	if err != nil {

@@ -258,6 +258,28 @@ func TestBlindSpots(t *testing.T) {
 	}
 }
 
+// TestRehearsalTime: rules are in force or not as they are now, and times near the
+// request are near the one of then.
+func TestRehearsalTime(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	stamp := func(d time.Duration) string { return `{"at":"` + noon.Add(d).Format(time.RFC3339Nano) + `"}` }
+	s.play("GET /a", stamp(time.Second), stamp(2*time.Second))
+	s.flush(t)
+	s.now = func() time.Time { return noon.Add(30 * 24 * time.Hour) }
+	near := compare.Rule{Path: "$.at", Time: &compare.Time{Within: 5 * time.Second, Near: "request"}}
+	f := func(changed int, rule compare.Rule) {
+		t.Helper()
+		got, err := s.Rejudge(t.Context(), "shop", []compare.Rule{rule}, PairFilter{})
+		if err != nil || got.Changed != changed {
+			t.Errorf("%v %+v", err, got)
+		}
+	}
+	f(1, near)
+	near.Expires = noon.Add(29 * 24 * time.Hour).Format(time.DateOnly)
+	f(0, near)
+}
+
 // TestRulesAreNilOrEmpty: nil stands for the rules in force, a list without any
 // for none.
 func TestRulesAreNilOrEmpty(t *testing.T) {
