@@ -9,7 +9,11 @@ import (
 
 // CodecVersion is the first byte of an encoded exchange. Every version that was
 // ever released has a golden file in testdata.
-const CodecVersion = 1
+const CodecVersion = 2
+
+// firstCodec is the oldest version that is still read. It had no
+// [Exchange.Unmapped].
+const firstCodec = 1
 
 // ErrCodecVersion is returned for an exchange that was encoded by a version this
 // one cannot read; such an exchange is lost with the reason codec.
@@ -31,6 +35,10 @@ func AppendExchange(dst []byte, x *Exchange) []byte {
 	e.uint(uint64(x.Live))
 	e.flag(x.Concurrent)
 	e.flag(x.Covered)
+	e.uint(uint64(len(x.Unmapped)))
+	for _, name := range x.Unmapped {
+		e.text(name)
+	}
 	for i, call := range x.Legs {
 		e.flag(call != nil)
 		if call != nil {
@@ -47,7 +55,7 @@ func DecodeExchange(data []byte) (*Exchange, error) {
 	if len(data) == 0 {
 		return nil, errCodecShort
 	}
-	if data[0] != CodecVersion {
+	if data[0] < firstCodec || data[0] > CodecVersion {
 		return nil, fmt.Errorf("cannot decode exchange: version %d: %w", data[0], ErrCodecVersion)
 	}
 	d := decoder{b: data[1:]}
@@ -61,6 +69,9 @@ func DecodeExchange(data []byte) (*Exchange, error) {
 	x.Live = Leg(d.uint())
 	x.Concurrent = d.flag()
 	x.Covered = d.flag()
+	if data[0] > firstCodec {
+		x.Unmapped = d.texts()
+	}
 	for i := range x.Legs {
 		if d.flag() {
 			x.Legs[i] = d.call(x.Legs[:i])
@@ -242,6 +253,18 @@ func (d *decoder) count(size int) int {
 		return 0
 	}
 	return int(n)
+}
+
+func (d *decoder) texts() []string {
+	n := d.count(1)
+	if n == 0 {
+		return nil
+	}
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = d.text()
+	}
+	return texts
 }
 
 func (d *decoder) fields() []Field {

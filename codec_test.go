@@ -36,7 +36,7 @@ func sample() *parallax.Exchange {
 	}
 	return &parallax.Exchange{
 		ID: id, Service: "shop", Endpoint: "POST /orders", Source: parallax.FromTap, User: [16]byte{1, 2, 3},
-		Received: at, Live: parallax.Candidate, Concurrent: true, Covered: true,
+		Received: at, Live: parallax.Candidate, Concurrent: true, Covered: true, Unmapped: []string{"order", "token"},
 		Legs: [parallax.Legs]*parallax.Call{
 			{
 				Request:  request,
@@ -77,7 +77,7 @@ func TestCodecRoundTrip(t *testing.T) {
 // old file stays, and DecodeExchange reads both.
 func TestCodecGolden(t *testing.T) {
 	t.Parallel()
-	const file = "testdata/exchange.v1.golden"
+	const file = "testdata/exchange.v2.golden"
 	got := parallax.AppendExchange(nil, sample())
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -97,6 +97,26 @@ func TestCodecGolden(t *testing.T) {
 	}
 	if d := cmp.Diff(sample(), x); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// TestCodecReadsEarlierVersions decodes what earlier versions wrote.
+func TestCodecReadsEarlierVersions(t *testing.T) {
+	t.Parallel()
+	first := sample()
+	first.Unmapped = nil
+	for file, want := range map[string]*parallax.Exchange{"testdata/exchange.v1.golden": first} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := parallax.DecodeExchange(data)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got)\n%s", file, d)
+		}
 	}
 }
 

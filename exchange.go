@@ -192,8 +192,9 @@ type Exchange struct {
 	User       [16]byte // keyed HMAC of the user the split and lanes go by; zero when unknown
 	Received   time.Time
 	Live       Leg
-	Concurrent bool // overlapped with another exchange of its user; known where users are kept in order
-	Covered    bool // the safety net answered instead of the live leg
+	Concurrent bool     // overlapped with another exchange of its user; known where users are kept in order
+	Covered    bool     // the safety net answered instead of the live leg
+	Unmapped   []string // names of the identifiers of which a shadow request named a value that has no partner on its leg: then the exchange is not comparable, whatever was answered
 	Legs       [Legs]*Call
 }
 

@@ -29,6 +29,7 @@ func (f *flight) takeCopy(out caller) {
 		f.plan()
 		f.comparable()
 		f.enterLane()
+		f.expectNamesOfCopy()
 	}
 	f.takeBody()
 	f.answeredLive()

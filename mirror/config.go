@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/ids"
 	"parallax/mirror/split"
 	"parallax/mirror/upstream"
 )
@@ -34,6 +35,8 @@ type Service struct {
 	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
 	Tap       bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
 	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
+
+	Identifiers []ids.Config `yaml:"identifiers" doc:"values that each leg makes up by itself, such as order numbers and session tokens: shadow requests get those of their leg, and answers are compared by what they stand for"`
 
 	Documented []string `yaml:"-"` // what the document in OpenAPI lists, as Endpoints are written; whoever reads the configuration fills it in
 }
@@ -151,6 +154,8 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, s.validateGraphQL()...)
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	faults = append(faults, s.idleDeclarations()...)
+	_, wrong := ids.Compile(s.Identifiers)
+	faults = append(faults, parallax.Under("identifiers", wrong)...)
 	return append(faults, parallax.Under("split", s.Split.Validate())...)
 }
 

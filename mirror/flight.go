@@ -46,6 +46,7 @@ type flight struct {
 	outlasting *outlastingContext             // what an unsafe live call runs under
 	turns      *visit                         // its place in the lanes of its user; nil: it is not ordered
 	where      whereabouts                    // of an exchange that is ordered
+	naming     naming                         // what it knows of identifiers
 	rejected   atomic.Bool                    // the primary rejected a copy from another proxy
 	abandoned  atomic.Bool                    // a shadow leg was given up by a shutdown
 	broken     atomic.Bool                    // a shadow leg's goroutine panicked
@@ -273,6 +274,7 @@ func (f *flight) leaveLive(out caller) {
 		f.body.Close()
 		f.lose(f.body.why())
 	}
+	f.liveNames()
 	if !f.dispatched {
 		f.noteGap(f.endpoint, f.reason)
 	}
@@ -294,9 +296,14 @@ func (f *flight) leaveLive(out caller) {
 // leave is called once by each leg of a dispatched exchange, and by what asks
 // the shadows; the last one settles it.
 func (f *flight) leave() {
-	if f.pending.Add(-1) == 0 {
-		f.settle()
+	if f.pending.Add(-1) > 0 {
+		return
 	}
+	if f.naming.learner.Load() != nil {
+		go f.settle() // what the answers make up is noted first, and that may take its time
+		return
+	}
+	f.settle()
 }
 
 // settle hands a finished exchange to the queue.
@@ -305,6 +312,7 @@ func (f *flight) settle() {
 	defer f.m.shadowing.leave()
 	defer f.service.leaveAtOnce()
 	defer f.releaseCopies()
+	f.settleNames()
 	f.leaveLanes()
 	endpoint, why := f.endpoint, f.gaveUp()
 	if f.refined != nil {
@@ -364,6 +372,9 @@ func (f *flight) assemble() {
 			continue
 		}
 		c.Request.Body, c.Request.Trailers = body, trailers
+		if other, ok := f.otherBody(parallax.Leg(l)); ok {
+			c.Request.Body = parallax.Body{Bytes: other, Size: int64(len(other))}
+		}
 		f.asTrailers(&c.Response)
 		if f.captures[l] != nil {
 			c.Response.Body = f.captures[l].body()
@@ -382,4 +393,5 @@ func (f *flight) releaseCopies() {
 			c.release()
 		}
 	}
+	f.releaseNames()
 }

@@ -134,6 +134,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	}
 	defer a.Body.Close()
 	f.begin(a)
+	f.expectNames(c)
 	if f.reason == "" {
 		f.keepAnswer(f.live, a.Length)
 	}

@@ -19,6 +19,8 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	lanes    *prometheus.GaugeVec
 	gaps     *prometheus.CounterVec
+	unmapped *prometheus.CounterVec
+	dropped  *prometheus.CounterVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -46,9 +48,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_state_gaps_total",
 			Help: "Unsafe requests that the live leg took, or may have, and a leg with a database of its own was not sent or did not answer, by why.",
 		}, []string{"service", "reason"}),
+		unmapped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_unmapped_identifiers_total",
+			Help: "Exchanges that are not comparable because a shadow request named a value that its leg has no partner for, by the identifier's name.",
+		}, []string{"service", "identifier"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_identifiers_dropped_total",
+			Help: "Values of identifiers that were forgotten or not taken in, by why.",
+		}, []string{"service", "reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.unmapped, m.dropped)
 	}
 	return m
 }
@@ -70,6 +80,16 @@ func (m *Metrics) lanesOf(service string) (depth [parallax.Legs]prometheus.Gauge
 // that of a place, or a kind of failure of the leg.
 func (m *Metrics) gap(service, reason string) {
 	m.gaps.WithLabelValues(service, reason).Inc()
+}
+
+// unmappedIdentifier counts an exchange that names a value without a partner.
+func (m *Metrics) unmappedIdentifier(service, name string) {
+	m.unmapped.WithLabelValues(service, name).Inc()
+}
+
+// droppedIdentifier counts a value that was forgotten or not taken in.
+func (m *Metrics) droppedIdentifier(service, reason string) {
+	m.dropped.WithLabelValues(service, reason).Inc()
 }
 
 // endpointMetrics are the metrics of one endpoint with their labels resolved,

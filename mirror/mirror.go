@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/ids"
 	"parallax/mirror/split"
 	"parallax/mirror/upstream"
 )
@@ -54,6 +55,8 @@ type Deps struct {
 
 	Resolver upstream.Resolver // looks up the names of legs; nil: the system's
 	Catalog  upstream.Catalog  // for legs at consul+http://; nil: there are none
+
+	IDs func(service string) ids.Map // where the pairs of a service's identifiers are kept; nil: in this process, within ids.DefaultLimits
 }
 
 // Mirror stands in front of one service.
@@ -65,6 +68,8 @@ type Mirror struct {
 	oversize allowance // for what is read of shadow answers past max_body
 	lanes    *lanes    // a reload keeps them
 	crew     crew      // asks shadow legs
+	ids      ids.Map   // what legs call the same thing; a reload keeps it
+	learners learners  // answers that may make up identifiers
 	fleet    *macs     // with Keys.Fleet
 	users    *macs     // with Keys.User
 	pauses   pauses
@@ -94,6 +99,7 @@ type service struct {
 	changes  changes
 	split    *split.Splitter
 	order    split.Key // whose requests are kept in order
+	ids      *ids.Set  // what legs make up by themselves
 	router   *router
 	legs     [parallax.Legs]*leg // nil: not configured
 	anywhere bool                // a leg besides the primary is configured
@@ -129,6 +135,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	m.lives, m.cutOff = context.WithCancel(context.Background())
 	m.shadows, m.giveUp = context.WithCancel(context.Background())
 	m.moves = make(chan net.Listener)
+	m.ids = m.deps.mapOf(cfg.Name)
 	s, err := newService(cfg, m.deps, nil)
 	if err != nil {
 		return nil, []parallax.Fault{{Text: err.Error()}}
@@ -159,6 +166,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 		return nil, faults[0]
 	}
 	s.order, _ = split.ParseKey(cfg.Mirror.OrderBy) // validated by New
+	s.ids, _ = ids.Compile(cfg.Identifiers)         // likewise
 	if s.tls, err = cfg.TLS.credentials(deps.Log); err != nil {
 		return nil, err
 	}
@@ -226,6 +234,9 @@ func (m *Mirror) Legs() []LegStatus {
 // order in which they were. A mirror that is given them goes on with the same.
 func (m *Mirror) Learned() []string { return m.current.Load().router.learned.born() }
 
+// Identifiers returns what is known of the values that the service's legs make up.
+func (m *Mirror) Identifiers() ids.Map { return m.ids }
+
 // Budget returns the byte budget the mirror's copies live on.
 func (m *Mirror) Budget() *Budget { return m.deps.Budget }
 
@@ -290,6 +301,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 		f.live = s.legs[f.x.Live]
 	}
 	f.headers = f.forward()
+	f.naming.before = m.learners.last.Load()
 	if in.Body != nil {
 		f.body = newTap(in)
 		if f.rpc = newRPC(in); f.rpc != nil {

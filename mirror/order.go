@@ -125,9 +125,19 @@ func (f *flight) awaitTurn(l *leg, ready <-chan bool) {
 	f.takeTurn(l)
 }
 
-// takeTurn asks a leg now if it has room and is let through, and else gives the
-// turn back.
+// takeTurn asks a leg now, or as soon as it is known what the leg calls what the
+// request names.
 func (f *flight) takeTurn(l *leg) {
+	if l.name != f.reference() && f.mayName() {
+		f.pending.Add(1)
+		go f.nameAndAsk(l)
+		return
+	}
+	f.askNow(l)
+}
+
+// askNow asks a leg if it has room and is let through, and else gives the turn back.
+func (f *flight) askNow(l *leg) {
 	era, why := f.admit(l)
 	if why != "" {
 		f.passOver(l, why)

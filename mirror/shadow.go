@@ -49,6 +49,12 @@ func (f *flight) askShadows(legs []*leg) {
 		f.askInOrder(legs)
 		return
 	}
+	if f.mayName() {
+		for _, l := range legs {
+			f.takeTurn(l)
+		}
+		return
+	}
 	var with [parallax.Legs]*leg
 	room := with[:0]
 	for _, l := range legs {
@@ -159,11 +165,12 @@ func (f *flight) askShadow(l *leg) {
 	ended := parallax.NotAsked // if a defect ends it
 	defer func() { l.gate.passed(f.eras[l.name], ended) }()
 	c := f.newCall(l, shadow)
+	n := f.putNames(l, c)
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)
 	defer l.inFlight.Add(-1)
 	c.Start = f.since()
-	if err := f.shadowCall(l, c); err != nil {
+	if err := f.shadowCall(l, c, n); err != nil {
 		c.Err = callErr(err)
 		if f.m.shadows.Err() != nil {
 			f.abandoned.Store(true)
@@ -173,10 +180,13 @@ func (f *flight) askShadow(l *leg) {
 	c.Done = f.since()
 	ended = c.Err.Kind
 	f.count(l, shadow, c)
+	f.shadowNames(l)
 	f.askOthers(l, c)
 }
 
-func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
+// shadowCall asks a leg. n has the identifiers that the request names there; nil:
+// those that the caller named.
+func (f *flight) shadowCall(l *leg, c *parallax.Call, n *renamed) (err error) {
 	if err := unfit(c); err != nil {
 		return err
 	}
@@ -191,7 +201,14 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call) (err error) {
 	r.Again = func(err error) { f.tryAgain(l, shadow, c, err) }
 	if f.body != nil {
 		r.Ready = true
-		r.Body = io.NopCloser(bytes.NewReader(f.body.copy.bytes))
+		content := f.body.copy.bytes
+		if n != nil && n.other {
+			content = n.body
+			if r.Length >= 0 {
+				r.Length = int64(len(content))
+			}
+		}
+		r.Body = io.NopCloser(bytes.NewReader(content))
 		r.Trailers = func() []parallax.Field { return f.body.tail }
 	}
 	a, err := l.senders[shadow].Send(f.m.shadows, at.URL(), r)

@@ -89,7 +89,7 @@ func notYet() []string {
 			keys = append(keys, prefix+key)
 		}
 	}
-	under("services[].", []string{"identifiers", "effects"})
+	under("services[].", []string{"effects"})
 	under("services[].", mirror.NotYet())
 	under("services[].rules[].", compare.LaterKeys)
 	under("services[].promotion.", reports.NotYet())

@@ -3,6 +3,7 @@ package ids
 import (
 	"mime"
 	"net/url"
+	"slices"
 	"strings"
 
 	"parallax"
@@ -22,6 +23,8 @@ type Spot struct {
 	Born  bool
 	Key   string // what it is known by in a Map
 	Place string // as it was written
+	Index int    // of the place, among those of its kind (from, in) on its leg
+	Bare  bool   // the place is a bare one: the value may be none of the identifier's
 	Span  Span
 }
 
@@ -44,6 +47,10 @@ const (
 	ofHeader
 	ofBody
 )
+
+// NamesRecord reports whether the value stands where requests name what they are
+// about: in the path, the query or the body, and not in a header.
+func (s Span) NamesRecord() bool { return s.part != ofHeader }
 
 // spelling says how a value is written where it stands.
 type spelling uint8
@@ -73,10 +80,10 @@ type seen struct {
 }
 
 func (f *finder) add(p *sheetPlace, value string, span Span) {
-	if value == "" || len(value) > maxValue || len(f.spots) >= maxSpots || p.bare() && Bits(value) < bareBits {
+	if value == "" || len(value) > maxValue || len(f.spots) >= maxSpots || p.bare() && Bits(value) < BareBits {
 		return
 	}
-	s := Spot{Identifier: p.id, Born: p.born, Key: f.sheet.Key(p.id, value), Place: p.text, Span: span}
+	s := Spot{Identifier: p.id, Born: p.born, Key: f.sheet.Key(p.id, value), Place: p.text, Index: p.index, Bare: p.bare(), Span: span}
 	at := seen{p.id, span, s.Key}
 	if f.seen[at] {
 		return
@@ -120,6 +127,13 @@ func (s *Sheet) InRequest(r *parallax.Request, b []byte) []Spot {
 	}
 	f.body(contentType(r.Headers), b, false)
 	return f.spots
+}
+
+// BornIn returns the values that an answer makes up, as InAnswer does.
+func (s *Sheet) BornIn(r *parallax.Response) []Spot {
+	born := *s
+	born.places = slices.DeleteFunc(slices.Clone(s.places), func(p sheetPlace) bool { return !p.born })
+	return born.InAnswer(r)
 }
 
 // InAnswer returns the values in an answer, born there or not. Of a body that is

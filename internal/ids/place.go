@@ -189,8 +189,8 @@ func (t *template) find(path string) (start, end int, ok bool) {
 	return start, end, t.open || at == len(path)+1
 }
 
-// bareBits is how much a value must hold at least to be known anywhere.
-const bareBits = 64
+// BareBits is how much a value must hold at least to be known at a bare place.
+const BareBits = 64
 
 // Bits estimates how many bits a value that was made up at random holds: its
 // length times what one of its characters may be, by the classes of characters in

@@ -178,8 +178,9 @@ type Sheet struct {
 
 type sheetPlace struct {
 	*place
-	id   *Identifier
-	born bool
+	id    *Identifier
+	index int
+	born  bool
 }
 
 // On returns the places that hold for a request that a leg got, and its answer.
@@ -197,12 +198,31 @@ func (s *Set) On(leg parallax.Leg, method, target string) *Sheet {
 		}{{id.from[leg], true}, {id.in[leg], false}} {
 			for i := range part.list {
 				if p := &part.list[i]; p.applies(method, path) {
-					sheet.places = append(sheet.places, sheetPlace{p, id, part.born})
+					sheet.places = append(sheet.places, sheetPlace{p, id, i, part.born})
 				}
 			}
 		}
 	}
 	return sheet
+}
+
+// HasCursor reports whether a query may hold a cursor that is built in.
+func HasCursor(query string) bool {
+	return slices.ContainsFunc(cursorParameters, func(name string) bool { return strings.Contains(query, name+"=") })
+}
+
+// Bears reports whether answers to such a request may make up declared identifiers
+// on a leg.
+func (s *Set) Bears(leg parallax.Leg, method, target string) bool {
+	if !s.Declared() {
+		return false
+	}
+	path, _, _ := strings.Cut(target, "?")
+	return slices.ContainsFunc(s.list, func(id *Identifier) bool {
+		return slices.ContainsFunc(id.from[leg], func(p place) bool {
+			return (!id.Own || p.kind == inBody) && p.applies(method, path)
+		})
+	})
 }
 
 // As has values known by another path and query than those that the leg was sent:
@@ -223,7 +243,7 @@ type Role struct {
 // what it stands for, or its spelling if it is a number.
 func (s *Sheet) Body(steps []body.Step, text string) []Role {
 	return s.roles(func(p sheetPlace) bool {
-		return p.kind == inBody && p.path.Matches(steps) || p.kind == anyInBody && Bits(text) >= bareBits
+		return p.kind == inBody && p.path.Matches(steps) || p.kind == anyInBody && Bits(text) >= BareBits
 	})
 }
 

@@ -1,0 +1,278 @@
+package mirror
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"parallax"
+	"parallax/internal/ids"
+)
+
+// learners are the answers of which it is not known yet what they make up. What a
+// request names may be in any that had begun when it came in.
+type learners struct {
+	last    atomic.Uint64 // number of the latest learner
+	waiting atomic.Int64  // shadow requests that wait for an identifier
+
+	mu   sync.Mutex
+	open map[*learning]struct{} // no more than exchanges under way
+}
+
+// learning is one such answer.
+type learning struct {
+	number uint64
+	over   chan struct{} // closed when its values are known, or will not be
+}
+
+// begin notes an answer. It takes one short lock, on the live path.
+func (ls *learners) begin() *learning {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l := &learning{number: ls.last.Add(1), over: make(chan struct{})}
+	if ls.open == nil {
+		ls.open = map[*learning]struct{}{}
+	}
+	ls.open[l] = struct{}{}
+	return l
+}
+
+// end says that an answer's values are known, or will not be.
+func (ls *learners) end(l *learning) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if _, ok := ls.open[l]; ok {
+		delete(ls.open, l)
+		close(l.over)
+	}
+}
+
+// await waits until the answers up to a number are looked into, or the context ends. It
+// reports whether there was any.
+func (ls *learners) await(ctx context.Context, upTo uint64) (any bool) {
+	for _, l := range ls.upTo(upTo) {
+		any = true
+		select {
+		case <-l.over:
+		case <-ctx.Done():
+			return any
+		}
+	}
+	return any
+}
+
+func (ls *learners) upTo(number uint64) (out []*learning) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for l := range ls.open {
+		if l.number <= number {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// born is a value that a leg made up with its answer.
+type born struct {
+	id    *ids.Identifier
+	place int // of the identifier's list
+	ref   ids.Ref
+}
+
+// expectNames is called with the head of the live answer, before the caller sees any
+// of it: if the answer may make up an identifier, later requests wait for what it
+// is. Fast path: where none is declared, a look at the names of the headers
+// (BenchmarkMirrored).
+func (f *flight) expectNames(c *parallax.Call) {
+	if f.reason != "" || f.rpc != nil {
+		return
+	}
+	if f.service.ids.Bears(f.live.name, c.Request.Method, c.Request.Target) || namesInHeaders(c.Response.Headers) {
+		f.naming.learner.Store(f.m.learners.begin())
+	}
+}
+
+// expectNamesOfCopy is expectNames for a copy that another proxy sent. Its caller
+// may have an answer already, and what the primary will make up is not known yet.
+func (f *flight) expectNamesOfCopy() {
+	if f.reason == "" && f.service.ids.Declared() {
+		f.naming.learner.Store(f.m.learners.begin())
+	}
+}
+
+// namesInHeaders reports whether headers hold an identifier that is built in.
+func namesInHeaders(headers []parallax.Field) bool {
+	return slices.ContainsFunc(headers, func(h parallax.Field) bool {
+		switch len(h.Name) {
+		case 4:
+			return sameName(h.Name, "ETag") || sameName(h.Name, "Link")
+		case 13:
+			return sameName(h.Name, "Last-Modified")
+		}
+		return false
+	})
+}
+
+// liveNames is called when the live leg is done. What its answer made up is read in
+// a goroutine of its own: neither the caller nor its next request waits for it.
+func (f *flight) liveNames() {
+	learner := f.naming.learner.Load()
+	if learner == nil {
+		return
+	}
+	if !f.dispatched || f.reason != "" {
+		f.m.learners.end(learner)
+		return
+	}
+	if f.live == nil {
+		return // the primary is not done
+	}
+	f.pending.Add(1)
+	go func() {
+		defer f.leave()
+		defer f.m.learners.end(learner)
+		defer f.noteDefect()
+		f.learn(f.live.name)
+	}()
+}
+
+// shadowNames is called when a shadow leg is done, before what waits for it goes on.
+func (f *flight) shadowNames(l *leg) {
+	f.learn(l.name)
+	if l.name == f.reference() {
+		f.endLearning()
+	}
+}
+
+// endLearning lets those go on that wait for what the answer makes up.
+func (f *flight) endLearning() {
+	if learner := f.naming.learner.Load(); learner != nil {
+		f.m.learners.end(learner)
+	}
+}
+
+// learn reads what a leg's answer made up, and notes what is known by now: values of
+// the reference are pending, and those of others are their partners.
+func (f *flight) learn(l parallax.Leg) {
+	ref := f.reference()
+	values := f.bornOn(l)
+	f.naming.mu.Lock()
+	defer f.naming.mu.Unlock()
+	n := &f.naming
+	n.values[l], n.done[l] = values, true
+	n.known = n.known || l == ref
+	if l == ref {
+		f.note(f.pendingFacts(values))
+	}
+	f.pairUp()
+}
+
+// bornOn returns the values that a leg made up with its answer.
+func (f *flight) bornOn(l parallax.Leg) []born {
+	c, keep := f.x.Legs[l], f.captures[l]
+	if c == nil || c.Err.Kind != parallax.NoError || f.rpc != nil {
+		return nil
+	}
+	if !f.service.ids.Declared() && !namesInHeaders(c.Response.Headers) {
+		return nil // Fast path: nothing is declared (BenchmarkMirrored)
+	}
+	answer := parallax.Response{Status: c.Response.Status, Headers: c.Response.Headers}
+	if keep != nil {
+		answer.Body = keep.body()
+	}
+	sheet := f.service.ids.On(l, c.Request.Method, c.Request.Target)
+	if l == f.reference() {
+		sheet.As(f.in.Target)
+	}
+	var out []born
+	for _, s := range sheet.BornIn(&answer) {
+		out = append(out, born{s.Identifier, s.Index, s.Ref(l)})
+	}
+	return out
+}
+
+func (f *flight) pendingFacts(values []born) (facts []ids.Fact) {
+	for _, v := range values {
+		for _, l := range f.service.legs {
+			if l != nil && l.name != v.ref.Leg {
+				facts = append(facts, ids.Fact{Ref: v.ref, To: l.name, State: ids.Pending, TTL: v.id.TTL})
+			}
+		}
+	}
+	return facts
+}
+
+// pairUp notes the partners of the reference's values on legs that have answered.
+// The lock of naming is held.
+func (f *flight) pairUp() {
+	n, ref := &f.naming, f.reference()
+	if !n.known {
+		return
+	}
+	for l := range n.done {
+		if to := parallax.Leg(l); to != ref && n.done[l] && !n.settled[l] {
+			n.settled[l] = true
+			f.note(pairs(n.values[ref], n.values[l], to))
+		}
+	}
+}
+
+// pairs returns what two answers say of each other's values. Those of one place are
+// partners in their order, if both have as many of them there; others have none.
+func pairs(reference, other []born, to parallax.Leg) []ids.Fact {
+	type place struct {
+		id    *ids.Identifier
+		place int
+	}
+	group := func(values []born) map[place][]born {
+		out := map[place][]born{}
+		for _, v := range values {
+			at := place{v.id, v.place}
+			out[at] = append(out[at], v)
+		}
+		return out
+	}
+	var facts []ids.Fact
+	others := group(other)
+	for at, list := range group(reference) {
+		partners := others[at]
+		for i, v := range list {
+			fact := ids.Fact{Ref: v.ref, To: to, State: ids.Failed, TTL: v.id.TTL}
+			if len(partners) == len(list) {
+				fact.State, fact.Partner = ids.Paired, partners[i].ref.Value
+			}
+			facts = append(facts, fact)
+		}
+	}
+	return facts
+}
+
+// note tells the map. One that is away costs the comparison of what names these.
+func (f *flight) note(facts []ids.Fact) {
+	if len(facts) == 0 {
+		return
+	}
+	if err := f.m.ids.Learn(f.m.shadows, facts...); err != nil {
+		f.m.deps.Metrics.droppedIdentifier(f.service.name, ids.DroppedAway)
+	}
+}
+
+// settleNames says that legs that have not answered by the end will not: what waits
+// for their values is told.
+func (f *flight) settleNames() {
+	f.endLearning()
+	n := &f.naming
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known && len(n.values[f.reference()]) > 0 {
+		for _, l := range f.service.legs {
+			if l != nil {
+				n.done[l.name] = true
+			}
+		}
+		f.pairUp()
+	}
+	f.x.Unmapped = n.unmapped
+	slices.Sort(f.x.Unmapped)
+}
