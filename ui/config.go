@@ -63,6 +63,10 @@ type Service struct {
 	Stepper Stepper
 	Legs    func() []LegStatus // may be nil; must not block
 
+	// Noise returns what is held as noise on an endpoint; nil: nothing is. It must
+	// not block.
+	Noise func(endpoint string) []compare.NoisePlace
+
 	// Rules returns the rules in force; nil: there are none.
 	Rules func() *compare.Rules
 
@@ -202,6 +206,7 @@ type Store interface {
 	Exchanges
 	Rates
 	RuleBook
+	reports.Differences
 }
 
 var _ Store = (*divergence.Store)(nil)

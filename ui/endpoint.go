@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"parallax/compare"
 	"parallax/divergence"
 	"parallax/reports"
 )
@@ -26,6 +27,8 @@ type endpointView struct {
 	Charts     charts
 	Latencies  []latencyRow
 	Matrix     matrix
+	Noise      []compare.NoisePlace
+	Suggested  []compare.Suggestion
 	Counting   []issueRow
 	Suppressed []issueRow
 	Exchanges  []exchangeRow
@@ -186,6 +189,10 @@ func (s *Server) readEndpoint(ctx context.Context, service *Service, v reports.V
 	view.Charts = newCharts(series{points: points, limits: limitsOf(points, v.Alpha), threshold: service.MaxDivergenceRate}, 1112, 230)
 	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Endpoint: view.Endpoint, Suppressed: true, Limit: 100, At: s.now()})
 	if err != nil {
+		return err
+	}
+	view.Noise = service.noisePlaces(view.Endpoint)
+	if view.Suggested, err = reports.Suggest(ctx, s.cfg.Store, service.Name, view.Endpoint, view.Lookback.Window, []divergence.EndpointStats{view.Stats.EndpointStats}); err != nil {
 		return err
 	}
 	view.Counting, view.Suppressed = parted(issueRows(service.Name, view.Lookback, issues))

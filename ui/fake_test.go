@@ -140,6 +140,7 @@ func (m *fakeMirroring) Resume(context.Context, string, string) error {
 
 // fakeStore answers from lists; err, if set, is what every call answers.
 type fakeStore struct {
+	values    map[string][][2]string // by endpoint and path
 	summary   divergence.Summary
 	issues    []divergence.Issue
 	exchanges []divergence.ExchangeSummary
@@ -178,6 +179,10 @@ func (f *fakeStore) Issues(_ context.Context, _ string, filter divergence.IssueF
 		}
 	}
 	return out, f.err
+}
+
+func (f *fakeStore) PlaceValues(_ context.Context, _ string, filter divergence.PlaceFilter) ([][2]string, error) {
+	return f.values[filter.Endpoint+" "+filter.Path], f.err
 }
 
 func (f *fakeStore) Values(context.Context, string, string) ([]divergence.ValueExample, error) {
@@ -410,7 +415,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, MaxDivergenceRate: 0.001,
-			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots,
+			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots, Noise: fakeNoise,
 			Legs: func() []LegStatus {
 				return []LegStatus{
 					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},

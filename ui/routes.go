@@ -65,6 +65,7 @@ func (s *Server) routes() []route {
 		{"GET", service + "/rules", api, s.apiRules},
 		{"GET", service + "/rules/:version", api, s.apiRuleSet},
 		{"POST", service + `/rules\:dry-run`, api, s.apiDryRun},
+		{"GET", service + `/rules\:suggest`, api, s.apiSuggestRules},
 		{"POST", service + `/rules\:rejudge`, api, s.apiRejudge},
 		{"POST", service + `/rules\:blind-spots`, api, s.apiBlindSpots},
 

@@ -66,6 +66,7 @@ var routeCases = map[string]struct {
 	"GET /api/v1/services/:service/rules":                 {"/api/v1/services/shop/rules?from=2026-11-20T00:00:00Z", "", "application/json", "Rules"},
 	"GET /api/v1/services/:service/rules/:version":        {"/api/v1/services/shop/rules/aaaa0000bbbb", "", "application/json", "RuleSet"},
 	`POST /api/v1/services/:service/rules\:dry-run`:       {"/api/v1/services/shop/rules:dry-run?limit=100", `{"rules":[{"path":"$.id","ignore":true}]}`, "application/json", "DryRun"},
+	`GET /api/v1/services/:service/rules\:suggest`:        {"/api/v1/services/shop/rules:suggest?endpoint=GET+/orders/{id}", "", "application/json", "Suggestions"},
 	`POST /api/v1/services/:service/rules\:rejudge`:       {"/api/v1/services/shop/rules:rejudge", "", "application/json", "Rejudged"},
 	`POST /api/v1/services/:service/rules\:blind-spots`:   {"/api/v1/services/shop/rules:blind-spots", "[]", "application/json", "BlindSpots"},
 	"GET /services/:service/rules":                        {"/services/shop/rules", "", "text/html; charset=UTF-8", ""},

@@ -9,7 +9,7 @@ import (
 	"parallax/compare"
 )
 
-const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots --server URL --service S [FILE]"
+const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots|suggest --server URL --service S [FILE]"
 
 // runRules is the verb rules: what can be asked about rules.
 func runRules(ctx context.Context, e env, args []string) int {
@@ -21,6 +21,7 @@ func runRules(ctx context.Context, e env, args []string) int {
 		{"dry-run", runRulesDryRun},
 		{"rejudge", runRulesRejudge},
 		{"blind-spots", runRulesBlindSpots},
+		{"suggest", runRulesSuggest},
 	}
 	var names []string
 	for _, d := range deeds {

@@ -140,7 +140,8 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
-		Name: svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
+		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
+		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load,
 		Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
