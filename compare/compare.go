@@ -15,6 +15,7 @@ type Input struct {
 	Rules    *Rules       // nil: no rules
 	Noise    *NoiseModel  // what is known from earlier exchanges; nil: nothing
 	Accepted *Acceptances // what people took away; nil: nothing
+	IDs      *Identifiers // what is known of values that each leg makes up; nil: nothing
 
 	// Stored says that the exchange was redacted before. Where a rule weighs values
 	// of which one was, nothing can be said: such differences do not count, and
@@ -35,11 +36,12 @@ func (in *Input) at(x *parallax.Exchange) time.Time {
 
 // Reasons why an exchange is not comparable.
 const (
-	ReasonPrimaryFailed = "primary_failed" // no complete answer, or a 5xx that is not declared normal
-	ReasonCallerGone    = "caller_gone"    // the caller left before an answer was complete
-	ReasonTruncated     = "truncated"      // a body is longer than what was kept of it, or comparing it takes too many steps
-	ReasonNotAsked      = "not_asked"      // a leg was not asked
-	ReasonNoSecondary   = "no_secondary"   // lines or elements differ that are usually noise, and no secondary answered that could tell
+	ReasonPrimaryFailed = "primary_failed"      // no complete answer, or a 5xx that is not declared normal
+	ReasonCallerGone    = "caller_gone"         // the caller left before an answer was complete
+	ReasonTruncated     = "truncated"           // a body is longer than what was kept of it, or comparing it takes too many steps
+	ReasonNotAsked      = "not_asked"           // a leg was not asked
+	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, or in an answer without other differences
+	ReasonNoSecondary   = "no_secondary"        // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
 
 // ReasonRedacted is why a stored pair cannot be judged again: a rule would have to
@@ -47,7 +49,7 @@ const (
 const ReasonRedacted = "redacted"
 
 // Reasons lists every reason why traffic is not comparable.
-var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonNoSecondary}
+var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.
@@ -71,13 +73,15 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		out.Outcome, out.Reason = NotComparable, ReasonPrimaryFailed
 		return out
 	}
+	x, names := in.IDs.translated(x)
+	p, c = x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
 	if x.Legs[parallax.Secondary] == nil && alike(p, c, rules) {
 		// Fast path: a match needs nobody who keeps differences (BenchmarkCompare/equal).
 		return out
 	}
 	noise := listen(x, in.Noise, rules)
 	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored,
-		accepted: in.Accepted.inForce(x.Endpoint, x.Received)}
+		accepted: in.Accepted.inForce(x.Endpoint, x.Received), names: names}
 	possible := compareCalls(p, c, find)
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
@@ -202,6 +206,8 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 		out.Outcome = Diverged
 	case !possible || f.incomplete:
 		out.Outcome, out.Reason = NotComparable, ReasonTruncated
+	case f.unmapped > 0:
+		out.Outcome, out.Reason = NotComparable, ReasonUnmapped
 	case f.unjudged > 0:
 		out.Outcome, out.Reason = NotComparable, ReasonRedacted
 	case f.noise != nil && f.noise.unsure:

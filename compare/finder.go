@@ -60,6 +60,8 @@ type finder struct {
 	accepted   map[string]Suppression // by fingerprint: what people took away
 	excused    int                    // by it
 	unjudged   int                    // differences that redaction left nobody able to judge
+	names      *names
+	unmapped   int // differences between values of which nobody knows what they stand for
 }
 
 // full reports that no further difference is of use, or that no step is left to
@@ -77,6 +79,13 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	}
 	f.found++
 	f.meter.tries(triesAtDifference*len(f.rules), at)
+	name, isName := f.names.judge(at, kind, primary, candidate)
+	if isName {
+		kind, primary.class, candidate.class = Changed, identified, identified
+		if !name.unknown {
+			candidate.text = []byte(name.candidate)
+		}
+	}
 	why := Suppression{}
 	if r := f.ruleFor(at, kind, primary, candidate); r != nil {
 		why = Suppression{By: "rule", Detail: r.text}
@@ -85,6 +94,9 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	} else if f.listen && !f.probe {
 		f.noise.hear(at, f.occurrence(at), kind, primary, candidate)
 		return
+	} else if name.unknown {
+		why = Suppression{By: "identifier", Detail: name.why}
+		f.unmapped++
 	} else if why = f.unread(at, primary, candidate); why.By != "" {
 		f.unjudged++
 	} else if f.breaks(at, kind, primary, candidate) {
@@ -100,6 +112,8 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	if why.By == "" {
 		if f.asking != nil {
 			why.Detail = f.asking.text
+		} else if isName {
+			why.Detail = name.why
 		}
 		f.counting++
 	} else if f.suppressed++; f.suppressed > maxKept {

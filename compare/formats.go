@@ -69,6 +69,9 @@ func FormatOf(contentType string) Format {
 // structured reports whether bodies of the format are read as trees.
 func (f Format) structured() bool { return f != Text && f != Bytes }
 
+// text reports whether bodies of the format are text that people read.
+func (f Format) text() bool { return f != Bytes && f != Multipart }
+
 // content is a body as it is read: without its coding and in UTF-8.
 type content struct {
 	format   Format

@@ -40,6 +40,10 @@ type Span struct {
 	spelling   spelling
 }
 
+// Empty reports whether the span says in which header the value stands, but not
+// where.
+func (s Span) Empty() bool { return s.start == s.end }
+
 type part uint8
 
 const (
@@ -250,6 +254,9 @@ func (f *finder) location(p *sheetPlace, address string, span Span) {
 	path := u.EscapedPath()
 	if start, end, ok := p.where.find(path); ok {
 		if value, err := url.PathUnescape(path[start:end]); err == nil {
+			if before, _, ok := strings.Cut(address, path); ok {
+				span.start, span.end, span.spelling = len(before)+start, len(before)+end, asSegment
+			}
 			f.add(p, value, span)
 		}
 	}

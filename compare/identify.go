@@ -1,0 +1,350 @@
+package compare
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"parallax"
+	"parallax/internal/body"
+	"parallax/internal/ids"
+)
+
+// Identifiers is what is known of values that each leg makes up by itself. It is
+// not changed and may be shared.
+type Identifiers struct {
+	Set     *ids.Set
+	View    *ids.View               // of the values that [Identifiers.Refs] lists
+	Origins [parallax.Legs][]string // scheme, host and port of each leg, such as http://10.0.0.7:9002
+}
+
+// identified is the class of a difference between two values of an identifier.
+const identified = "identifier"
+
+// maxTranslated bounds a body whose identifiers are translated, decoded, in bytes.
+const maxTranslated = 8 << 20
+
+// Refs lists the values at places of identifiers in all answers of an exchange. A
+// view of them is all that comparing needs: each by its own leg, and what another
+// leg has by the primary as well, since the same text may stand for something else
+// there.
+func (i *Identifiers) Refs(x *parallax.Exchange) []ids.Ref {
+	var refs []ids.Ref
+	for leg := range parallax.Leg(parallax.Legs) {
+		if !i.looksAt(x, leg) {
+			continue
+		}
+		for _, s := range i.sheet(x, leg).InAnswer(&x.Legs[leg].Response) {
+			refs = append(refs, s.Ref(leg))
+			if leg != parallax.Primary {
+				refs = append(refs, s.Ref(parallax.Primary))
+			}
+		}
+	}
+	return refs
+}
+
+// looksAt reports whether a leg's answer may have identifiers. Those that are built
+// in stand in Link, the only header of theirs that is compared, and in bodies where
+// identifiers are declared.
+func (i *Identifiers) looksAt(x *parallax.Exchange, leg parallax.Leg) bool {
+	call := x.Legs[leg]
+	if i == nil || call == nil || call.Err.Kind != parallax.NoError {
+		return false
+	}
+	return i.Set.Declared() || slices.ContainsFunc(call.Response.Headers, func(f parallax.Field) bool { return strings.EqualFold(f.Name, "Link") })
+}
+
+// sheet returns the places that hold for a leg's answer.
+func (i *Identifiers) sheet(x *parallax.Exchange, leg parallax.Leg) *ids.Sheet {
+	q := &x.Legs[leg].Request
+	sheet := i.Set.On(leg, q.Method, q.Target)
+	if live := x.Legs[x.Live]; live != nil {
+		sheet.As(live.Request.Target)
+	}
+	return sheet
+}
+
+// names is what the finder knows of identifiers in one pair of answers, of which
+// the candidate's was translated.
+type names struct {
+	ids   *Identifiers
+	sheet *ids.Sheet                    // of the primary's answer
+	was   map[string]map[string]ids.Ref // what a translated value was, by identifier
+}
+
+// translated returns the exchange as it would be had all legs made up the
+// primary's values: what a value of another leg stands for is put in its place. A
+// value that stands for nothing known stays, unless the primary calls something else
+// by it. So a wrong reference differs and a renamed one does not, wherever it
+// stands and however arrays are aligned.
+func (i *Identifiers) translated(x *parallax.Exchange) (*parallax.Exchange, *names) {
+	if i == nil {
+		return x, nil
+	}
+	out := *x
+	n := &names{ids: i, was: map[string]map[string]ids.Ref{}}
+	for leg := range parallax.Leg(parallax.Legs) {
+		if call := x.Legs[leg]; call == nil || call.Err.Kind != parallax.NoError {
+			continue
+		}
+		if i.looksAt(x, leg) {
+			if leg == parallax.Primary {
+				n.sheet = i.sheet(x, leg)
+			} else {
+				out.Legs[leg] = i.call(x, leg, n)
+			}
+		}
+		if origin := i.Origins[parallax.Primary]; len(origin) > 0 {
+			out.Legs[leg] = withOrigin(out.Legs[leg], i.Origins[leg], origin[0])
+		}
+	}
+	if n.sheet == nil {
+		return &out, nil
+	}
+	return &out, n
+}
+
+// call translates a leg's answer.
+func (i *Identifiers) call(x *parallax.Exchange, leg parallax.Leg, n *names) *parallax.Call {
+	call := x.Legs[leg]
+	spots := i.sheet(x, leg).InAnswer(&call.Response)
+	if len(spots) == 0 {
+		return call
+	}
+	born := i.onlyBorn(x, spots)
+	var edits []ids.Edit
+	var links [][2]string
+	for _, s := range spots {
+		to := i.meaning(s, leg, born)
+		was, now := s.Value(s.Key), s.Value(to)
+		if was == now {
+			continue
+		}
+		if leg == parallax.Candidate {
+			n.note(s, now, leg)
+		}
+		if s.Span.Empty() {
+			links = append(links, [2]string{was, now})
+			continue
+		}
+		edits = append(edits, ids.Edit{Span: s.Span, Value: now})
+	}
+	return edited(call, edits, links)
+}
+
+// note remembers what a value of the candidate was.
+func (n *names) note(s ids.Spot, now string, leg parallax.Leg) {
+	if n.was[s.Name] == nil {
+		n.was[s.Name] = map[string]ids.Ref{}
+	}
+	n.was[s.Name][now] = s.Ref(leg)
+}
+
+// onlyBorn returns, by identifier, the value that the primary made up with its
+// answer where both legs made up one only: they are a pair whether that was learned
+// or not.
+func (i *Identifiers) onlyBorn(x *parallax.Exchange, spots []ids.Spot) map[string]string {
+	if !i.looksAt(x, parallax.Primary) {
+		return nil
+	}
+	primary := bornOnce(i.sheet(x, parallax.Primary).InAnswer(&x.Legs[parallax.Primary].Response))
+	other := bornOnce(spots)
+	out := map[string]string{}
+	for name, key := range primary {
+		if other[name] != "" {
+			out[name] = key
+		}
+	}
+	return out
+}
+
+// bornOnce returns the keys of identifiers of which an answer makes up one value.
+func bornOnce(spots []ids.Spot) map[string]string {
+	out := map[string]string{}
+	for _, s := range spots {
+		if !s.Born {
+			continue
+		}
+		if known, ok := out[s.Name]; ok && known != s.Key {
+			out[s.Name] = ""
+		} else {
+			out[s.Name] = s.Key
+		}
+	}
+	return out
+}
+
+// meaning returns the key of what the primary calls a leg's value.
+func (i *Identifiers) meaning(s ids.Spot, leg parallax.Leg, born map[string]string) string {
+	if p := i.View.Partner(s.Ref(leg), parallax.Primary); p.State == ids.Paired {
+		return p.Value
+	}
+	if s.Born && born[s.Name] != "" {
+		return born[s.Name]
+	}
+	if p := i.View.Partner(s.Ref(parallax.Primary), leg); p.State == ids.Paired && p.Value != s.Key {
+		return s.Key + ownMark
+	}
+	return s.Key
+}
+
+// ownMark follows a value that is another's on the primary.
+const ownMark = " (the leg's own)"
+
+// edited returns a call whose answer has other values. Its body is stored decoded.
+func edited(call *parallax.Call, edits []ids.Edit, links [][2]string) *parallax.Call {
+	if len(edits) == 0 && len(links) == 0 {
+		return call
+	}
+	out := *call
+	r := &out.Response
+	if plain, err := body.Decode(header(r.Headers, "content-encoding"), r.Body.Bytes, maxTranslated); err == nil && !r.Body.Cut {
+		q := parallax.Request{Headers: r.Headers}
+		setBody(r, ids.Rewrite(&q, plain, edits), q.Headers)
+	} else {
+		q := parallax.Request{Headers: r.Headers}
+		ids.Rewrite(&q, nil, edits) // Of a body that cannot be read nothing was found.
+		r.Headers = q.Headers
+	}
+	for _, link := range links {
+		r.Headers = inLinks(r.Headers, link[0], link[1])
+	}
+	return &out
+}
+
+// setBody replaces an answer's body by one without coding.
+func setBody(r *parallax.Response, text []byte, headers []parallax.Field) {
+	r.Body = parallax.Body{Bytes: text, Size: int64(len(text))}
+	r.Headers = slices.DeleteFunc(slices.Clone(headers), func(f parallax.Field) bool { return strings.EqualFold(f.Name, "Content-Encoding") })
+}
+
+// inLinks replaces a value in the addresses of Link.
+func inLinks(headers []parallax.Field, was, now string) []parallax.Field {
+	out := slices.Clone(headers)
+	for i := range out {
+		if strings.EqualFold(out[i].Name, "Link") {
+			out[i].Value = strings.ReplaceAll(out[i].Value, was, now)
+		}
+	}
+	return out
+}
+
+// withOrigin returns a call in whose answer addresses of the leg itself are those
+// of the primary: in the headers that lead somewhere, and in the body.
+func withOrigin(call *parallax.Call, own []string, origin string) *parallax.Call {
+	for _, o := range own {
+		if o == origin {
+			continue
+		}
+		call = replacedOrigin(call, o, origin)
+	}
+	return call
+}
+
+func replacedOrigin(call *parallax.Call, own, origin string) *parallax.Call {
+	out := call
+	change := func() *parallax.Response {
+		if out == call {
+			c := *call
+			c.Response.Headers = slices.Clone(c.Response.Headers)
+			out = &c
+		}
+		return &out.Response
+	}
+	for k, f := range call.Response.Headers {
+		switch strings.ToLower(f.Name) {
+		case "location", "content-location", "link", "refresh":
+			if value := replaceOrigin([]byte(f.Value), own, origin); !bytes.Equal(value, []byte(f.Value)) {
+				change().Headers[k].Value = string(value)
+			}
+		}
+	}
+	r := &call.Response
+	if r.Body.Cut || !FormatOf(header(r.Headers, "content-type")).text() {
+		return out
+	}
+	plain, err := body.Decode(header(r.Headers, "content-encoding"), r.Body.Bytes, maxTranslated)
+	if err != nil {
+		return out
+	}
+	text := replaceOrigin(plain, own, origin)
+	text = replaceOrigin(text, strings.ReplaceAll(own, "/", `\/`), strings.ReplaceAll(origin, "/", `\/`))
+	if !bytes.Equal(text, plain) {
+		setBody(change(), text, out.Response.Headers)
+	}
+	return out
+}
+
+// replaceOrigin replaces an origin where it ends there: http://a:90 is not the
+// beginning of http://a:9002 or http://a:90.example.
+func replaceOrigin(text []byte, own, origin string) []byte {
+	if !bytes.Contains(text, []byte(own)) {
+		return text
+	}
+	var out []byte
+	for {
+		at := bytes.Index(text, []byte(own))
+		if at < 0 {
+			return append(out, text...)
+		}
+		end := at + len(own)
+		out = append(out, text[:at]...)
+		if end < len(text) && (nameByte(text[end]) || text[end] == ':') {
+			out = append(out, own...)
+		} else {
+			out = append(out, origin...)
+		}
+		text = text[end:]
+	}
+}
+
+// about returns the identifier whose values stand at a place, nil if there is none.
+func (n *names) about(at *place, primary side) *ids.Identifier {
+	var roles []ids.Role
+	switch at.kind {
+	case placeJSON:
+		roles = n.sheet.Body(at.steps, string(primary.value()))
+	case placeHeader:
+		roles = n.sheet.Header(at.name)
+	case placeCookie:
+		roles = n.sheet.Cookie(at.name)
+	}
+	if len(roles) == 0 {
+		return nil
+	}
+	return roles[0].Identifier
+}
+
+// named is what a difference between two values of an identifier comes to.
+type named struct {
+	unknown   bool   // neither value has a partner: nobody can say
+	candidate string // the candidate's value, and what it stands for
+	why       string
+}
+
+// judge tells what a difference at a place of an identifier comes to; false if it is
+// none of an identifier's.
+func (n *names) judge(at *place, kind Kind, primary, candidate side) (named, bool) {
+	if n == nil || kind != Changed && kind != Type {
+		return named{}, false
+	}
+	id := n.about(at, primary)
+	if id == nil {
+		return named{}, false
+	}
+	now := string(candidate.value())
+	if was, ok := n.was[id.Name][now]; ok {
+		text := id.Value(was.Value)
+		if meant, ok := strings.CutSuffix(now, ownMark); ok {
+			return named{candidate: text, why: fmt.Sprintf("%s %s of the candidate has no partner, and %s of the primary stands for something else", id.Name, text, meant)}, true
+		}
+		return named{candidate: text, why: fmt.Sprintf("%s %s of the candidate stands for %s of the primary", id.Name, text, now)}, true
+	}
+	paired := n.ids.View.Partner(ids.Ref{Name: id.Name, Leg: parallax.Primary, Value: n.sheet.Key(id, string(primary.value()))}, parallax.Candidate).State == ids.Paired
+	if !paired && !id.Same {
+		return named{unknown: true, why: fmt.Sprintf("%s: neither value has a partner on the other leg, so that nobody knows what they stand for", id.Name)}, true
+	}
+	return named{candidate: now, why: fmt.Sprintf("%s %s of the candidate stands for nothing known", id.Name, now)}, true
+}
