@@ -18,6 +18,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"parallax"
+	"parallax/internal/ids"
 	"parallax/internal/yamlstrict"
 )
 
@@ -56,6 +57,7 @@ func runCase(t *testing.T, file string) {
 	x := &parallax.Exchange{Endpoint: "GET /orders/{id}", Received: testTime}
 	var rules []Rule
 	var want *txtar.File
+	var declared, pairs, request string
 	for i, f := range archive.Files {
 		leg, ending, _ := strings.Cut(f.Name, ".")
 		switch leg {
@@ -63,6 +65,12 @@ func runCase(t *testing.T, file string) {
 			rules = readRules(t, string(f.Data))
 		case "endpoint":
 			x.Endpoint = strings.TrimSpace(string(f.Data))
+		case "identifiers":
+			declared = string(f.Data)
+		case "pairs":
+			pairs = string(f.Data)
+		case "request":
+			request = strings.TrimSpace(string(f.Data))
 		case "want":
 			want = &archive.Files[i]
 		case "primary":
@@ -79,7 +87,7 @@ func runCase(t *testing.T, file string) {
 	for _, f := range faults {
 		t.Error(f)
 	}
-	got := found(Compare(x, Input{Rules: compiled}))
+	got := found(Compare(x, Input{Rules: compiled, IDs: identifiersOf(t, declared, pairs, request, x)}))
 	if want == nil {
 		archive.Files = append(archive.Files, txtar.File{Name: "want"})
 		want = &archive.Files[len(archive.Files)-1]
@@ -93,6 +101,39 @@ func runCase(t *testing.T, file string) {
 	if diff := cmp.Diff(string(want.Data), got); diff != "" {
 		t.Errorf("%s(-want +got)\n%s", archive.Comment, diff)
 	}
+}
+
+// identifiersOf reads what identifiers are declared, which pairs are known, one a
+// line as name, primary's and candidate's value, and the request that was made.
+func identifiersOf(t *testing.T, declared, pairs, request string, x *parallax.Exchange) *Identifiers {
+	t.Helper()
+	if declared == "" {
+		return nil
+	}
+	var configs []ids.Config
+	if _, faults := yamlstrict.Decode("identifiers.yaml", []byte(declared), &configs); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	set, faults := ids.Compile(configs)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	var known []ids.Known
+	for line := range strings.Lines(pairs) {
+		word := strings.Fields(line)
+		name, p, c := word[0], strings.ReplaceAll(word[1], `\n`, "\n"), strings.ReplaceAll(word[2], `\n`, "\n")
+		known = append(known,
+			ids.Known{Name: name, Leg: parallax.Primary, Value: p, To: parallax.Candidate, State: ids.Paired, Partner: c},
+			ids.Known{Name: name, Leg: parallax.Candidate, Value: c, To: parallax.Primary, State: ids.Paired, Partner: p})
+	}
+	method, target, _ := strings.Cut(request, " ")
+	for _, call := range x.Legs {
+		if call != nil {
+			call.Request.Method, call.Request.Target = method, target
+		}
+	}
+	origins := [parallax.Legs][]string{{"http://old:9001"}, {"http://new:9002"}, {"http://old:9003"}}
+	return &Identifiers{Set: set, View: ids.NewView(known), Origins: origins}
 }
 
 // found is what a case compares: the differences, and the reason if there is one.

@@ -83,6 +83,9 @@ func causeOf(kind Kind, primary, candidate side) string {
 	if kind == Moved {
 		return "order changed"
 	}
+	if primary.class == identified {
+		return identified
+	}
 	if kind != Changed && kind != Type || len(primary.value()) > maxCauseBytes || len(candidate.value()) > maxCauseBytes {
 		return changeClass(primary.class, candidate.class)
 	}

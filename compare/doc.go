@@ -40,6 +40,18 @@
 // against a complete body that is far shorter. What is kept of coded bytes decides
 // nothing.
 //
+// # Identifiers
+//
+// Values that each leg makes up by itself are compared by what they stand for
+// ([Identifiers], package ids): before two answers are compared, each value of the
+// candidate and the secondary at a place of an identifier is replaced by the primary's
+// partner, and each leg's own origin by the primary's. So another name for the same
+// thing is no difference, and the wrong thing is one, of class identifier, wherever it
+// stands. A value without a partner stays as it is, unless the primary calls
+// something else by it. Two different values that both have none make the exchange
+// not comparable, and so does, whatever was answered, a shadow request that named one
+// ([ReasonUnmapped]). A partner of another type is a difference.
+//
 // # What counts
 //
 // A difference does not count when a rule takes it away (see below), or when it is

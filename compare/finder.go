@@ -81,9 +81,9 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	f.meter.tries(triesAtDifference*len(f.rules), at)
 	name, isName := f.names.judge(at, kind, primary, candidate)
 	if isName {
-		kind, primary.class, candidate.class = Changed, identified, identified
-		if !name.unknown {
-			candidate.text = []byte(name.candidate)
+		kind, candidate.text = name.kind, name.candidate
+		if kind == Changed {
+			primary.class, candidate.class = identified, identified
 		}
 	}
 	why := Suppression{}

@@ -300,27 +300,35 @@ func replaceOrigin(text []byte, own, origin string) []byte {
 	}
 }
 
-// about returns the identifier whose values stand at a place, nil if there is none.
-func (n *names) about(at *place, primary side) *ids.Identifier {
-	var roles []ids.Role
+// about returns the identifier whose values stand at a place, and the value; nil if
+// there is none.
+func (n *names) about(at *place, s side) (*ids.Identifier, string) {
 	switch at.kind {
 	case placeJSON:
-		roles = n.sheet.Body(at.steps, string(primary.value()))
+		if roles := n.sheet.Body(at.steps, string(s.value())); len(roles) > 0 {
+			return roles[0].Identifier, string(s.value())
+		}
 	case placeHeader:
-		roles = n.sheet.Header(at.name)
+		return n.inField(parallax.Field{Name: at.name, Value: string(s.text)})
 	case placeCookie:
-		roles = n.sheet.Cookie(at.name)
+		return n.inField(parallax.Field{Name: "Set-Cookie", Value: at.name + "=" + string(s.text)})
 	}
-	if len(roles) == 0 {
-		return nil
+	return nil, ""
+}
+
+// inField returns the first identifier in a header field, and its value.
+func (n *names) inField(f parallax.Field) (*ids.Identifier, string) {
+	for _, s := range n.sheet.InAnswer(&parallax.Response{Headers: []parallax.Field{f}}) {
+		return s.Identifier, s.Value(s.Key)
 	}
-	return roles[0].Identifier
+	return nil, ""
 }
 
 // named is what a difference between two values of an identifier comes to.
 type named struct {
+	kind      Kind
 	unknown   bool   // neither value has a partner: nobody can say
-	candidate string // the candidate's value, and what it stands for
+	candidate []byte // what stands there, with the candidate's own value
 	why       string
 }
 
@@ -330,21 +338,34 @@ func (n *names) judge(at *place, kind Kind, primary, candidate side) (named, boo
 	if n == nil || kind != Changed && kind != Type {
 		return named{}, false
 	}
-	id := n.about(at, primary)
-	if id == nil {
+	id, meant := n.about(at, primary)
+	other, now := n.about(at, candidate)
+	if id == nil || id != other || meant == now && kind == Changed {
 		return named{}, false
 	}
-	now := string(candidate.value())
-	if was, ok := n.was[id.Name][now]; ok {
-		text := id.Value(was.Value)
-		if meant, ok := strings.CutSuffix(now, ownMark); ok {
-			return named{candidate: text, why: fmt.Sprintf("%s %s of the candidate has no partner, and %s of the primary stands for something else", id.Name, text, meant)}, true
-		}
-		return named{candidate: text, why: fmt.Sprintf("%s %s of the candidate stands for %s of the primary", id.Name, text, now)}, true
+	was, known := n.was[id.Name][now]
+	if !known {
+		return n.unknown(id, meant, now, candidate), true
 	}
-	paired := n.ids.View.Partner(ids.Ref{Name: id.Name, Leg: parallax.Primary, Value: n.sheet.Key(id, string(primary.value()))}, parallax.Candidate).State == ids.Paired
-	if !paired && !id.Same {
-		return named{unknown: true, why: fmt.Sprintf("%s: neither value has a partner on the other leg, so that nobody knows what they stand for", id.Name)}, true
+	own := id.Value(was.Value)
+	out := named{kind: Changed, candidate: bytes.Replace(candidate.text, []byte(now), []byte(own), 1)}
+	_, foreign := strings.CutSuffix(now, ownMark)
+	switch {
+	case foreign:
+		out.why = fmt.Sprintf("%s %s of the candidate has no partner, and %[2]s of the primary stands for something else", id.Name, own)
+	case meant == now:
+		out.kind, out.why = kind, fmt.Sprintf("%s %s of the candidate stands for %s of the primary, but is of another type", id.Name, own, now)
+	default:
+		out.why = fmt.Sprintf("%s %s of the candidate stands for %s of the primary", id.Name, own, now)
 	}
-	return named{candidate: now, why: fmt.Sprintf("%s %s of the candidate stands for nothing known", id.Name, now)}, true
+	return out, true
+}
+
+// unknown judges a value of the candidate that has no partner.
+func (n *names) unknown(id *ids.Identifier, meant, now string, candidate side) named {
+	ref := ids.Ref{Name: id.Name, Leg: parallax.Primary, Value: n.sheet.Key(id, meant)}
+	if n.ids.View.Partner(ref, parallax.Candidate).State != ids.Paired && !id.Same {
+		return named{kind: Changed, unknown: true, candidate: candidate.text, why: id.Name + ": neither value has a partner on the other leg, so that nobody knows what they stand for"}
+	}
+	return named{kind: Changed, candidate: candidate.text, why: fmt.Sprintf("%s %s of the candidate stands for nothing known", id.Name, now)}
 }
