@@ -86,34 +86,14 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 			primary.class, candidate.class = identified, identified
 		}
 	}
-	why := Suppression{}
-	if r := f.ruleFor(at, kind, primary, candidate); r != nil {
-		why = Suppression{By: "rule", Detail: r.text}
-		f.ruled++
-		f.used(r)
-	} else if f.listen && !f.probe {
-		f.noise.hear(at, f.occurrence(at), kind, primary, candidate)
+	why, heard := f.excuse(at, kind, primary, candidate, name)
+	if heard {
 		return
-	} else if name.unknown {
-		why = Suppression{By: "identifier", Detail: name.why}
-		f.unmapped++
-	} else if why = f.unread(at, primary, candidate); why.By != "" {
-		f.unjudged++
-	} else if f.breaks(at, kind, primary, candidate) {
-		why = Suppression{}
-	} else if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
-		f.noisy++
 	}
 	if why.By == "" {
-		if why = f.accept(at, kind, primary, candidate); why.By != "" {
-			f.excused++
-		}
-	}
-	if why.By == "" {
+		why.Detail = name.why
 		if f.asking != nil {
 			why.Detail = f.asking.text
-		} else if isName {
-			why.Detail = name.why
 		}
 		f.counting++
 	} else if f.suppressed++; f.suppressed > maxKept {
@@ -123,6 +103,38 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	if !f.listen {
 		f.keep(at, kind, primary, candidate, why)
 	}
+}
+
+// excuse says why a difference does not count, and counts that; the zero value means
+// that it does. A difference that is noise itself is only heard.
+func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name named) (why Suppression, heard bool) {
+	if r := f.ruleFor(at, kind, primary, candidate); r != nil {
+		f.ruled++
+		f.used(r)
+		return Suppression{By: "rule", Detail: r.text}, false
+	}
+	if f.listen && !f.probe {
+		f.noise.hear(at, f.occurrence(at), kind, primary, candidate)
+		return why, true
+	}
+	if name.unknown {
+		f.unmapped++
+		return Suppression{By: "identifier", Detail: name.why}, false
+	}
+	if why = f.unread(at, primary, candidate); why.By != "" {
+		f.unjudged++
+		return why, false
+	}
+	if !f.breaks(at, kind, primary, candidate) {
+		if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
+			f.noisy++
+			return why, false
+		}
+	}
+	if why = f.accept(at, kind, primary, candidate); why.By != "" {
+		f.excused++
+	}
+	return why, false
 }
 
 func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppression) {

@@ -2,7 +2,6 @@ package compare
 
 import (
 	"bytes"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -39,15 +38,23 @@ func readTime(text []byte, layouts ...string) (time.Time, bool) {
 		case "rfc3339":
 			at, ok = readRFC3339(string(text))
 		case "http":
-			var err error
-			at, err = http.ParseTime(string(text))
-			ok = err == nil
+			at, ok = readHTTPDate(string(text))
 		case "unix":
 			at, ok = readUnix(text, 9)
 		case "unix_ms":
 			at, ok = readUnix(text, 6)
 		}
 		if ok {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// readHTTPDate reads the three formats of RFC 9110, section 5.6.7.
+func readHTTPDate(text string) (time.Time, bool) {
+	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
+		if at, err := time.Parse(layout, text); err == nil {
 			return at, true
 		}
 	}
