@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -99,6 +100,24 @@ func (a *Acceptances) HashAt(rules, endpoint string, at time.Time) string {
 	}
 	h.Write([]byte(rules))
 	return rules + "+" + hex.EncodeToString(h.Sum(nil)[:4])
+}
+
+// Version is a short hash over all that is accepted at a time, "" for nothing.
+func (a *Acceptances) Version(at time.Time) string {
+	if a == nil {
+		return ""
+	}
+	h, n := sha256.New(), 0
+	for _, endpoint := range slices.Sorted(maps.Keys(a.byEndpoint)) {
+		if hash := a.HashAt("", endpoint, at); hash != "" {
+			n++
+			fmt.Fprintf(h, "%s\x00%s\x00", endpoint, hash)
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
 // accept returns who took a difference away that would count.

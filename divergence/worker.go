@@ -107,6 +107,9 @@ func (j *Judge) HashAt(endpoint string, at time.Time) string {
 	return j.accepted().HashAt(j.Rules.HashAt(endpoint, at), endpoint, at)
 }
 
+// AcceptedAt names all that people took away at a time, "" for nothing.
+func (j *Judge) AcceptedAt(at time.Time) string { return j.accepted().Version(at) }
+
 // accepted returns what people took away by now.
 func (j *Judge) accepted() *compare.Acceptances {
 	if j.Accepted == nil {

@@ -219,7 +219,7 @@ func (j *Judge) keep(v Verdict) {
 		return
 	}
 	latch := Latch{
-		At: decided.at.UTC(), RulesVersion: v.RulesVersion, PolicyVersion: v.PolicyVersion,
+		At: decided.at.UTC(), RulesVersion: v.RulesVersion, Accepted: v.Accepted, PolicyVersion: v.PolicyVersion,
 		CandidateVersion: v.CandidateVersion, Reasons: v.Reasons,
 	}
 	if j.cfg.Latch != nil && j.cfg.Latch.about(latch) {
@@ -235,7 +235,7 @@ func (j *Judge) keep(v Verdict) {
 // about says that both latches are about the same rules, policy and candidate. A
 // candidate that does not tell its version is the one that is known.
 func (l *Latch) about(other Latch) bool {
-	return l.RulesVersion == other.RulesVersion && l.PolicyVersion == other.PolicyVersion &&
+	return l.RulesVersion == other.RulesVersion && l.Accepted == other.Accepted && l.PolicyVersion == other.PolicyVersion &&
 		(!said(other.CandidateVersion) || l.CandidateVersion == other.CandidateVersion)
 }
 

@@ -30,7 +30,8 @@ type Verdict struct {
 	// regression, an endpoint seen for the first time, or missing traffic.
 	Final bool `json:"final"`
 
-	Step             int       `json:"step"` // basis points of users on the candidate
+	Step             int       `json:"step"`               // basis points of users on the candidate
+	Accepted         string    `json:"accepted,omitempty"` // names all that people accepted
 	RulesVersion     string    `json:"rules_version"`
 	PolicyVersion    string    `json:"policy_version"`
 	PrimaryVersion   string    `json:"primary_version"`
@@ -83,6 +84,7 @@ type Context struct {
 	Service      string
 	Step         int    // basis points
 	RulesVersion string // of all rules of the service
+	Accepted     string // of all that people accepted; a latch holds for one
 	Accounting   divergence.Accounting
 	Paused       bool // a person rolled back; moving the step again ends it
 	StoreAway    bool // the store cannot be read
@@ -115,6 +117,7 @@ type Context struct {
 type Latch struct {
 	At               time.Time `json:"at"` // of the tick it was decided on
 	RulesVersion     string    `json:"rules_version"`
+	Accepted         string    `json:"accepted,omitempty"` // of what people accepted
 	PolicyVersion    string    `json:"policy_version"`
 	CandidateVersion string    `json:"candidate_version"`
 	Reasons          []Reason  `json:"reasons"`
@@ -140,7 +143,7 @@ const (
 func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 	v := Verdict{
 		Service: in.Service, Decision: Hold, Step: in.Step,
-		RulesVersion: in.RulesVersion, PolicyVersion: e.hash,
+		RulesVersion: in.RulesVersion, Accepted: in.Accepted, PolicyVersion: e.hash,
 		PrimaryVersion: e.primary, CandidateVersion: e.candidate, VersionKnown: said(e.candidate),
 		AsOf: now.UTC(), Alpha: e.policy.Alpha, Beta: e.policy.Beta, Since: e.since,
 		NotCovered: []string{}, Reasons: []Reason{}, Accounting: whole(in.Accounting),
@@ -193,7 +196,7 @@ func (e *Evidence) rolledBack(now time.Time, in Context) []Reason {
 // is void.
 func (e *Evidence) standing(now time.Time, in Context) []Reason {
 	l := in.Latch
-	if l == nil || l.RulesVersion != in.RulesVersion || l.PolicyVersion != e.hash || l.At.Before(in.From) ||
+	if l == nil || l.RulesVersion != in.RulesVersion || l.Accepted != in.Accepted || l.PolicyVersion != e.hash || l.At.Before(in.From) ||
 		said(e.candidate) && l.CandidateVersion != e.candidate {
 		return nil
 	}

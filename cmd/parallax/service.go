@@ -117,11 +117,11 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	state, at, judge := svc.steps.State(), svc.steps.now(), svc.terms.Load().compares
 	return reports.Context{
 		Step:         svc.mirror.Split().Step(),
-		RulesVersion: judge.Rules.Version(),
-		RulesHash:    func(endpoint string) string { return judge.HashAt(endpoint, at) },
-		Accounting:   held,
-		Paused:       state.Paused,
-		From:         state.EvidenceFrom,
+		RulesVersion: judge.Rules.Version(), Accepted: judge.AcceptedAt(at),
+		RulesHash:  func(endpoint string) string { return judge.HashAt(endpoint, at) },
+		Accounting: held,
+		Paused:     state.Paused,
+		From:       state.EvidenceFrom,
 
 		MirroringPaused: svc.pauses.why(),
 		Caught:          svc.caught(),
