@@ -65,7 +65,8 @@
 // and word, and only for a value of like shape. What is left is this. At a place
 // where the secondary always differs, a wrong value of the same shape cannot be
 // told from noise: another random number of like magnitude, another UUID, other
-// words where primary and secondary have other words. Nor can an extra element of
+// words where primary and secondary have other words; nor a candidate that always
+// answers one of the values that the others take by chance. Nor can an extra element of
 // an array that the secondary has extra too. A place that is noise as a rule is
 // excused by the past while the secondary is away or agrees by chance, until the
 // candidate has differed alone too often; but while the secondary is away, lines of
