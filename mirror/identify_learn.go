@@ -253,7 +253,9 @@ func (f *flight) note(facts []ids.Fact) {
 	if len(facts) == 0 {
 		return
 	}
-	if err := f.m.ids.Learn(f.m.shadows, facts...); err != nil {
+	ctx, cancel := context.WithTimeout(f.m.shadows, f.service.options.Timeout)
+	defer cancel()
+	if err := f.m.ids.Learn(ctx, facts...); err != nil {
 		f.m.deps.Metrics.droppedIdentifier(f.service.name, ids.DroppedAway)
 	}
 }

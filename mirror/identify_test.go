@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -347,4 +348,85 @@ func TestACopyOfTheDataStandsForItself(t *testing.T) {
 	if x := r.next(); x.Unmapped != nil || x.Legs[parallax.Candidate].Request.Target != "/orders/3" {
 		t.Errorf("unmapped: %v", x.Unmapped)
 	}
+}
+
+func TestIdentifiersWhenTheCandidateIsLive(t *testing.T) {
+	t.Parallel()
+	primary, candidate := newStateful(t, "old", 16), newStateful(t, "new", 9000)
+	cfg := withIdentifiers(primary.URL, candidate.URL)
+	cfg.Primary.State = mirror.Own
+	cfg.Split.Key, cfg.Split.Salt, cfg.Split.Endpoints = "ip", "s", []string{"* /*"}
+	r := start(t, cfg)
+	r.Mirror.Split().SetStep(10_000)
+	n := r.session(1, false)
+	for range n {
+		x := r.next()
+		if x.Live != parallax.Candidate || len(x.Unmapped) > 0 || x.Legs[parallax.Primary].Response.Status != x.Legs[parallax.Candidate].Response.Status {
+			t.Errorf("%s: live %s, unmapped %v, primary %d, candidate %d", x.Endpoint, x.Live, x.Unmapped,
+				x.Legs[parallax.Primary].Response.Status, x.Legs[parallax.Candidate].Response.Status)
+		}
+	}
+}
+
+func TestIdentifiersOfReplayedRequests(t *testing.T) {
+	t.Parallel()
+	primary, candidate := newStateful(t, "old", 16), newStateful(t, "new", 9000)
+	cfg := withIdentifiers(primary.URL, candidate.URL)
+	cfg.Primary.State = mirror.Own
+	r := start(t, cfg)
+	replay := func(method, target, body string) *parallax.Exchange {
+		t.Helper()
+		done := make(chan struct{})
+		fields := []parallax.Field{{Name: "Content-Type", Value: "application/json"}, {Name: "Authorization", Value: "Bearer old-token-17"}}
+		if err := r.Mirror.Replay(mirror.Recorded{Method: method, Target: target, Body: []byte(body), Headers: fields}, func() { close(done) }); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		return r.next()
+	}
+	replay("POST", "/login", "ann") // the token of the recording is unknown by now
+	replay("POST", "/orders", `{}`)
+	x := replay("GET", "/orders/18", "")
+	if c := x.Legs[parallax.Candidate]; len(x.Unmapped) > 0 || c.Request.Target != "/orders/9002" || c.Response.Status != 200 {
+		t.Errorf("unmapped %v, %s: %d", x.Unmapped, c.Request.Target, c.Response.Status)
+	}
+	if x := replay("GET", "/orders/99", ""); !cmp.Equal(x.Unmapped, []string{"order"}) {
+		t.Errorf("unmapped %v", x.Unmapped)
+	}
+}
+
+// TestIdentifiersHoldUpNoCaller: a candidate that hangs, and a map that does, cost
+// callers nothing.
+func TestIdentifiersHoldUpNoCaller(t *testing.T) {
+	t.Parallel()
+	primary, candidate := newStateful(t, "old", 16), mirrortest.NewBackend(t, mirrortest.Hang)
+	cfg := withIdentifiers(primary.URL, candidate.URL)
+	cfg.Mirror.Timeout = time.Second
+	r := start(t, cfg, func(d *mirror.Deps) { d.IDs = func(string) ids.Map { return hanging{} } })
+	done := make(chan int)
+	go func() { done <- r.session(1, false) }()
+	select {
+	case n := <-done:
+		r.settled(n)
+	case <-time.After(20 * time.Second):
+		t.Fatal("a caller waits for identifiers")
+	}
+}
+
+// hanging is a map that answers nothing before it is given up.
+type hanging struct{}
+
+func (hanging) Learn(ctx context.Context, _ ...ids.Fact) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (hanging) Find(ctx context.Context, _ ...ids.Ref) ([]ids.Entry, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (hanging) Await(ctx context.Context, _ ids.Ref, _ parallax.Leg) (ids.Partner, error) {
+	<-ctx.Done()
+	return ids.Partner{}, ctx.Err()
 }

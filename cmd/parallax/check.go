@@ -59,6 +59,7 @@ func runCheck(_ context.Context, e env, args []string) int {
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	printCatalogue(e.stdout)
+	printIdentifiers(e.stdout)
 	return exitGood
 }
 
