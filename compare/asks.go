@@ -9,6 +9,7 @@ type asks struct {
 	asserts []*rule // that ask something of equal values too: class, regex and expect
 	expects []*rule // of asserts, those that expect a difference
 	moves   []*rule
+	decodes []*rule // that open texts inside documents
 }
 
 // asks returns what the rules ask. Between two instances of one version no rule
@@ -24,6 +25,9 @@ func (f *finder) asks() *asks {
 		a.arrays = a.arrays || s.Array.Mode != ""
 		a.spells = a.spells || s.Number != ""
 		a.filters = a.filters || r.path != nil && r.path.Filters()
+		if r.opens != nil {
+			a.decodes = append(a.decodes, r)
+		}
 		if s.Move != nil {
 			a.moves = append(a.moves, r)
 		}

@@ -30,7 +30,7 @@ func header(fields []parallax.Field, name string) string {
 // compareBodies compares the bodies of two answers. It reports whether that was
 // possible: a body that was cut may not be.
 func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
-	if sameBodies(p, c) && !otherBoundary(p, c) {
+	if sameBodies(p, c) && !readOtherwise(p, c) {
 		if !find.assertsAt(placeJSON, placeText, placeBody) {
 			// Fast path: nothing is decoded (BenchmarkCompare/equal).
 			return true
@@ -42,8 +42,9 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 	if p.Body.Cut || c.Body.Cut {
 		return compareCut(p, c, find)
 	}
-	a, errA := contentOf(p)
-	b, errB := contentOf(c)
+	a, errA := find.contentOf(p)
+	b, errB := find.contentOf(c)
+	bothGraphQL(&a, &b)
 	switch {
 	case errA != nil && errB != nil:
 		compareOpaque(p.Body.Bytes, c.Body.Bytes, find)
@@ -57,11 +58,15 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 	return true
 }
 
-// otherBoundary reports whether two answers of parts tell different boundaries, so
-// that the parts of one body are not those of the other, although it is the same.
-func otherBoundary(p, c *parallax.Response) bool {
+// readOtherwise reports whether two bodies may say different things although their
+// bytes are the same: the answers tell different boundaries of parts, or different
+// codings of messages.
+func readOtherwise(p, c *parallax.Response) bool {
 	a, b := header(p.Headers, "content-type"), header(c.Headers, "content-type")
-	return a != b && (FormatOf(a) == Multipart || FormatOf(b) == Multipart)
+	if a != b && (FormatOf(a) == Multipart || FormatOf(b) == Multipart) {
+		return true
+	}
+	return strings.HasPrefix(a, "application/grpc") && header(p.Headers, "grpc-encoding") != header(c.Headers, "grpc-encoding")
 }
 
 // sameBodies reports whether two answers are known to have the same body in the
@@ -113,10 +118,13 @@ func seen(b *parallax.Body) bool { return !b.Cut || hashed(b) }
 // can be said only of a body that is far longer than a complete other one, and of
 // other trees it cannot be said at all.
 func compareCut(p, c *parallax.Response, find *finder) bool {
-	format := FormatOf(header(p.Headers, "content-type"))
+	format := find.readAs(header(p.Headers, "content-type"), p.Body.Bytes)
 	if !uncoded(header(p.Headers, "content-encoding")) || !uncoded(header(c.Headers, "content-encoding")) ||
-		format != FormatOf(header(c.Headers, "content-type")) {
+		format != find.readAs(header(c.Headers, "content-type"), c.Body.Bytes) {
 		return false
+	}
+	if format == GraphQL {
+		format = JSON
 	}
 	a, b := &p.Body, &c.Body
 	at := place{kind: placeBody}
@@ -213,7 +221,7 @@ func formatSide(text []byte, f Format) side {
 func compareContents(a, b content, find *finder) {
 	find.meter = find.allow(a.text, b.text)
 	switch {
-	case bytes.Equal(a.text, b.text) && a.boundary == b.boundary && !find.assertsAt(placeJSON):
+	case a.sameBytes(&b) && !find.assertsAt(placeJSON):
 	case a.format == Text:
 		compareText(a.text, b.text, find)
 	case a.format == Bytes:
@@ -235,6 +243,9 @@ func compareTrees(a, b content, find *finder) {
 	case errP != nil || errC != nil:
 		undecoded(errP, errC, find)
 	default:
+		if a.format == GraphQL {
+			find.asGraphQL()
+		}
 		walk(p, c, find)
 	}
 }

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write what cases come to into their fil
 
 // TestCases runs the cases of testdata. A case has an answer for each leg, as a
 // body (primary.json) or as a whole (primary.http), perhaps rules.yaml and
-// endpoint, and what must be found in want.
+// endpoint and schema.proto, and what must be found in want.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -58,9 +58,18 @@ func runCase(t *testing.T, file string) {
 	var rules []Rule
 	var want *txtar.File
 	var declared, pairs, request string
+	var messages protoCase
 	for i, f := range archive.Files {
 		leg, ending, _ := strings.Cut(f.Name, ".")
+		call := func() *parallax.Call {
+			if ending == "pb" || strings.HasPrefix(ending, "grpc") {
+				return messages.call(t, ending, string(f.Data))
+			}
+			return callOf(t, ending, f.Data)
+		}
 		switch leg {
+		case "schema":
+			messages = compileProto(t, string(f.Data), x.Endpoint)
 		case "rules":
 			rules = readRules(t, string(f.Data))
 		case "endpoint":
@@ -74,11 +83,11 @@ func runCase(t *testing.T, file string) {
 		case "want":
 			want = &archive.Files[i]
 		case "primary":
-			x.Legs[parallax.Primary] = callOf(t, ending, f.Data)
+			x.Legs[parallax.Primary] = call()
 		case "candidate":
-			x.Legs[parallax.Candidate] = callOf(t, ending, f.Data)
+			x.Legs[parallax.Candidate] = call()
 		case "secondary":
-			x.Legs[parallax.Secondary] = callOf(t, ending, f.Data)
+			x.Legs[parallax.Secondary] = call()
 		default:
 			t.Fatalf("a case has no file %q", f.Name)
 		}
@@ -87,7 +96,7 @@ func runCase(t *testing.T, file string) {
 	for _, f := range faults {
 		t.Error(f)
 	}
-	got := found(Compare(x, Input{Rules: compiled, IDs: identifiersOf(t, declared, pairs, request, x)}))
+	got := found(Compare(x, Input{Rules: compiled.WithMessages(messages.known), IDs: identifiersOf(t, declared, pairs, request, x)}))
 	if want == nil {
 		archive.Files = append(archive.Files, txtar.File{Name: "want"})
 		want = &archive.Files[len(archive.Files)-1]

@@ -21,6 +21,7 @@ var Volatile = []VolatileHeader{
 	{Name: "date", Reason: "the clock"},
 	{Name: "etag", Presence: true, Reason: "made up by each leg for itself"},
 	{Name: "expires", Presence: true, Reason: "the clock"},
+	{Name: "grpc-encoding", Reason: "messages are decoded before they are compared"},
 	{Name: "keep-alive", Reason: "about the connection"},
 	{Name: "last-modified", Presence: true, Reason: "the clock of the machine that wrote the resource"},
 	{Name: "nel", Reason: "names the machine"},

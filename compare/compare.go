@@ -79,9 +79,10 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		// Fast path: a match needs nobody who keeps differences (BenchmarkCompare/equal).
 		return out
 	}
-	noise := listen(x, in.Noise, rules)
+	known := in.Rules.answers(x.Endpoint, p.Request.Target)
+	noise := listen(x, in.Noise, rules, known)
 	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored,
-		accepted: in.Accepted.inForce(x.Endpoint, x.Received), names: names}
+		accepted: in.Accepted.inForce(x.Endpoint, x.Received), names: names, answers: known}
 	possible := compareCalls(p, c, find)
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
@@ -118,14 +119,14 @@ func failed(call *parallax.Call, rules []*rule) bool {
 // listen compares the secondary with the primary and returns what is noise. A
 // secondary that failed says nothing; one with another status says nothing about
 // the rest of the answer.
-func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule) *excuses {
+func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule, known answers) *excuses {
 	noise := &excuses{endpoint: x.Endpoint, model: model}
 	p, s := x.Legs[parallax.Primary], x.Legs[parallax.Secondary]
 	if s == nil || failed(s, rules) {
 		return noise
 	}
 	noise.heard = true
-	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, listen: true}
+	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, listen: true, answers: known}
 	if p.Response.Status != s.Response.Status {
 		compareStatus(p.Response.Status, s.Response.Status, find)
 		return noise
@@ -141,7 +142,7 @@ func listen(x *parallax.Exchange, model *NoiseModel, rules []*rule) *excuses {
 func alike(p, c *parallax.Call, rules []*rule) bool {
 	a, b := &p.Response, &c.Response
 	return p.Err.Kind == parallax.NoError && c.Err.Kind == parallax.NoError && a.Status == b.Status && !asserting(rules) &&
-		sameFields(a.Headers, b.Headers, rules) && sameFields(a.Trailers, b.Trailers, rules) && sameBodies(a, b)
+		sameFields(a.Headers, b.Headers, rules) && sameFields(a.Trailers, b.Trailers, rules) && sameBodies(a, b) && !readOtherwise(a, b)
 }
 
 // compareCalls compares two calls, of which the first has a complete answer. It
@@ -220,8 +221,11 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 // read as the format is a difference of kind undecoded, on both sides the bytes
 // are compared.
 func Bodies(format Format, primary, candidate []byte, endpoint string, rules *Rules, at time.Time) Comparison {
-	find := &finder{endpoint: endpoint, received: at, rules: rules.forExchange(endpoint, at)}
-	compareContents(content{format: format, text: primary}, content{format: format, text: candidate}, find)
+	find := &finder{endpoint: endpoint, received: at, rules: rules.forExchange(endpoint, at), answers: rules.answers(endpoint, "")}
+	read := content{format: format, known: find.answers}
+	a, b := read, read
+	a.text, b.text = primary, candidate
+	compareContents(a, b, find)
 	find.expectBody(0)
 	var out Comparison
 	find.conclude(&out, true)

@@ -162,7 +162,7 @@ var ruleKinds = []ruleKind{
 	{"null", func(s *Rule) bool { return len(s.Null) > 0 }, namedPlaces},
 	{"text", func(s *Rule) bool { return len(s.Text) > 0 }, valuePlaces},
 	{"url", func(s *Rule) bool { return s.URL != nil }, valuePlaces},
-	{"decode", func(s *Rule) bool { return s.Decode != "" }, []placeKind{placeJSON}},
+	{"decode", func(s *Rule) bool { return s.Decode != "" }, []placeKind{placeJSON, placeBody}},
 	{"move", func(s *Rule) bool { return s.Move != nil }, namedPlaces},
 	{"expect", func(s *Rule) bool { return s.Expect != "" }, wholePlaces},
 	{"array", func(s *Rule) bool { return s.Array.Mode != "" }, []placeKind{placeJSON}},
@@ -256,6 +256,7 @@ func (r *rule) setDeeds() []parallax.Fault {
 	faults = append(faults, r.setTime()...)
 	faults = append(faults, r.setRegex()...)
 	faults = append(faults, r.setArray()...)
+	faults = append(faults, r.setDecode()...)
 	return append(faults, r.setMove()...)
 }
 

@@ -27,11 +27,24 @@
 //     @name, text beside elements #text, namespaces @xmlns. Fields of forms, parts and
 //     attributes stand in any order; elements with different names do not. Blanks
 //     between elements, prefixes, comments and boundaries say nothing.
+//   - GraphQL is JSON in which errors stand in no order ($.errors as a multiset, also
+//     in each answer of a batch) unless a rule says otherwise. Which answers are
+//     GraphQL's follows from their media type, or from the operation in the endpoint's
+//     name. Errors on one side only have a class of their own, "GraphQL errors
+//     appeared"; they are a divergence, not a failure of the leg.
+//   - gRPC and protobuf are trees where descriptors say what the message is
+//     ([ProtobufConfig], [body.ParseProtobuf]): $.items[0].price, named as in the .proto
+//     file, with fields nobody knows under $['#7']. The answer of a method that streams
+//     is an array of messages. Without descriptors the messages of gRPC are an array of
+//     lengths and hashes, and protobuf is bytes. Compression on one side says nothing.
+//     The status of gRPC is compared as the trailer it is; no status makes a leg failed.
 //   - Text, HTML too, is compared by lines, aligned likewise.
 //   - Other bytes are compared by length and hash.
 //
 // How a body is read follows from its Content-Type ([FormatOf]), never from a look
-// at it. Charsets are taken off first: one text in two charsets is one text.
+// at it, unless a rule with path body and decode says otherwise: decode: json reads
+// bodies as JSON whatever they say they are, decode: sniff looks whether what is said
+// to be text or bytes begins like JSON or XML. Charsets are taken off first: one text in two charsets is one text.
 //
 // What only one side can be decoded as is a difference of kind undecoded; what
 // neither can is bytes. A body of which only the beginning was kept makes the
@@ -154,6 +167,18 @@
 //
 //	{ path: $.vat, expect: extra }
 //	{ path: $.state, expect: changed, enum: { ACTIVE: active } }
+//
+// decode says that texts are documents: json, ndjson, xml, form, jwt (header,
+// payload and signature; nothing is verified) or text, after codings that are taken
+// off one after the other: base64 (either alphabet), gzip, deflate, br, zstd. They are
+// compared as documents, and paths go on inside, where XML's arrays are mentioned
+// too. The same rule opens texts inside texts, four deep. A text that only one side
+// can decode is of kind undecoded; a document in the place of a text is of another
+// type. With path body it says how bodies are read:
+//
+//	{ path: $.payload, decode: json }
+//	{ path: $.cursor, decode: base64+json }
+//	{ path: body, decode: sniff }
 //
 // array says how arrays are compared, the last such rule for a place holds: list;
 // set, where each element must be on the other side; multiset, as often as there;

@@ -41,6 +41,8 @@ type finder struct {
 	listen   bool     // the pair is primary and secondary: what differs is noise
 	probe    bool     // the pair is only tried: noise takes no notice
 	errors   bool     // both answers are errors
+	answers  answers  // what is known of them beforehand
+	graphql  bool     // they are GraphQL's
 
 	meter *meter // of steps
 
@@ -138,7 +140,7 @@ func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name name
 }
 
 func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppression) {
-	normal, class := at.normal(), causeOf(kind, primary, candidate)
+	normal, class := at.normal(), cmp.Or(f.graphqlClass(at, kind, primary, candidate), causeOf(kind, primary, candidate))
 	d := Difference{
 		Path: at.path() + f.occurrence(at), Normal: normal, Kind: kind,
 		Primary: cut(primary.text), Candidate: cut(candidate.text),

@@ -20,11 +20,7 @@ func ReadRules(name string, text []byte) ([]Rule, []yamlstrict.Fault) {
 	if yaml.Unmarshal(text, &top) == nil && len(top.Content) > 0 && top.Content[0].Kind == yaml.SequenceNode {
 		prefix, into = "", &file.Rules
 	}
-	var later []string
-	for _, key := range LaterKeys {
-		later = append(later, prefix+"[]."+key)
-	}
-	document, faults := yamlstrict.Decode(name, text, into, yamlstrict.NotYet(later...))
+	document, faults := yamlstrict.Decode(name, text, into)
 	if len(faults) > 0 {
 		return []Rule{}, faults
 	}

@@ -36,7 +36,7 @@ type Rule struct {
 	Null      Words             `yaml:"null,omitempty" json:",omitempty" doc:"what null is equal to: missing, empty, or both; empty are \"\", [] and {}"`
 	Text      Words             `yaml:"text,omitempty" json:",omitempty" doc:"what does not count in texts: case, space, or both"`
 	URL       *URL              `yaml:"url,omitempty" json:",omitempty" doc:"values are addresses, compared by their parts, queries in any order"`
-	Decode    string            `yaml:"decode,omitempty" json:",omitempty" doc:"texts there are documents themselves"`
+	Decode    string            `yaml:"decode,omitempty" json:",omitempty" doc:"texts there are documents: json, ndjson, xml, form, jwt or text, perhaps after codings such as base64+gzip+json; with path body: how bodies are read, whatever their content type says, or sniff"`
 	Move      *Move             `yaml:"move,omitempty" json:",omitempty" doc:"the candidate has this value elsewhere, and it is compared there"`
 	Expect    string            `yaml:"expect,omitempty" json:",omitempty" enum:"any,changed,type,missing,extra" doc:"a difference of this kind must be there; where it is not, that is a divergence"`
 	Array     Array             `yaml:"array,omitempty" json:",omitzero" doc:"how arrays there are compared: list, set, multiset or {key: [NAME]}"`
@@ -47,16 +47,13 @@ type Rule struct {
 	Expires   string            `yaml:"expires,omitempty" json:",omitempty" doc:"last day (UTC) on which the rule applies, such as 2027-01-31"`
 }
 
-// LaterKeys are keys of a rule that are planned and refused as not supported
-// yet, never ignored.
-var LaterKeys = []string{"decode"}
-
 // Rules is a compiled set of rules. It does not change and may be shared; nil is
 // the set without rules.
 type Rules struct {
 	rules     []*rule
 	catalogue []byte
 	version   string
+	known     *Messages
 }
 
 // rule is a rule ready for use. Only one of the ways to name a place is set.
@@ -70,6 +67,7 @@ type rule struct {
 	name     string     // of a header, cookie or trailer, in lower case; "" for all of them
 	path     *body.Path // for placeJSON
 	abs, rel *body.Decimal
+	opens    *body.Decoding // how texts are opened
 	regex    *regexp.Regexp // matches whole values
 	keys     [][]body.Step  // the way from an element to each part of its key
 	steps    []body.Step    // the way to the path's place if it names one, else nil
@@ -95,24 +93,24 @@ func Compile(rules []Rule) (*Rules, []parallax.Fault) {
 			out.rules = append(out.rules, r)
 		}
 	}
-	out.version = hashRules(out.catalogue, out.rules)
+	out.setVersion()
 	return out, faults
 }
 
-// Version is a short hash over all rules, the catalogue of volatile headers and
-// the comparer's version.
+// Version is a short hash over all rules, what is known of protobuf messages, the
+// catalogue of volatile headers and the comparer's version.
 func (r *Rules) Version() string {
 	if r == nil {
-		return hashRules(catalogueText(), nil)
+		return hashRules(catalogueText(), nil, "")
 	}
 	return r.version
 }
 
 // Hash is a short hash over everything that may decide how exchanges of an
-// endpoint are compared: its rules in their order, expired ones included, the
-// catalogue and the comparer's version.
+// endpoint are compared: its rules in their order, expired ones included, its
+// protobuf message, the catalogue and the comparer's version.
 func (r *Rules) Hash(endpoint string) string {
-	return r.hash(func(each *rule) bool { return each.appliesTo(endpoint) })
+	return r.hash(endpoint, func(each *rule) bool { return each.appliesTo(endpoint) })
 }
 
 // HashAt is a short hash over everything that decides how an exchange of an
@@ -120,10 +118,10 @@ func (r *Rules) Hash(endpoint string) string {
 // in force then, in their order, the catalogue and the comparer's version.
 // Evidence is kept apart by it, so that a rule that expires starts new evidence.
 func (r *Rules) HashAt(endpoint string, at time.Time) string {
-	return r.hash(func(each *rule) bool { return each.appliesTo(endpoint) && each.inForce(at) })
+	return r.hash(endpoint, func(each *rule) bool { return each.appliesTo(endpoint) && each.inForce(at) })
 }
 
-func (r *Rules) hash(use func(*rule) bool) string {
+func (r *Rules) hash(endpoint string, use func(*rule) bool) string {
 	if r == nil {
 		return r.Version()
 	}
@@ -133,18 +131,19 @@ func (r *Rules) hash(use func(*rule) bool) string {
 			rules = append(rules, each)
 		}
 	}
-	return hashRules(r.catalogue, rules)
+	return hashRules(r.catalogue, rules, r.known.hash(endpoint))
 }
 
 // catalogueText is what the comparison goes by besides rules, as one text.
 func catalogueText() []byte { return fmt.Appendf(nil, "%d\n%v\n", ComparerVersion, Volatile) }
 
-func hashRules(catalogue []byte, rules []*rule) string {
+func hashRules(catalogue []byte, rules []*rule, messages string) string {
 	h := sha256.New()
 	h.Write(catalogue)
 	for _, r := range rules {
 		h.Write(r.encoded)
 	}
+	h.Write([]byte(messages))
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 

@@ -38,7 +38,7 @@ func atElement(p, c int32, e *element) level { return level{p: p, c: c, index: e
 
 // walk compares two documents and gives every difference to the finder.
 func walk(p, c *body.Tree, find *finder) {
-	w := newWalker(p, c, find)
+	w := newWalker(find.open(p), find.open(c), find)
 	w.value(0, 0)
 	w.expectPaths()
 	w.countLooks()
@@ -109,6 +109,8 @@ func (w *walker) value(i, j int32) {
 	before := w.find.found
 	a, b := w.p.Nodes[i].Kind, w.c.Nodes[j].Kind
 	switch {
+	case w.insideOne(i, j):
+		w.halfOpened(i, j)
 	case a != b && !(isBool(a) && isBool(b)):
 		w.differ(Type, i, j)
 	case a >= body.Array:
@@ -153,8 +155,12 @@ func isBool(k body.Kind) bool { return k == body.True || k == body.False }
 // written alike, or they are scalars of one value. Where the spelling of numbers
 // may count, it is looked at closer.
 func (w *walker) same(i, j int32) bool {
+	w.meter.step(1)
+	if w.asks.decodes != nil && (w.insideOne(i, j) || w.p.Nodes[i].Kind >= body.Array) {
+		return false
+	}
 	a, b := w.p.Text(i), w.c.Text(j)
-	if w.meter.step(1); len(a) == len(b) {
+	if len(a) == len(b) {
 		w.meter.step(len(a) / bytesPerStep)
 	}
 	if bytes.Equal(a, b) {
@@ -229,7 +235,7 @@ func (w *walker) object(i, j int32) {
 // orders returns in which order the members stand that both objects have, where
 // that says something.
 func (w *walker) orders(i, j int32) (primary, candidate string) {
-	if !w.p.Ordered || !w.c.Ordered {
+	if !w.p.Ordered || !w.c.Ordered || w.insideText() {
 		return "", ""
 	}
 	p, c := memberNames(w.p, i), memberNames(w.c, j)

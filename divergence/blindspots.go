@@ -68,7 +68,7 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 	}
 	by := j.Rules
 	if rules != nil {
-		by, _ = compare.Compile(rules)
+		by, _ = by.Replaced(rules)
 	}
 	f.Each, f.Limit = cmp.Or(f.Each, blindPairs), cmp.Or(f.Limit, blindLimit)
 	b := &blindness{rules: by, noise: j.Noise, at: r.now(), endpoints: map[string]*EndpointBlindness{}}
@@ -167,7 +167,7 @@ func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before ma
 	}
 	rules := b.rules.List()
 	for i := range rules {
-		without, _ := compare.Compile(slices.Delete(slices.Clone(rules), i, i+1))
+		without, _ := b.rules.Replaced(slices.Delete(slices.Clone(rules), i, i+1))
 		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true, At: b.at}).Outcome != c.Outcome {
 			return "rule", compare.RuleName(i, rules[i]), rules[i].Path
 		}

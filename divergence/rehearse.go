@@ -179,7 +179,7 @@ func (r *Rehearsal) DryRun(ctx context.Context, service string, rules []compare.
 	if err != nil {
 		return DryRun{}, err
 	}
-	compiled, _ := compare.Compile(rules)
+	compiled, _ := j.Rules.Replaced(rules)
 	d := &dryRun{DryRun: DryRun{Service: service, RulesVersion: compiled.Version(), Against: j.Rules.Version()}, issues: map[string]*IssueChange{}}
 	d.Pairs, err = r.eachPair(ctx, service, f, func(p *StoredPair, x *parallax.Exchange) {
 		before, _ := r.judged(x, j.Rules, j.Noise)

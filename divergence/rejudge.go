@@ -40,7 +40,7 @@ func (r *Rehearsal) Rejudge(ctx context.Context, service string, rules []compare
 	}
 	by := j.Rules
 	if rules != nil {
-		by, _ = compare.Compile(rules)
+		by, _ = by.Replaced(rules)
 	}
 	out := Rejudged{Service: service, RulesVersion: by.Version(), Changes: []OutcomeChange{}, Outcomes: map[string]Change{}}
 	for _, o := range []compare.Outcome{compare.Match, compare.Diverged, compare.NotComparable} {

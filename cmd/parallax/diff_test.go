@@ -91,7 +91,7 @@ func TestDiffErrors(t *testing.T) {
 	f("cannot read body: open nowhere", "nowhere", "a.json")
 	f("only one of the two can be standard input", "-", "-")
 	f(`by their names; say with --type how to read both`, "a.json", "b.txt")
-	f(`there is no type "toml"; there are json, ndjson, events, form, multipart, xml, text, bytes and media types`, "--type", "toml", "a.json", "b.txt")
+	f(`there is no type "toml"; there are json, ndjson, events, form, multipart, xml, graphql, protobuf, grpc, text, bytes and media types`, "--type", "toml", "a.json", "b.txt")
 	f(`cannot decode gzip`, "bad.gz", "a.json")
 	f("cannot read rules: open nowhere", "--rules", "nowhere", "a.json", "a.json")
 	f(`rules.yaml:6: [2].tolerence: unknown key; did you mean "tolerance"?`, "--rules", "rules.yaml", "a.json", "a.json")

@@ -30,7 +30,7 @@ func (n *namedValues) tree(limits Limits) (*Tree, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(appendQuoted(out, name), ":["...)
+		out = append(AppendQuoted(out, name), ":["...)
 		out = append(append(out, strings.Join(n.values[name], ",")...), ']')
 	}
 	tree, err := ParseJSON(append(out, '}'), limits)
@@ -63,7 +63,7 @@ func ParseForm(source []byte, limits Limits) (*Tree, error) {
 		if err != nil {
 			return nil, fmt.Errorf("not a form: the value of %.40q: %w", name, err)
 		}
-		all.add(name, string(appendQuoted(nil, value)))
+		all.add(name, string(AppendQuoted(nil, value)))
 	}
 	return all.tree(limits)
 }

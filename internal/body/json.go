@@ -38,6 +38,7 @@ type Node struct {
 	Kind             Kind
 	escaped          bool // the string has escapes
 	keyEscaped       bool // the member name has escapes
+	Inside           bool // the value was written inside a text; see [Tree.Open]
 }
 
 // Tree is a decoded JSON document: its values in the order they were written,

@@ -127,7 +127,7 @@ func (e *eventReader) end() {
 		case "unfinished":
 			e.out = append(e.out, f.value...)
 		default:
-			e.out = appendQuoted(e.out, f.value)
+			e.out = AppendQuoted(e.out, f.value)
 		}
 	}
 	e.out = append(e.out, '}')
@@ -143,7 +143,7 @@ func appendLoose(out []byte, text string, limits Limits) []byte {
 			return append(out, trimmed...)
 		}
 	}
-	return appendQuoted(out, text)
+	return AppendQuoted(out, text)
 }
 
 // maxAround is how many levels are written around a document inside another.

@@ -116,8 +116,8 @@ func appendPart(out []byte, head map[string]string, content []byte, limits Limit
 	}
 	out = append(out, '{')
 	for _, key := range slices.Sorted(maps.Keys(head)) {
-		out = append(appendQuoted(out, "@"+key), ':')
-		out = append(appendQuoted(out, head[key]), ',')
+		out = append(AppendQuoted(out, "@"+key), ':')
+		out = append(AppendQuoted(out, head[key]), ',')
 	}
 	out = append(out, `"#content":`...)
 	return append(appendContent(out, head["content-type"], content, limits), '}')
@@ -130,5 +130,5 @@ func appendContent(out []byte, contentType string, content []byte, limits Limits
 	case !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0:
 		return fmt.Appendf(out, `"%d bytes, SHA-256 %x"`, len(content), sha256.Sum256(content))
 	}
-	return appendQuoted(out, string(content))
+	return AppendQuoted(out, string(content))
 }

@@ -281,11 +281,11 @@ func (e *xmlElement) groups() [][]*xmlElement {
 }
 
 func (w *xmlWriter) string(text string) {
-	w.out.Write(appendQuoted(w.out.AvailableBuffer(), text))
+	w.out.Write(AppendQuoted(w.out.AvailableBuffer(), text))
 }
 
-// appendQuoted writes a JSON string that says what text does, byte by byte.
-func appendQuoted(out []byte, text string) []byte {
+// AppendQuoted appends a JSON string that says what text does, byte by byte.
+func AppendQuoted(out []byte, text string) []byte {
 	out = append(out, '"')
 	for i := range len(text) {
 		switch c := text[i]; {
