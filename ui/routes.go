@@ -68,6 +68,7 @@ func (s *Server) routes() []route {
 		{"GET", service + `/rules\:suggest`, api, s.apiSuggestRules},
 		{"POST", service + `/rules\:rejudge`, api, s.apiRejudge},
 		{"POST", service + `/rules\:blind-spots`, api, s.apiBlindSpots},
+		{"GET", service + `/identifiers\:suggest`, api, s.apiSuggestIdentifiers},
 
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},

@@ -69,6 +69,7 @@ var routeCases = map[string]struct {
 	`GET /api/v1/services/:service/rules\:suggest`:        {"/api/v1/services/shop/rules:suggest?endpoint=GET+/orders/{id}", "", "application/json", "Suggestions"},
 	`POST /api/v1/services/:service/rules\:rejudge`:       {"/api/v1/services/shop/rules:rejudge", "", "application/json", "Rejudged"},
 	`POST /api/v1/services/:service/rules\:blind-spots`:   {"/api/v1/services/shop/rules:blind-spots", "[]", "application/json", "BlindSpots"},
+	`GET /api/v1/services/:service/identifiers\:suggest`:  {"/api/v1/services/shop/identifiers:suggest?limit=100", "", "application/json", "SuggestedIdentifiers"},
 	"GET /services/:service/rules":                        {"/services/shop/rules", "", "text/html; charset=UTF-8", ""},
 	"POST /services/:service/rules":                       {"/services/shop/rules", "rules=" + url.QueryEscape("- {path: $.id, ignore: true}"), "text/html; charset=UTF-8", ""},
 	"GET /services/:service/rules/:version":               {"/services/shop/rules/aaaa0000bbbb", "", "text/html; charset=UTF-8", ""},

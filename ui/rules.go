@@ -30,6 +30,7 @@ type Rehearsal interface {
 	DryRun(ctx context.Context, service string, rules []compare.Rule, f divergence.PairFilter) (divergence.DryRun, error)
 	Rejudge(ctx context.Context, service string, rules []compare.Rule, f divergence.PairFilter) (divergence.Rejudged, error)
 	BlindSpots(ctx context.Context, service string, rules []compare.Rule, f divergence.PairFilter) (divergence.BlindSpots, error)
+	SuggestIdentifiers(ctx context.Context, service string, f divergence.PairFilter) (divergence.SuggestedIdentifiers, error)
 }
 
 var _ Rehearsal = (*divergence.Rehearsal)(nil)

@@ -9,7 +9,7 @@ import (
 	"parallax/compare"
 )
 
-const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots|suggest --server URL --service S [FILE]"
+const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots|suggest --server URL --service S [FILE] | rules suggest-identifiers --server URL --service S"
 
 // runRules is the verb rules: what can be asked about rules.
 func runRules(ctx context.Context, e env, args []string) int {
@@ -22,6 +22,7 @@ func runRules(ctx context.Context, e env, args []string) int {
 		{"rejudge", runRulesRejudge},
 		{"blind-spots", runRulesBlindSpots},
 		{"suggest", runRulesSuggest},
+		{"suggest-identifiers", runSuggestIdentifiers},
 	}
 	var names []string
 	for _, d := range deeds {

@@ -82,10 +82,15 @@ func (t *ruleTry) ask(ctx context.Context, e env, what string, into any) error {
 			rules = []byte("[]") // no rules, which is not those in force
 		}
 	}
-	raw, err := t.post(ctx, what, rules)
+	raw, err := t.send(ctx, http.MethodPost, "rules:"+what, rules)
 	if err != nil {
 		return fmt.Errorf("cannot ask about the rules of %q: %w", t.service, err)
 	}
+	return t.read(e, raw, into)
+}
+
+// read reads an answer, and prints it as it came if that is asked for.
+func (t *ruleTry) read(e env, raw []byte, into any) error {
 	if err := json.Unmarshal(raw, into); err != nil {
 		return fmt.Errorf("cannot read the answer; is this the admin address of Parallax? %w", err)
 	}
@@ -102,10 +107,10 @@ func (t *ruleTry) ask(ctx context.Context, e env, what string, into any) error {
 // triesFor is how long the server may take; it ends by itself well before.
 const triesFor = 45 * time.Second
 
-func (t *ruleTry) post(ctx context.Context, what string, rules []byte) ([]byte, error) {
+func (t *ruleTry) send(ctx context.Context, method, what string, rules []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, triesFor)
 	defer cancel()
-	target := t.server.JoinPath("api", "v1", "services", url.PathEscape(t.service), "rules:"+what)
+	target := t.server.JoinPath("api", "v1", "services", url.PathEscape(t.service), what)
 	query := url.Values{}
 	if t.endpoint != "" {
 		query.Set("endpoint", t.endpoint)
@@ -114,7 +119,7 @@ func (t *ruleTry) post(ctx context.Context, what string, rules []byte) ([]byte, 
 		query.Set("limit", strconv.Itoa(t.limit))
 	}
 	target.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(rules))
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(rules))
 	if err != nil {
 		return nil, err
 	}
