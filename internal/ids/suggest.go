@@ -235,16 +235,14 @@ func (f *family) join(where answerPlace, p *pairs) {
 // suggestion turns a family into an identifier; false if no later request names
 // enough of its values.
 func (s *Suggester) suggestion(f *family, used map[string]bool) (Suggestion, bool) {
-	var from, in []string
-	var words []string
-	for _, where := range f.places {
-		if p := s.answers[where]; p.bornHere(f) {
-			from = append(from, where.endpoint+" "+where.place)
-			words = append(words, p.words...)
-		}
-	}
-	if len(from) == 0 {
+	births := s.births(f)
+	if len(births) == 0 {
 		return Suggestion{}, false
+	}
+	var from, in, words []string
+	for _, where := range births {
+		from = append(from, where.endpoint+" "+where.place)
+		words = append(words, s.answers[where].words...)
 	}
 	named := map[uint64]bool{}
 	for place, values := range s.requests {
@@ -259,7 +257,7 @@ func (s *Suggester) suggestion(f *family, used map[string]bool) (Suggestion, boo
 		return Suggestion{}, false
 	}
 	for _, where := range f.places {
-		if p := s.answers[where]; !p.bornHere(f) && !slices.Contains(in, where.place) {
+		if !slices.Contains(births, where) && !slices.Contains(in, where.place) {
 			in = append(in, where.endpoint+" "+where.place)
 		}
 	}
@@ -269,6 +267,26 @@ func (s *Suggester) suggestion(f *family, used map[string]bool) (Suggestion, boo
 		return Suggestion{}, false // a place that cannot be written
 	}
 	return Suggestion{Name: name, From: from, In: in, Pairs: len(f.first), Named: len(named), YAML: yamlLine(name, from, in)}, true
+}
+
+// births returns where the values of a family are made up. What answers to reads
+// have was made up before, if only by a request that is not stored; unless reads are
+// all there is.
+func (s *Suggester) births(f *family) []answerPlace {
+	var all, written []answerPlace
+	for _, where := range f.places {
+		if !s.answers[where].bornHere(f) {
+			continue
+		}
+		all = append(all, where)
+		if !strings.HasPrefix(where.endpoint, "GET ") && !strings.HasPrefix(where.endpoint, "HEAD ") {
+			written = append(written, where)
+		}
+	}
+	if len(written) > 0 {
+		return written
+	}
+	return all
 }
 
 // bornHere reports whether most values of a place were seen there first, in answers

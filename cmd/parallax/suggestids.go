@@ -9,17 +9,17 @@ import (
 	"parallax/divergence"
 )
 
-const suggestUsage = "rules suggest-identifiers --server URL --service S [--endpoint E] [--limit N] [--format text|json]"
+const suggestIdentifiersUsage = "rules suggest-identifiers --server URL --service S [--endpoint E] [--limit N] [--format text|json]"
 
 // runSuggestIdentifiers prints identifiers that may be worth declaring, as they are
 // written in a configuration. It returns 0 when there are none, 1 when there are.
 func runSuggestIdentifiers(ctx context.Context, e env, args []string) int {
-	t, code := parseTry(e, "rules suggest-identifiers", suggestUsage, false, args, nil)
+	t, code := parseTry(e, "rules suggest-identifiers", suggestIdentifiersUsage, false, args, nil)
 	if t == nil {
 		return code
 	}
 	if t.file != "" {
-		return e.fail("rules suggest-identifiers takes no file; usage: parallax %s", suggestUsage)
+		return e.fail("rules suggest-identifiers takes no file; usage: parallax %s", suggestIdentifiersUsage)
 	}
 	raw, err := t.send(ctx, http.MethodGet, "identifiers:suggest", nil)
 	var s divergence.SuggestedIdentifiers
@@ -30,7 +30,7 @@ func runSuggestIdentifiers(ctx context.Context, e env, args []string) int {
 		return e.fail("cannot ask about the identifiers of %q: %v", t.service, err)
 	}
 	if t.format == "text" {
-		printSuggested(e.stdout, &s)
+		printSuggestedIdentifiers(e.stdout, &s)
 	}
 	if len(s.Suggestions) > 0 {
 		return exitNot
@@ -38,7 +38,7 @@ func runSuggestIdentifiers(ctx context.Context, e env, args []string) int {
 	return exitGood
 }
 
-func printSuggested(w io.Writer, s *divergence.SuggestedIdentifiers) {
+func printSuggestedIdentifiers(w io.Writer, s *divergence.SuggestedIdentifiers) {
 	fmt.Fprintf(w, "# %s\n", s.Pairs)
 	if s.NotKept > 0 {
 		fmt.Fprintf(w, "# %d values were left out of account, since there were too many\n", s.NotKept)
