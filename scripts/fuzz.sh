@@ -1,12 +1,23 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for the given time each.
+# Runs every fuzz target of the module, one after the other, for the given time
+# each. Targets are found, not listed. After a finding the others still run; the
+# exit code then is 1. A second argument keeps to targets whose name or folder it
+# matches: scripts/fuzz.sh 10m compare
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-30s}
+only=${2:-.}
 
-grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do
-	grep -oE '^func Fuzz[A-Za-z0-9_]+' "$file" | awk '{print $2}' | while read -r target; do
-		printf 'fuzz: %s in %s for %s\n' "$target" "$(dirname "$file")" "$time"
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$(dirname "$file")"
-	done
+mapfile -t targets < <(grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . |
+	sed -E 's|^(.*)/[^/]+:func (.*)$|\1 \2|' | sort | grep -E -- "$only")
+found=()
+for i in "${!targets[@]}"; do
+	read -r folder target <<<"${targets[i]}"
+	printf 'fuzz: %d of %d: %s in %s for %s\n' "$((i + 1))" "${#targets[@]}" "$target" "$folder" "$time"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$folder" || found+=("$target in $folder")
 done
+if [ ${#found[@]} -gt 0 ]; then
+	printf 'fuzz: findings in %s\n' "${found[@]}" >&2
+	exit 1
+fi
+printf 'fuzz: %d targets, no finding\n' "${#targets[@]}"

@@ -99,7 +99,9 @@ func TestPairOfEditedTexts(t *testing.T) {
 	}
 }
 
-func FuzzParsePair(f *testing.F) {
+// FuzzLockstep: a document read along any other one comes to what it comes to by
+// itself.
+func FuzzLockstep(f *testing.F) {
 	for _, c := range pairCases {
 		f.Add([]byte(c[0]), []byte(c[1]))
 	}
