@@ -316,6 +316,15 @@ func (n *names) about(at *place, s side) (*ids.Identifier, string) {
 	return nil, ""
 }
 
+// places returns how many places of identifiers may be tried at a difference, on
+// each side.
+func (n *names) places() int {
+	if n == nil {
+		return 0
+	}
+	return n.sheet.Places()
+}
+
 // inField returns the first identifier in a header field, and its value.
 func (n *names) inField(f parallax.Field) (*ids.Identifier, string) {
 	for _, s := range n.sheet.InAnswer(&parallax.Response{Headers: []parallax.Field{f}}) {

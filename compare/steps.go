@@ -3,14 +3,16 @@ package compare
 import "parallax/internal/body"
 
 // What comparing two bodies may cost is counted in steps. A step is a look at a
-// value or a line, a rule tried at a place of up to sixteen levels, 512 bytes or 16
-// cells of an alignment's table compared. The bounds are per byte of what is given:
-// both bodies, and the rules as text.
+// value or a line, a rule or an identifier's place tried where up to sixteen levels
+// lead to, 512 bytes or 16 cells of an alignment's table compared. The bounds are
+// per byte of what is given: both bodies, the rules as text, and 8 for each place of
+// an identifier.
 const (
 	alignPerByte = 32 // beyond, arrays and lines are compared by position
 	stopPerByte  = 48 // beyond, the comparison ends where it is and is never a match
 	stepsPerByte = 64 // never exceeded: what ends may finish what it is at
 
+	bytesPerPlace = 8
 	bytesPerStep  = 512
 	cellsPerStep  = 16
 	levelsPerStep = 16
@@ -27,7 +29,7 @@ type meter struct {
 
 // allow returns a meter for two bodies under the rules.
 func (f *finder) allow(p, c []byte) *meter {
-	given := len(p) + len(c)
+	given := len(p) + len(c) + bytesPerPlace*f.names.places()
 	for _, r := range f.rules {
 		given += len(r.encoded)
 	}

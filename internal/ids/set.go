@@ -247,6 +247,9 @@ func (s *Sheet) Body(steps []body.Step, text string) []Role {
 	})
 }
 
+// Places returns how many places values are looked for at.
+func (s *Sheet) Places() int { return len(s.places) }
+
 // HasBody reports whether any place may be in a body.
 func (s *Sheet) HasBody() bool {
 	return slices.ContainsFunc(s.places, func(p sheetPlace) bool { return p.kind == inBody || p.kind == anyInBody })
