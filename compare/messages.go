@@ -52,6 +52,14 @@ func NewMessages(set []byte, messages map[string]string) (*Messages, []parallax.
 	return out, nil
 }
 
+// Hash is a short hash over the descriptors, "" for nil.
+func (m *Messages) Hash() string {
+	if m == nil {
+		return ""
+	}
+	return m.schema.Hash()
+}
+
 // answers is what is known beforehand of what an exchange is answered with.
 type answers struct {
 	message *body.Message // of protobuf; nil if nobody knows
@@ -79,16 +87,16 @@ func (r *Rules) answers(endpoint, target string) (a answers) {
 
 // hash is what the descriptors add to the hash of an endpoint's rules: what the
 // endpoint answers with, nothing if that is surely no message of theirs.
-func (p *Messages) hash(endpoint string) string {
-	if p == nil {
+func (m *Messages) hash(endpoint string) string {
+	if m == nil {
 		return ""
 	}
-	if m := p.messages[endpoint]; m != nil {
-		return p.schema.Hash() + " " + m.Name() + "\n"
+	if named := m.messages[endpoint]; named != nil {
+		return m.schema.Hash() + " " + named.Name() + "\n"
 	}
 	_, path, _ := strings.Cut(endpoint, " ")
-	if m, _ := p.schema.Answer(path); m != nil || strings.ContainsAny(path, "{*") || !strings.Contains(path, "/") {
-		return p.schema.Hash() + "\n"
+	if answer, _ := m.schema.Answer(path); answer != nil || strings.ContainsAny(path, "{*") || !strings.Contains(path, "/") {
+		return m.schema.Hash() + "\n"
 	}
 	return ""
 }

@@ -61,6 +61,11 @@ type ServiceConfig struct {
 	Rules          []compare.Rule       `yaml:"rules" doc:"which differences are meant"`
 	Redact         compare.RedactConfig `yaml:"redact" doc:"what is replaced before anything is stored, on top of the built-in list"`
 	Promotion      reports.Promotion    `yaml:"promotion" doc:"when the candidate may take over"`
+
+	Protobuf compare.ProtobufConfig `yaml:"protobuf" doc:"what the messages of gRPC and protobuf are, so that they are compared field by field"`
+	messages *compare.Messages      // what Protobuf says; whoever reads the configuration fills it in
+
+	Descriptors string `yaml:"-"` // the hash of messages, so that a reload sees another file of the same name
 }
 
 // SetDefaults makes a service start from the defaults of its rooms.
@@ -119,6 +124,9 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	for i := range c.Services {
 		for _, f := range c.Services[i].readOpenAPI(file) {
 			faults = append(faults, doc.At(fmt.Sprintf("services[%d].openapi", i), f.Text, f.Hint))
+		}
+		for _, f := range c.Services[i].readProtobuf(file) {
+			faults = append(faults, doc.At(fmt.Sprintf("services[%d].%s", i, f.Path), f.Text, f.Hint))
 		}
 	}
 	c.Store.Dir, c.StateDir, c.Keys = under(file, c.Store.Dir), under(file, c.StateDir), under(file, c.Keys)

@@ -19,7 +19,7 @@ import (
 	"parallax/internal/yamlstrict"
 )
 
-const diffUsage = "diff [--rules FILE] [--endpoint E] [--type TYPE] PRIMARY CANDIDATE"
+const diffUsage = "diff [--rules FILE] [--endpoint E] [--type TYPE] [--descriptors FILE --message NAME] PRIMARY CANDIDATE"
 
 // maxDiffBytes bounds each file that diff reads, coded and decoded.
 const maxDiffBytes = 256 << 20
@@ -40,6 +40,8 @@ func runDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	rulesFile := set.String("rules", "", "YAML `file` with a list of rules, or with rules: and the list")
 	endpoint := set.String("endpoint", "", "which endpoint's rules apply, besides those for all; for example \"GET /orders/{id}\"")
 	kind := set.String("type", "", formatList()+" or a media type; else the files' names say it, else JSON if both are")
+	descriptors := set.String("descriptors", "", "`file` with a FileDescriptorSet, for --type protobuf and grpc")
+	message := set.String("message", "", "full name of the message that both bodies are; for grpc, --endpoint \"POST /shop.v1.Orders/Get\" says it too")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitGood
@@ -51,6 +53,9 @@ func runDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	rules, faults, err := readRules(*rulesFile)
 	if err != nil {
+		return fail(err)
+	}
+	if rules, err = withMessages(rules, *descriptors, *endpoint, *message); err != nil {
 		return fail(err)
 	}
 	if len(faults) > 0 {
@@ -76,6 +81,22 @@ func runDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitGood
 	}
 	return exitNot
+}
+
+// withMessages lets rules know the message that both bodies are.
+func withMessages(rules *compare.Rules, descriptors, endpoint, message string) (*compare.Rules, error) {
+	config := compare.ProtobufConfig{Descriptors: descriptors}
+	if message != "" {
+		config.Messages = map[string]string{endpoint: message}
+	}
+	known, faults := readMessages(config)
+	switch {
+	case len(faults) > 0 && faults[0].Path == "messages":
+		return nil, fmt.Errorf("--descriptors do not have the message %q", message)
+	case len(faults) > 0:
+		return nil, fmt.Errorf("--descriptors: %s", faults[0].Text)
+	}
+	return rules.WithMessages(known), nil
 }
 
 // readBodies reads both files and takes off the coding that the ending of a name
@@ -160,6 +181,8 @@ func formatByName(name string) compare.Format {
 	switch filepath.Ext(name) {
 	case ".json":
 		return compare.JSON
+	case ".pb", ".binpb":
+		return compare.Protobuf
 	case ".ndjson", ".jsonl":
 		return compare.NDJSON
 	case ".xml", ".svg", ".xhtml", ".rss", ".atom":

@@ -57,7 +57,7 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 		noise = before.compares.Noise
 	}
 	return &terms{c, &divergence.Judge{
-		Rules: rules, Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
+		Rules: rules.WithMessages(c.messages), Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil
