@@ -61,7 +61,11 @@ var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, R
 func Compare(x *parallax.Exchange, in Input) Comparison {
 	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
 	rules := in.Rules.forExchange(x.Endpoint, in.at(x))
-	if reason := notAnswered(p, c); reason != "" {
+	reason := notAnswered(p, c)
+	if reason == "" && len(x.Unmapped) > 0 {
+		reason = ReasonUnmapped // whatever was answered, or what is compared would depend on it
+	}
+	if reason != "" {
 		return Comparison{Outcome: NotComparable, Reason: reason, Sample: NoiseSample{Endpoint: x.Endpoint}}
 	}
 	out := Comparison{

@@ -1,6 +1,9 @@
 package compare
 
-import "parallax"
+import (
+	"parallax"
+	"parallax/internal/ids"
+)
 
 // Outcome is what comparing one exchange came to.
 type Outcome uint8
@@ -83,6 +86,7 @@ type Comparison struct {
 	Ruled       int          // how many a rule took away
 	Accepted    int          // how many belong to an issue that a person accepted or declared noise
 	Uses        []RuleUse    // Ruled by rule, in the order of first use
+	Pairs       []ids.Known  // what was known of identifiers, where the exchange is kept; the worker fills it in
 	Unjudged    int          // how many redaction left nobody able to judge; see [Input.Stored]
 
 	// Error evidence: who failed, over exchanges that both legs were asked.

@@ -53,7 +53,13 @@ func (i *Identifiers) looksAt(x *parallax.Exchange, leg parallax.Leg) bool {
 	if i == nil || call == nil || call.Err.Kind != parallax.NoError {
 		return false
 	}
-	return i.Set.Declared() || slices.ContainsFunc(call.Response.Headers, func(f parallax.Field) bool { return strings.EqualFold(f.Name, "Link") })
+	return i.Set.Declared() || HasLink(&call.Response)
+}
+
+// HasLink reports whether an answer has the header Link, in which cursors stand that
+// need not be declared.
+func HasLink(r *parallax.Response) bool {
+	return slices.ContainsFunc(r.Headers, func(f parallax.Field) bool { return strings.EqualFold(f.Name, "Link") })
 }
 
 // sheet returns the places that hold for a leg's answer.

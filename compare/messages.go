@@ -113,11 +113,12 @@ func (r *Rules) WithMessages(p *Messages) *Rules {
 	return &out
 }
 
-// Replaced returns other rules in the place of these: what is known of messages
-// stays. Faults are those of [Compile].
+// Replaced returns other rules in the place of these: what is known of messages and
+// what else decides stays. Faults are those of [Compile].
 func (r *Rules) Replaced(by []Rule) (*Rules, []parallax.Fault) {
 	out, faults := Compile(by)
 	if r != nil {
+		out.catalogue = r.catalogue
 		out = out.WithMessages(r.known)
 	}
 	return out, faults

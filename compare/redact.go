@@ -10,6 +10,7 @@ import (
 
 	"parallax"
 	"parallax/internal/body"
+	"parallax/internal/ids"
 )
 
 // RedactConfig adds to the built-in list of what is secret.
@@ -159,7 +160,39 @@ func (s *scrubber) comparison(c Comparison) Comparison {
 		differences[i] = s.difference(d)
 	}
 	c.Differences = differences
+	c.Pairs = s.pairsOf(c.Pairs)
 	return c
+}
+
+// pairsOf redacts values of identifiers as bodies and headers are: one that was
+// found to be secret is so here too, whatever goes before it in its key.
+func (s *scrubber) pairsOf(known []ids.Known) []ids.Known {
+	if known == nil {
+		return nil
+	}
+	out := make([]ids.Known, len(known))
+	for i, k := range known {
+		k.Value, k.Partner = s.idKey(k.Value), s.idKey(k.Partner)
+		out[i] = k
+	}
+	return out
+}
+
+// idKey redacts the key of an identifier: a value, perhaps behind an URL.
+func (s *scrubber) idKey(key string) string {
+	url, value, qualified := strings.Cut(key, "\n")
+	if !qualified {
+		url, value = "", key
+	}
+	if s.found[value] {
+		value = s.token(value)
+	} else {
+		value = s.text(value)
+	}
+	if !qualified {
+		return value
+	}
+	return s.target(url) + "\n" + value
 }
 
 func (s *scrubber) call(call *parallax.Call) *parallax.Call {

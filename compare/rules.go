@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +96,19 @@ func Compile(rules []Rule) (*Rules, []parallax.Fault) {
 	}
 	out.setVersion()
 	return out, faults
+}
+
+// With returns the set as a part of something larger that decides how exchanges are
+// compared, such as the identifiers of a service: of another version of that, all
+// hashes are others. Without a version it is the set itself.
+func (r *Rules) With(what, version string) *Rules {
+	if version == "" {
+		return r
+	}
+	out := *r
+	out.catalogue = fmt.Appendf(slices.Clone(r.catalogue), "%s %s\n", what, version)
+	out.setVersion()
+	return &out
 }
 
 // Version is a short hash over all rules, what is known of protobuf messages, the

@@ -71,7 +71,7 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 		by, _ = by.Replaced(rules)
 	}
 	f.Each, f.Limit = cmp.Or(f.Each, blindPairs), cmp.Or(f.Limit, blindLimit)
-	b := &blindness{rules: by, noise: j.Noise, at: r.now(), endpoints: map[string]*EndpointBlindness{}}
+	b := &blindness{judge: j, rules: by, noise: j.Noise, at: r.now(), endpoints: map[string]*EndpointBlindness{}}
 	out := BlindSpots{Service: service, RulesVersion: by.Version(), At: r.now().UTC(), Endpoints: []EndpointBlindness{}}
 	if out.Pairs, err = r.eachPair(ctx, service, f, b.add); err != nil {
 		return BlindSpots{}, err
@@ -84,6 +84,8 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 
 // blindness is a look for blind spots under way.
 type blindness struct {
+	judge     *Judge
+	known     *compare.Identifiers // of the pair at hand
 	rules     *compare.Rules
 	noise     *compare.NoiseModel
 	at        time.Time
@@ -98,8 +100,10 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 		return
 	}
 	trial := *restored
+	b.known = b.judge.IDs.stored(p.known)
 	base := b.compare(&trial)
 	if base.Outcome == compare.Diverged {
+		b.known = nil // The primary's own values stand for themselves.
 		trial.Legs[parallax.Candidate] = trial.Legs[parallax.Primary]
 		base = b.compare(&trial)
 	}
@@ -130,7 +134,7 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 }
 
 func (b *blindness) compare(x *parallax.Exchange) compare.Comparison {
-	return compare.Compare(x, compare.Input{Rules: b.rules, Noise: b.noise, Stored: true, At: b.at})
+	return compare.Compare(x, compare.Input{Rules: b.rules, Noise: b.noise, IDs: b.known, Stored: true, At: b.at})
 }
 
 // wholeKey tells a difference from one that was there before the flaw.
@@ -168,7 +172,7 @@ func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before ma
 	rules := b.rules.List()
 	for i := range rules {
 		without, _ := b.rules.Replaced(slices.Delete(slices.Clone(rules), i, i+1))
-		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, Stored: true, At: b.at}).Outcome != c.Outcome {
+		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, IDs: b.known, Stored: true, At: b.at}).Outcome != c.Outcome {
 			return "rule", compare.RuleName(i, rules[i]), rules[i].Path
 		}
 	}

@@ -1,6 +1,7 @@
 package divergence
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -113,12 +114,12 @@ const callColumns = `leg, version, method, target, host, proto,
     request_header_names, request_header_values, request_trailer_names, request_trailer_values,
     request_body, request_size, request_sha256, request_cut,
     status, header_names, header_values, trailer_names, trailer_values, body, size, sha256, cut,
-    error, error_text, start_ns, first_ns, done_ns`
+    error, error_text, start_ns, first_ns, done_ns, identifiers`
 
 // bodies puts the exchange together again from its legs.
 func (s *Store) bodies(ctx context.Context, cond *where, id parallax.ID, d *ExchangeDetail) error {
 	return s.each(ctx, `SELECT `+callColumns+` FROM bodies FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
-		leg, call, err := scanCall(rows)
+		leg, call, known, err := scanCall(rows)
 		if err != nil || int(leg) >= parallax.Legs {
 			return err
 		}
@@ -127,11 +128,14 @@ func (s *Store) bodies(ctx context.Context, cond *where, id parallax.ID, d *Exch
 				Live: legNamed(d.Live), Source: sourceNamed(d.Source), Concurrent: d.Concurrent, Covered: d.Covered}
 		}
 		d.Exchange.Legs[leg] = call
+		if leg == uint8(parallax.Primary) {
+			d.Exchange.Unmapped, d.Identifiers = known.Unmapped, known.Pairs
+		}
 		return nil
 	})
 }
 
-func scanCall(rows driver.Rows) (uint8, *parallax.Call, error) {
+func scanCall(rows driver.Rows) (uint8, *parallax.Call, knownText, error) {
 	var (
 		leg, kind            uint8
 		status               uint16
@@ -139,12 +143,13 @@ func scanCall(rows driver.Rows) (uint8, *parallax.Call, error) {
 		body, answer         string
 		sum, answerSum       string
 		start, first, finish int64
+		identifiers          string
 		c                    parallax.Call
 	)
 	err := rows.Scan(&leg, &c.Version, &c.Request.Method, &c.Request.Target, &c.Request.Host, &c.Request.Proto,
 		&names[0], &values[0], &names[1], &values[1], &body, &c.Request.Body.Size, &sum, &c.Request.Body.Cut,
 		&status, &names[2], &values[2], &names[3], &values[3], &answer, &c.Response.Body.Size, &answerSum, &c.Response.Body.Cut,
-		&kind, &c.Err.Text, &start, &first, &finish)
+		&kind, &c.Err.Text, &start, &first, &finish, &identifiers)
 	c.Request.Headers, c.Request.Trailers = fields(names[0], values[0]), fields(names[1], values[1])
 	c.Response.Headers, c.Response.Trailers = fields(names[2], values[2]), fields(names[3], values[3])
 	c.Request.Body.Bytes, c.Response.Body.Bytes = []byte(body), []byte(answer)
@@ -152,7 +157,8 @@ func scanCall(rows driver.Rows) (uint8, *parallax.Call, error) {
 	copy(c.Response.Body.SHA256[:], answerSum)
 	c.Response.Status, c.Err.Kind = int(status), parallax.ErrKind(kind)
 	c.Start, c.First, c.Done = time.Duration(start), time.Duration(first), time.Duration(finish)
-	return leg, &c, err
+	known, unread := readKnown(identifiers)
+	return leg, &c, known, cmp.Or(err, unread)
 }
 
 // fields joins parallel arrays of names and values.

@@ -3,6 +3,7 @@ package divergence
 import (
 	"context"
 	"fmt"
+	"parallax/internal/ids"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -29,6 +30,8 @@ type StoredPair struct {
 	Outcome  string
 	Reason   string // why it is not comparable
 	Live     parallax.Leg
+
+	known []ids.Known // of its identifiers, once it is loaded
 }
 
 // Pairs lists stored pairs of a service, the latest first, and says how many there
@@ -81,7 +84,7 @@ func (s *Store) load(ctx context.Context, service string, pairs []StoredPair) ([
 	cond.args = append(cond.args, clickhouse.Named("ids", ids))
 	err := s.each(ctx, `SELECT id, `+callColumns+` FROM bodies FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
 		var id uuid.UUID
-		leg, call, err := scanCall(withID{rows, &id})
+		leg, call, known, err := scanCall(withID{rows, &id})
 		i, asked := at[parallax.ID(id)]
 		if err != nil || int(leg) >= parallax.Legs || !asked {
 			return err
@@ -91,6 +94,9 @@ func (s *Store) load(ctx context.Context, service string, pairs []StoredPair) ([
 			out[i] = &parallax.Exchange{ID: p.ID, Service: service, Endpoint: p.Endpoint, Received: p.Received, Live: p.Live}
 		}
 		out[i].Legs[leg] = call
+		if leg == uint8(parallax.Primary) {
+			out[i].Unmapped, pairs[i].known = known.Unmapped, known.Pairs
+		}
 		return nil
 	})
 	if err != nil {

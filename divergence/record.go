@@ -10,6 +10,7 @@ import (
 
 	"parallax"
 	"parallax/compare"
+	"parallax/internal/ids"
 )
 
 // record is one compared exchange on its way to the store. What it holds is
@@ -53,6 +54,7 @@ type finds struct {
 	repeats     []issue              // what else the exchange shows, to be counted only
 	uses        []compare.RuleUse    // what rules took away
 	exchange    *parallax.Exchange   // nil unless its bodies are kept
+	pairs       []ids.Known          // what was known of its identifiers
 }
 
 // timing is what a pair says about latency: whether both legs were timed, and
@@ -106,7 +108,7 @@ func (f *filing) record(x *parallax.Exchange, c *compare.Comparison, repeats []i
 		}
 	}
 	if len(c.Differences) > 0 || len(repeats) > 0 || len(c.Uses) > 0 || kept != nil {
-		r.found = &finds{c.Differences, repeats, c.Uses, kept}
+		r.found = &finds{c.Differences, repeats, c.Uses, kept, c.Pairs}
 	}
 	return r
 }
@@ -134,6 +136,9 @@ func (r *record) bytes() int64 {
 	if f.exchange != nil {
 		n += bodyBytes(f.exchange)
 	}
+	for _, k := range f.pairs {
+		n += int64(2*100 + 2*len(k.Value) + 2*len(k.Partner))
+	}
 	return n
 }
 
@@ -148,7 +153,7 @@ func (r *record) finds() finds {
 // withoutBodies returns the record of an exchange whose bodies are not kept.
 func (r record) withoutBodies() record {
 	if f := r.finds(); f.exchange != nil {
-		f.exchange = nil
+		f.exchange, f.pairs = nil, nil
 		r.found = &f
 	}
 	return r
@@ -166,6 +171,10 @@ func (r *record) appendDifference(b driver.Batch, n int, instance string, writte
 func (r *record) appendCall(b driver.Batch, leg parallax.Leg, written time.Time) error {
 	c := r.found.exchange.Legs[leg]
 	q, a := &c.Request, &c.Response
+	var known knownText
+	if leg == parallax.Primary {
+		known = knownText{r.found.exchange.Unmapped, r.found.pairs}
+	}
 	requestNames, requestValues := split(q.Headers)
 	requestTrailerNames, requestTrailerValues := split(q.Trailers)
 	names, values := split(a.Headers)
@@ -174,7 +183,7 @@ func (r *record) appendCall(b driver.Batch, leg parallax.Leg, written time.Time)
 		q.Method, q.Target, q.Host, q.Proto, requestNames, requestValues, requestTrailerNames, requestTrailerValues,
 		q.Body.Bytes, q.Body.Size, q.Body.SHA256[:], q.Body.Cut,
 		uint16(a.Status), names, values, trailerNames, trailerValues, a.Body.Bytes, a.Body.Size, a.Body.SHA256[:], a.Body.Cut,
-		uint8(c.Err.Kind), c.Err.Text, int64(c.Start), int64(c.First), int64(c.Done), written)
+		uint8(c.Err.Kind), c.Err.Text, int64(c.Start), int64(c.First), int64(c.Done), written, known.String())
 }
 
 // tally adds up ticks by what they are filed under.

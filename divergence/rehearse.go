@@ -112,12 +112,12 @@ func (s *Sample) note(at time.Time) {
 
 // judged compares a stored pair by rules as they are in force now; false when
 // redaction left nothing to compare.
-func (r *Rehearsal) judged(x *parallax.Exchange, rules *compare.Rules, noise *compare.NoiseModel) (compare.Comparison, bool) {
+func (r *Rehearsal) judged(p *StoredPair, x *parallax.Exchange, rules *compare.Rules, j *Judge) (compare.Comparison, bool) {
 	restored, ok := compare.Restored(x)
 	if !ok {
 		return compare.Comparison{Outcome: compare.NotComparable, Reason: compare.ReasonRedacted}, false
 	}
-	return compare.Compare(restored, compare.Input{Rules: rules, Noise: noise, Stored: true, At: r.now()}), true
+	return compare.Compare(restored, compare.Input{Rules: rules, Noise: j.Noise, IDs: j.IDs.stored(p.known), Stored: true, At: r.now()}), true
 }
 
 // find returns what a service is compared by.
@@ -182,8 +182,8 @@ func (r *Rehearsal) DryRun(ctx context.Context, service string, rules []compare.
 	compiled, _ := j.Rules.Replaced(rules)
 	d := &dryRun{DryRun: DryRun{Service: service, RulesVersion: compiled.Version(), Against: j.Rules.Version()}, issues: map[string]*IssueChange{}}
 	d.Pairs, err = r.eachPair(ctx, service, f, func(p *StoredPair, x *parallax.Exchange) {
-		before, _ := r.judged(x, j.Rules, j.Noise)
-		after, _ := r.judged(x, compiled, j.Noise)
+		before, _ := r.judged(p, x, j.Rules, j)
+		after, _ := r.judged(p, x, compiled, j)
 		d.add(p, before, after)
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func (r *Rehearsal) Rejudge(ctx context.Context, service string, rules []compare
 		out.Outcomes[o.String()] = Change{}
 	}
 	out.Pairs, err = r.eachPair(ctx, service, f, func(p *StoredPair, x *parallax.Exchange) {
-		c, _ := r.judged(x, by, j.Noise)
+		c, _ := r.judged(p, x, by, j)
 		out.add(p, &c)
 	})
 	return out, err

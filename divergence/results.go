@@ -1,6 +1,7 @@
 package divergence
 
 import (
+	"parallax/internal/ids"
 	"time"
 
 	"parallax"
@@ -237,8 +238,9 @@ type DifferenceLine struct {
 // ExchangeDetail is everything that is stored about one exchange.
 type ExchangeDetail struct {
 	ExchangeSummary
-	Differences []DifferenceLine   `json:"differences"` // those that count first, then by path
-	Exchange    *parallax.Exchange `json:"-"`           // redacted, Received to the millisecond, without User and Effects; nil when its bodies were not kept
+	Differences []DifferenceLine   `json:"differences"`           // those that count first, then by path
+	Identifiers []ids.Known        `json:"identifiers,omitempty"` // what was known of them when it was compared, redacted; with its bodies only
+	Exchange    *parallax.Exchange `json:"-"`                     // redacted, Received to the millisecond, without User and Effects; nil when its bodies were not kept
 }
 
 // Cursor is a place in the list of ticks: after the tick that was written At by

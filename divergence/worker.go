@@ -32,6 +32,7 @@ type Judge struct {
 	Rules    *compare.Rules
 	Noise    *compare.NoiseModel // nil: no noise is known
 	Redactor *compare.Redactor
+	IDs      *Identifiers // nil: nothing is known of identifiers
 	Slower   Slower
 	Policy   string // hash of the promotion policy, for ticks
 
@@ -245,21 +246,25 @@ func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
 	}
 	j.settleNoise(x)
 	accepted := j.accepted()
-	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted})
+	known := j.IDs.of(x)
+	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known})
 	if j.Noise != nil {
 		j.Noise.Add(c.Sample)
 	}
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
-	return w.redacted(j, x, c, accepted), nil
+	return w.redacted(j, x, c, known, accepted), nil
 }
 
 // redacted takes the secrets out of everything that will be stored.
-func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, accepted *compare.Acceptances) record {
+func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, known *compare.Identifiers, accepted *compare.Acceptances) record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
 	all := len(c.Differences)
 	switch keep := keeper.keep(x, c); {
 	case keep:
+		if known != nil {
+			c.Pairs = known.View.Known()
+		}
 		kept, c = j.Redactor.Both(x, c)
 	case all > 0:
 		c = j.Redactor.Comparison(x, c)

@@ -52,12 +52,13 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	noise := new(compare.NoiseModel)
+	noise, known := new(compare.NoiseModel), newIdentifiers(c)
 	if before != nil {
-		noise = before.compares.Noise
+		noise, known.Map = before.compares.Noise, before.compares.IDs.Map
 	}
 	return &terms{c, &divergence.Judge{
-		Rules: rules.WithMessages(c.messages), Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
+		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()),
+		IDs:   known, Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil
@@ -77,6 +78,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 			m.Close()
 		}
 	}()
+	t.compares.IDs.Map = m.Identifiers()
 	svc.terms.Store(t)
 	s.readNoise(c.Name, t.compares.Noise)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log}
