@@ -70,19 +70,31 @@ type answers struct {
 // answers returns what an exchange is answered with, by its endpoint, otherwise by
 // the path that was asked for.
 func (r *Rules) answers(endpoint, target string) (a answers) {
+	if r != nil {
+		a = r.known.answers(endpoint, target)
+	}
 	a.graphql = isOperation(endpoint)
-	if r == nil || r.known == nil {
+	return a
+}
+
+func (m *Messages) answers(endpoint, target string) (a answers) {
+	if m == nil {
 		return a
 	}
-	if a.message = r.known.messages[endpoint]; a.message != nil {
+	if a.message = m.messages[endpoint]; a.message != nil {
 		return a
 	}
 	_, path, _ := strings.Cut(endpoint, " ")
-	if a.message, a.stream = r.known.schema.Answer(path); a.message == nil {
-		path, _, _ = strings.Cut(target, "?")
-		a.message, a.stream = r.known.schema.Answer(path)
+	if a.message, a.stream = m.schema.Answer(path); a.message == nil {
+		a.message, a.stream = m.schema.Answer(pathOf(target))
 	}
 	return a
+}
+
+// pathOf returns the path of a request's target.
+func pathOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return path
 }
 
 // hash is what the descriptors add to the hash of an endpoint's rules: what the

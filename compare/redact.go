@@ -33,6 +33,8 @@ type Redactor struct {
 	key     []byte
 	headers map[string]bool
 	paths   []*body.Path
+
+	messages *Messages // what is known of messages
 }
 
 // NewRedactor returns a redactor with the built-in list and cfg. The key makes
@@ -118,6 +120,10 @@ type scrubber struct {
 	found   map[string]bool
 	known   *strings.Replacer // nil while secrets are collected
 	spelled []string          // what known replaces
+
+	endpoint string
+	said     answers // what the body at hand is
+	asking   bool    // it is a request's
 }
 
 // Bounds of the secrets that are looked for wherever else they stand.
@@ -128,7 +134,7 @@ const (
 
 // scrubber collects the secrets of an exchange by redacting it once.
 func (r *Redactor) scrubber(x *parallax.Exchange) *scrubber {
-	s := &scrubber{Redactor: r, found: map[string]bool{}}
+	s := &scrubber{Redactor: r, found: map[string]bool{}, endpoint: x.Endpoint}
 	for _, call := range x.Legs {
 		if call != nil {
 			s.call(call)
@@ -198,8 +204,10 @@ func (s *scrubber) idKey(key string) string {
 func (s *scrubber) call(call *parallax.Call) *parallax.Call {
 	out := *call
 	out.Request.Target = s.target(call.Request.Target)
+	s.said, s.asking = s.messages.asked(call.Request.Target), true
 	out.Request.Headers, out.Request.Body = s.message(call.Request.Headers, call.Request.Body)
 	out.Request.Trailers = s.fields(call.Request.Trailers)
+	s.said, s.asking = s.messages.answers(s.endpoint, call.Request.Target), false
 	out.Response.Headers, out.Response.Body = s.message(call.Response.Headers, call.Response.Body)
 	out.Response.Trailers = s.fields(call.Response.Trailers)
 	out.Err.Text = s.text(call.Err.Text)

@@ -49,8 +49,11 @@ func (s *scrubber) message(fields []parallax.Field, b parallax.Body) ([]parallax
 		whole = []byte(s.withoutBeginning(string(plain)))
 	}
 	contentType := header(fields, "content-type")
+	if clean, ok := s.asMessage(fields, whole, b.Cut); ok {
+		return asTreeOf(withoutCoding(out), messageTreeType), s.replaced(b, clean)
+	}
 	if clean, ok := s.asTree(whole, contentType, b.Cut); ok {
-		return asLaxTree(withoutCoding(out)), s.replaced(b, clean)
+		return asTreeOf(withoutCoding(out), laxTreeType), s.replaced(b, clean)
 	}
 	clean := s.content(whole, contentType)
 	if bytes.Equal(clean, plain) {
@@ -87,16 +90,20 @@ func (s *scrubber) asTree(plain []byte, contentType string, cut bool) (clean []b
 	return []byte(s.text(d.out.String())), true
 }
 
-// asLaxTree says in the headers that the body is stored as the tree it was read
-// as.
-func asLaxTree(fields []parallax.Field) []parallax.Field {
+// asTreeOf says in the headers that the body is stored as the tree it was read as,
+// and of what media type that is.
+func asTreeOf(fields []parallax.Field, media string) []parallax.Field {
 	for i := range fields {
 		if strings.EqualFold(fields[i].Name, "content-type") {
 			fields[i].Name = wasOfType
 		}
 	}
-	return append(fields, parallax.Field{Name: "Content-Type", Value: laxTreeType})
+	return append(fields, parallax.Field{Name: "Content-Type", Value: media})
 }
+
+// StoredAsTree reports whether the body of a stored message with these headers is
+// the tree that it was read as, and not what was sent.
+func StoredAsTree(fields []parallax.Field) bool { return header(fields, wasOfType) != "" }
 
 // withoutCoding says in the headers that the body is stored decoded.
 func withoutCoding(fields []parallax.Field) []parallax.Field {

@@ -89,4 +89,3 @@ func TestConfigProtobuf(t *testing.T) {
 	f(`{ messages: { "GET /a": shop.Order } }`, `services[0].protobuf.descriptors: needs a file`)
 	f(`{ descriptors: shop.binpb, messages: { "GET /a": shop.Ordre } }`, `services[0].protobuf.messages: "GET /a" answers with "shop.Ordre", which the descriptors do not have; did you mean "shop.Order"?`)
 }
-

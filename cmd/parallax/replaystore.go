@@ -125,7 +125,7 @@ func recorded(where string, d divergence.ExchangeDetail) (replay.Request, error)
 	switch {
 	case q.Body.Cut || q.Body.Size > int64(len(q.Body.Bytes)):
 		return replay.Request{}, &replay.Skip{Reason: replay.CutBody, Where: where, Err: errors.New("the store has the beginning of its body only")}
-	case compare.IsRedacted(q.Body.Bytes), compare.IsRedacted([]byte(q.Target)):
+	case compare.StoredAsTree(q.Headers), compare.IsRedacted(q.Body.Bytes), compare.IsRedacted([]byte(q.Target)):
 		return replay.Request{}, &replay.Skip{Reason: replay.Redacted, Where: where, Err: errors.New("its body or target was redacted before it was stored")}
 	}
 	r := replay.Request{Time: d.Received, Where: where, Recorded: mirror.Recorded{Method: q.Method, Target: q.Target, Host: q.Host, Body: q.Body.Bytes}}

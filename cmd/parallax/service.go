@@ -58,7 +58,7 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 	}
 	return &terms{c, &divergence.Judge{
 		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()),
-		IDs:   known, Noise: noise, Redactor: redactor, Policy: c.Promotion.Hash(),
+		IDs:   known, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(),
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil

@@ -70,19 +70,34 @@ func (s *Schema) Message(name string) *Message {
 // Answer returns what the method at a path such as /shop.v1.Orders/Get answers
 // with, nil if it is not known, and whether it is a stream of these.
 func (s *Schema) Answer(path string) (answer *Message, stream bool) {
-	service, name, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if !ok {
-		return nil, false
-	}
-	d, ok := s.find(service).(protoreflect.ServiceDescriptor)
-	if !ok {
-		return nil, false
-	}
-	m := d.Methods().ByName(protoreflect.Name(name))
+	m := s.method(path)
 	if m == nil {
 		return nil, false
 	}
 	return &Message{schema: s, is: m.Output()}, m.IsStreamingServer()
+}
+
+// Question returns what the method at a path is asked with, nil if it is not known,
+// and whether it is a stream of these.
+func (s *Schema) Question(path string) (question *Message, stream bool) {
+	m := s.method(path)
+	if m == nil {
+		return nil, false
+	}
+	return &Message{schema: s, is: m.Input()}, m.IsStreamingClient()
+}
+
+// method returns the method at a path, nil if it is not known.
+func (s *Schema) method(path string) protoreflect.MethodDescriptor {
+	service, name, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if !ok {
+		return nil
+	}
+	d, ok := s.find(service).(protoreflect.ServiceDescriptor)
+	if !ok {
+		return nil
+	}
+	return d.Methods().ByName(protoreflect.Name(name))
 }
 
 func (s *Schema) find(name string) protoreflect.Descriptor {
