@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,7 @@ demo: setup build ## compare two releases of a real service, here and now; ARGS=
 test: setup ## run every test, with the race detector and the real engine
 	@bash scripts/setup-test.sh
 	go test -race -timeout 11m ./...
+	cd internal/bench/compare && go test ./...
 
 check: setup ## formatting, vet, staticcheck, tidy modules, and the import rule
 	@bash scripts/check.sh
@@ -32,8 +33,11 @@ bench-mirror: setup ## measure Parallax beside nginx and haproxy, 15 minutes; AR
 	@bash scripts/setup-bench.sh
 	go run ./internal/bench $(ARGS)
 
-fuzz: setup ## run each fuzz target for FUZZTIME (default 30s)
-	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s)
+bench-compare: ## measure the comparison of JSON beside go-cmp, jsondiff and jd, 2 minutes; ARGS="-case 100" is shorter
+	@cd internal/bench/compare && go run . $(ARGS)
+
+fuzz: setup ## run each fuzz target for FUZZTIME (default 30s); ONLY=compare keeps to some
+	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s) $(ONLY)
 
 clean: ## remove what was built here
 	rm -rf bin

@@ -11,5 +11,6 @@ fi
 go vet ./...
 go tool staticcheck ./...
 go mod tidy -diff
+(cd internal/bench/compare && go vet ./... && go mod tidy -diff)
 go test -count=1 -run 'TestImportsPointOneWay|TestRootAndCompareArePure' .
 echo 'check: good'

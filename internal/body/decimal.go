@@ -161,6 +161,13 @@ func Within(a, b []byte, abs, rel *Decimal) bool {
 }
 
 func withinAbs(x, y, abs Decimal) bool {
+	if small, ok := smallScale(x, y, abs); ok {
+		return magnitude(small[0]-small[1]) <= magnitude(small[2])
+	}
+	return bigWithinAbs(x, y, abs)
+}
+
+func bigWithinAbs(x, y, abs Decimal) bool {
 	scaled, ok := sameScale(x, y, abs)
 	if !ok {
 		return false
@@ -170,6 +177,14 @@ func withinAbs(x, y, abs Decimal) bool {
 }
 
 func withinRel(x, y, rel Decimal) bool {
+	// Fast path: no big numbers are made (BenchmarkWithin).
+	if within, known := smallWithinRel(x, y, rel); known {
+		return within
+	}
+	return bigWithinRel(x, y, rel)
+}
+
+func bigWithinRel(x, y, rel Decimal) bool {
 	scaled, ok := sameScale(x, y)
 	share, okRel := sameScale(rel, Decimal{digits: []byte("1"), exp: 1})
 	if !ok || !okRel {

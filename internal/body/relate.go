@@ -40,14 +40,24 @@ func (d Decimal) RoundsTo(e Decimal, places int64) bool {
 // closer reports whether two numbers are less than one unit of the last of so many
 // places apart.
 func (d Decimal) closer(e Decimal, places int64) bool {
-	scaled, ok := sameScale(d, e, PowerOfTen(-places))
+	unit := PowerOfTen(-places)
+	if small, ok := smallScale(d, e, unit); ok {
+		return magnitude(small[0]-small[1]) < magnitude(small[2])
+	}
+	scaled, ok := sameScale(d, e, unit)
 	return ok && new(big.Int).Sub(scaled[0], scaled[1]).CmpAbs(scaled[2]) < 0
 }
 
 // Neighbours reports whether two numbers are whole and one apart.
 func (d Decimal) Neighbours(e Decimal) bool {
+	if d.Places() > 0 || e.Places() > 0 {
+		return false
+	}
+	if small, ok := smallScale(d, e); ok {
+		return magnitude(small[0]-small[1]) == 1
+	}
 	scaled, ok := sameScale(d, e, PowerOfTen(0))
-	return ok && d.Places() == 0 && e.Places() == 0 && new(big.Int).Sub(scaled[0], scaled[1]).CmpAbs(scaled[2]) == 0
+	return ok && new(big.Int).Sub(scaled[0], scaled[1]).CmpAbs(scaled[2]) == 0
 }
 
 // Close reports whether two numbers differ by at most a share of the larger

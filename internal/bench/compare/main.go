@@ -36,7 +36,7 @@ func main() {
 
 // figure is what one contender needed in one case.
 type figure struct {
-	right  bool
+	exact  bool
 	time   time.Duration // median
 	allocs int64
 	bytes  int64 // allocated
@@ -50,7 +50,7 @@ func measure(p pairing, runs int, limit time.Duration) []figure {
 		start := time.Now()
 		found := c.diff(p.primary, p.candidate)
 		took := time.Since(start)
-		figures[i].right = right(p, c.where(found))
+		figures[i].exact = exact(p, c.where(found))
 		if slow[i] = took > limit; slow[i] {
 			times[i] = append(times[i], took)
 		}
@@ -77,8 +77,8 @@ func measure(p pairing, runs int, limit time.Duration) []figure {
 	return figures
 }
 
-// right reports whether exactly the planted places were found.
-func right(p pairing, found []string) bool {
+// exact reports whether exactly the planted places were found.
+func exact(p pairing, found []string) bool {
 	found = slices.Sorted(slices.Values(found))
 	return slices.Equal(found, slices.Sorted(slices.Values(p.planted)))
 }
@@ -107,15 +107,15 @@ func row(p pairing, figures []figure) string {
 	return text + " " + ratio(figures) + " |\n"
 }
 
-// ratio says how many times longer the fastest of the others that are right took
+// ratio says how many times longer the fastest of the others that are exact took
 // than Parallax.
 func ratio(figures []figure) string {
-	others := slices.DeleteFunc(slices.Clone(figures[1:]), func(f figure) bool { return !f.right })
+	others := slices.DeleteFunc(slices.Clone(figures[1:]), func(f figure) bool { return !f.exact })
 	switch {
-	case !figures[0].right:
-		return "wrong"
+	case !figures[0].exact:
+		return "Parallax is inexact"
 	case len(others) == 0:
-		return "none is right"
+		return "none is exact"
 	}
 	best := slices.MinFunc(others, func(a, b figure) int { return cmp.Compare(a.time, b.time) })
 	return fmt.Sprintf("**%.1fx**", float64(best.time)/float64(figures[0].time))
@@ -126,8 +126,8 @@ func (f figure) String() string {
 	if f.allocs == 0 && f.time > time.Second {
 		text = short(f.time)
 	}
-	if !f.right {
-		text += ", wrong"
+	if !f.exact {
+		text += ", inexact"
 	}
 	return text
 }
