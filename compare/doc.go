@@ -202,6 +202,20 @@
 // expired, nobody's; [Unused] which took nothing away. [Mutants] are answers with
 // one flaw each, that show what rules would let pass.
 //
+// # Bounds
+//
+// Of two JSON documents the second is read along the first: what both write alike
+// at the same place is read once. A body is decoded to at most 16 MiB, 1000 levels
+// and 4 194 304 values; beyond it cannot be decoded. 256 differences that count are
+// kept, and as many that do not; more make a comparison truncated.
+//
+// Looks at values and lines, rules tried and tables of alignments are counted as
+// steps, per byte of both bodies and of the rules as text. Past 32 a byte arrays and
+// lines are compared by position, and so are those whose table would have more than
+// 1 048 576 cells; past 48 the comparison ends with what it has found, and is not
+// comparable ([ReasonTruncated]) if that is nothing that counts. It never takes more
+// than 64. Of sets 4096 pairs of elements are tried under rules.
+//
 // # Places
 //
 // A place is written as rules write it: status, header:NAME, cookie:NAME (and

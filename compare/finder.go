@@ -80,7 +80,7 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 		return
 	}
 	f.found++
-	f.meter.tries(triesAtDifference*len(f.rules)+2*f.names.places(), at)
+	f.meter.tries(f.triesAtDifference(), at)
 	name, isName := f.names.judge(at, kind, primary, candidate)
 	if isName {
 		kind, candidate.text = name.kind, name.candidate

@@ -58,9 +58,16 @@ func (m *meter) left() int { return max(m.most-m.taken, 0) }
 // tries counts rules tried at a place.
 func (m *meter) tries(rules int, at *place) { m.step(rules * (1 + len(at.steps)/levelsPerStep)) }
 
-// triesAtDifference is how often each rule may be tried at one difference: to take
-// it away, to expect it, to keep it from being noise.
-const triesAtDifference = 3
+// triesAtDifference is how many rules and places of identifiers are tried at one
+// difference: each rule may take it away, those that assert may expect it or keep it
+// from being noise, and each place may be that of either value.
+func (f *finder) triesAtDifference() int {
+	return len(f.rules) + 2*len(f.asks().asserts) + 2*f.names.places()
+}
+
+// triesAtValue is how often the hasher tries each rule at one value: whether it is
+// excused there, and what it means.
+const triesAtValue = 2
 
 // hashSteps returns how many steps hashing the elements takes at least: with rules,
 // each is tried at each value.
@@ -79,5 +86,5 @@ func (f *finder) hashTries(masked bool, depth int) int {
 	if !masked {
 		return 1
 	}
-	return 1 + triesAtDifference*len(f.rules)*(1+depth/levelsPerStep)
+	return 1 + triesAtValue*len(f.rules)*(1+depth/levelsPerStep)
 }
