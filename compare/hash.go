@@ -224,6 +224,7 @@ func (h *hasher) renamed(name []byte) []byte {
 	if !h.masked || h.tree != h.primary || h.find.listen {
 		return name
 	}
+	h.find.meter.tries(len(h.find.asks().moves), &h.at)
 	for _, r := range h.find.asks().moves {
 		if len(r.from) == 1 && len(r.onto) == 1 && !r.onto[0].Element && r.isAbout(&h.at) {
 			return []byte(r.onto[0].Name)
