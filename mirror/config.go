@@ -67,19 +67,25 @@ type LegConfig struct {
 
 // Options is the mirror block of a service.
 type Options struct {
-	Sample   float64        `yaml:"sample" doc:"share of exchanges that are mirrored, 0 to 1, by a hash of the exchange id; unsafe requests to a leg whose state is own are never left out"`
-	Unsafe   Unsafe         `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
-	OrderBy  string         `yaml:"order_by" doc:"whose requests reach a shadow leg in the order in which the live leg answered them: those of one header:NAME, cookie:NAME or ip; empty: all legs are asked at once"`
-	MaxBody  parallax.Size  `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
-	Timeout  time.Duration  `yaml:"timeout" doc:"how long a shadow leg may take to answer completely, from when it is asked; with order_by a request waits up to twice as long before that"`
-	InFlight int            `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
-	Request  RequestChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
+	Sample   float64       `yaml:"sample" doc:"share of exchanges that are mirrored, 0 to 1, by a hash of the exchange id; unsafe requests to a leg whose state is own are never left out"`
+	Unsafe   Unsafe        `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
+	OrderBy  string        `yaml:"order_by" doc:"whose requests reach a shadow leg in the order in which the live leg answered them: those of one header:NAME, cookie:NAME or ip; empty: all legs are asked at once"`
+	MaxBody  parallax.Size `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
+	Timeout  time.Duration `yaml:"timeout" doc:"how long a shadow leg may take to answer completely, from when it is asked; with order_by a request waits up to twice as long before that"`
+	InFlight int           `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
+	Request  ShadowChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
 
 	MaxRPS   float64         `yaml:"max_rps" doc:"how many exchanges a second are mirrored at most; each is one request to every other leg; 0 for no bound"`
 	Watchdog WatchdogOptions `yaml:"watchdog" doc:"pauses mirroring when the live leg gets slower by it"`
 	Adaptive bool            `yaml:"adaptive" doc:"share max_rps out among the endpoints, so that rare ones are mirrored whole and only common ones are thinned"`
 
 	Endpoints map[string]EndpointOptions `yaml:"endpoints" doc:"what is declared of single endpoints, by name or by a pattern as in split.endpoints"`
+}
+
+// ShadowChanges are declared changes of shadow requests.
+type ShadowChanges struct {
+	RequestChanges `yaml:",inline"`
+	Mask           []string `yaml:"mask" doc:"fields that the candidate does not see while it is a shadow, as header:NAME, cookie:NAME, query:NAME or a path in a JSON or form body such as $.card.number; each is replaced by a made-up value of the same shape, and a request whose body cannot be read for it is not sent"`
 }
 
 // RequestChanges are declared changes of a request's headers. Removals go first.
@@ -114,7 +120,6 @@ func DefaultOptions() Options {
 func NotYet() []string {
 	paths := []string{
 		"partitioned_by", "egress", "net",
-		"mirror.request.mask",
 	}
 	for _, leg := range []string{"primary", "candidate", "secondary"} {
 		for _, key := range []string{"outbound", "jobs"} {
@@ -253,7 +258,8 @@ func (o Options) Validate() []parallax.Fault {
 	}
 	faults = append(faults, parallax.Under("watchdog", o.Watchdog.Validate())...)
 	faults = append(faults, o.validateEndpoints()...)
-	return append(faults, parallax.Under("request", o.Request.validate())...)
+	_, wrong := newMask(o.Request.Mask, nil)
+	return append(faults, parallax.Under("request", append(o.Request.validate(), wrong...))...)
 }
 
 func (c RequestChanges) validate() []parallax.Fault {

@@ -16,7 +16,7 @@ func TestHeadersOfEachLeg(t *testing.T) {
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	candidate := mirrortest.NewBackend(t, mirrortest.Status(200))
 	cfg := pair(primary.URL, candidate.URL, mirror.Own)
-	cfg.Mirror.Request = mirror.RequestChanges{Set: map[string]string{"X-Shadow": "1"}, Remove: []string{"X-Drop"}}
+	cfg.Mirror.Request.RequestChanges = mirror.RequestChanges{Set: map[string]string{"X-Shadow": "1"}, Remove: []string{"X-Drop"}}
 	r := start(t, cfg)
 	r.do("GET", "/orders/1", "",
 		"X-Parallax-Role: shadow", "x-parallax-exchange: forged", "X-Parallax-Anything: x",

@@ -41,7 +41,8 @@ type naming struct {
 	unmapped []string
 }
 
-// renamed is a shadow request with the leg's own identifiers.
+// renamed is a shadow request with other values than the caller's: the leg's own
+// identifiers, or masked ones.
 type renamed struct {
 	target  string
 	headers []parallax.Field

@@ -27,7 +27,10 @@ type mask struct {
 
 // errUnmaskable is why a request is not sent whose body may hold a field that is
 // to be kept from the candidate.
-var errUnmaskable = errors.New("mirror.request.mask names fields of the body, and this body cannot be read: it is neither JSON nor a form, or has a content coding")
+var errUnmaskable = errors.New("mirror.request.mask names fields of the body, and this body cannot be read: it is neither JSON nor a form")
+
+// errNoRoomToMask is why a request is not sent whose masked copy has no room.
+var errNoRoomToMask = errors.New("there is no room for a masked copy of the request's body")
 
 // newMask compiles the places of mirror.request.mask and returns everything that
 // is wrong with them. Without places there is no mask.
@@ -66,6 +69,43 @@ func (m *mask) add(place string) (text, hint string) {
 	}
 	*list = append(*list, name)
 	return "", ""
+}
+
+// conceal masks what the candidate is not to see of a shadow request. n is the
+// request with other identifiers, if it has any; what is masked comes on top.
+func (f *flight) conceal(l *leg, c *parallax.Call, n *renamed) *renamed {
+	m := f.service.mask
+	if m == nil || l.name != parallax.Candidate || unfit(c) != nil {
+		return n
+	}
+	content, other := []byte(nil), n != nil && n.other
+	if other {
+		content = n.body
+	} else if f.body != nil {
+		content = f.body.copy.bytes
+	}
+	masked, coded, err := m.body(c.Request.Headers, content)
+	m.request(&c.Request)
+	if err == nil && len(masked) > 0 && &masked[0] != &content[0] && !f.m.deps.Budget.Reserve(int64(cap(masked))) {
+		err = errNoRoomToMask
+	}
+	switch {
+	case err != nil:
+		c.Err = parallax.CallErr{Kind: parallax.NotAsked, Text: err.Error()}
+		return n
+	case len(masked) == 0 || &masked[0] == &content[0]:
+		return n
+	case coded:
+		c.Request.Headers = fieldsThat(func(name string) bool { return !sameName(name, "Content-Encoding") }, c.Request.Headers)
+	}
+	f.naming.mu.Lock()
+	defer f.naming.mu.Unlock()
+	if other {
+		f.m.deps.Budget.Release(int64(cap(n.body)))
+	}
+	n = &renamed{target: c.Request.Target, headers: c.Request.Headers, body: masked, other: true}
+	f.naming.prepared[l.name] = n
+	return n
 }
 
 // request masks the head of a request in place. Its headers must be its own.
@@ -115,37 +155,36 @@ func (m *mask) pairs(text string, separator byte, names []string, escaped bool) 
 }
 
 // body returns a request's body with its fields masked, as another slice unless
-// nothing in it is. What cannot be read to be masked is an error: better no
-// comparison than a field that leaks.
-func (m *mask) body(headers []parallax.Field, text []byte) ([]byte, error) {
+// nothing in it is; coded says that its content coding was taken off. What cannot be
+// read to be masked is an error: better no comparison than a field that leaks.
+func (m *mask) body(headers []parallax.Field, text []byte) (out []byte, coded bool, err error) {
 	if len(m.paths) == 0 || len(text) == 0 {
-		return text, nil
+		return text, false, nil
 	}
-	media, coding := "", ""
-	for _, h := range headers {
-		switch {
-		case sameName(h.Name, "Content-Type"):
-			media, _, _ = strings.Cut(strings.ToLower(h.Value), ";")
-			media = strings.TrimSpace(media)
-		case sameName(h.Name, "Content-Encoding"):
-			coding = h.Value
-		}
+	encoding := strings.Join(values(headers, "Content-Encoding"), ",")
+	plain, err := body.Decode(encoding, text, maxNamedBody)
+	if err != nil {
+		return nil, false, errUnmaskable
 	}
-	if codings, err := body.Codings(coding); err != nil || len(codings) > 0 {
-		return nil, errUnmaskable
+	media, _, _ := strings.Cut(strings.ToLower(strings.Join(values(headers, "Content-Type"), ",")), ";")
+	if strings.TrimSpace(media) == "application/x-www-form-urlencoded" {
+		out = []byte(m.form(string(plain)))
+	} else if out, err = m.json(plain); err != nil {
+		return nil, false, err
 	}
-	if media == "application/x-www-form-urlencoded" {
-		return []byte(m.form(string(text))), nil
+	if bytes.Equal(out, plain) {
+		return text, false, nil
 	}
+	return out, encoding != "", nil
+}
+
+func (m *mask) json(text []byte) ([]byte, error) {
 	tree, err := body.ParseJSON(text, body.DefaultLimits)
 	if err != nil {
 		return nil, errUnmaskable
 	}
 	d := maskedDocument{mask: m, tree: tree}
 	d.value(0, false)
-	if d.end == 0 {
-		return text, nil
-	}
 	d.out.Write(text[d.end:])
 	return d.out.Bytes(), nil
 }

@@ -97,6 +97,7 @@ type service struct {
 	cfg      Service
 	options  Options
 	changes  changes
+	mask     *mask // what the candidate does not see; nil: nothing is kept from it
 	split    *split.Splitter
 	order    split.Key // whose requests are kept in order
 	ids      *ids.Set  // what legs make up by themselves
@@ -149,7 +150,7 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 // from the one before, nil for none.
 func newService(cfg Service, deps Deps, before *service) (_ *service, err error) {
 	orDefault(&cfg.Timeouts, DefaultTimeouts())
-	s := &service{name: cfg.Name, cfg: cfg, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request)}
+	s := &service{name: cfg.Name, cfg: cfg, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request.RequestChanges)}
 	s.users.Store(1)
 	defer func() {
 		if err != nil {
@@ -167,6 +168,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	}
 	s.order, _ = split.ParseKey(cfg.Mirror.OrderBy) // validated by New
 	s.ids, _ = ids.Compile(cfg.Identifiers)         // likewise
+	s.mask, _ = newMask(cfg.Mirror.Request.Mask, newMACs(deps.Keys.User))
 	if s.tls, err = cfg.TLS.credentials(deps.Log); err != nil {
 		return nil, err
 	}

@@ -165,7 +165,7 @@ func (f *flight) askShadow(l *leg) {
 	ended := parallax.NotAsked // if a defect ends it
 	defer func() { l.gate.passed(f.eras[l.name], ended) }()
 	c := f.newCall(l, shadow)
-	n := f.putNames(l, c)
+	n := f.conceal(l, c, f.putNames(l, c))
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)
 	defer l.inFlight.Add(-1)
@@ -184,8 +184,8 @@ func (f *flight) askShadow(l *leg) {
 	f.askOthers(l, c)
 }
 
-// shadowCall asks a leg. n has the identifiers that the request names there; nil:
-// those that the caller named.
+// shadowCall asks a leg. n is the request with other values than the caller's; nil:
+// there are none.
 func (f *flight) shadowCall(l *leg, c *parallax.Call, n *renamed) (err error) {
 	if err := unfit(c); err != nil {
 		return err

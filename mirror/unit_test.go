@@ -122,10 +122,10 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		Primary:   LegConfig{State: "owned", Timeout: -1, Version: "header:X Version"},
 		Candidate: LegConfig{URLs: LegURLs("http://ok:1", "ftp://x", "http://u:p@x", "http://x/path", "srv+http://name:80", "http://127.0.0.1:8080"), Version: "body"},
 		Endpoints: []string{"GET /x", "nonsense"},
-		Mirror: Options{Sample: 2, Unsafe: "maybe", Request: RequestChanges{
+		Mirror: Options{Sample: 2, Unsafe: "maybe", Request: ShadowChanges{RequestChanges: RequestChanges{
 			Set:    map[string]string{"X-Parallax-Role": "live", "X Shadow": "1", "X-Lines": "x\ny", "X-Ok": "x\ty"},
 			Remove: []string{"X-Ok", "Host", "X:Y"},
-		}},
+		}, Mask: []string{"body"}}},
 		Split: split.Config{Key: "body"},
 	}
 	_, faults := New(bad, Deps{})
@@ -138,7 +138,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"candidate.urls[1]", "candidate.urls[2]", "candidate.urls[3]", "candidate.urls[4]", "candidate.urls[5]", "candidate.version",
 		"endpoints[1]", "mirror.sample", "mirror.unsafe", "mirror.max_body", "mirror.timeout", "mirror.in_flight",
 		"mirror.request.set.X Shadow", "mirror.request.set.X-Lines", "mirror.request.set.X-Parallax-Role",
-		"mirror.request.remove[1]", "mirror.request.remove[2]", "split.key", "",
+		"mirror.request.remove[1]", "mirror.request.remove[2]", "mirror.request.mask[0]", "split.key", "",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
