@@ -129,7 +129,7 @@ func (s *Store) bodies(ctx context.Context, cond *where, id parallax.ID, d *Exch
 		}
 		d.Exchange.Legs[leg] = call
 		if leg == uint8(parallax.Primary) {
-			d.Exchange.Unmapped, d.Identifiers = known.Unmapped, known.Pairs
+			d.Exchange.Unmapped, d.Unmapped, d.Identifiers = known.Unmapped, known.Unmapped, pairsOf(known.Pairs)
 		}
 		return nil
 	})

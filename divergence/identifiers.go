@@ -86,3 +86,14 @@ func readKnown(text string) (k knownText, err error) {
 	err = json.Unmarshal([]byte(text), &k)
 	return k, err
 }
+
+// pairsOf lists the pairs of the primary's values, for people.
+func pairsOf(known []ids.Known) []IdentifierPair {
+	var out []IdentifierPair
+	for _, k := range known {
+		if k.Leg == parallax.Primary && k.State == ids.Paired {
+			out = append(out, IdentifierPair{Name: k.Name, Primary: k.Value, Leg: k.To.String(), Value: k.Partner})
+		}
+	}
+	return out
+}

@@ -73,11 +73,14 @@ func TestIdentifiersAreComparedStoredAndJudgedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, k := range d.Identifiers {
-			if strings.Contains(k.Value+k.Partner, "session-1") {
+			if strings.Contains(k.Primary+k.Value, "session-1") {
 				t.Errorf("%s: a session is stored: %+v", x.Endpoint, k)
 			}
 		}
-		if x.Endpoint == "GET /renamed" && len(d.Identifiers) != 4 {
+		if asked := x.Endpoint == "GET /asked-for-unknown"; asked != (len(d.Unmapped) == 1) {
+			t.Errorf("%s: unmapped %v", x.Endpoint, d.Unmapped)
+		}
+		if x.Endpoint == "GET /renamed" && len(d.Identifiers) != 2 {
 			t.Errorf("what was known: %+v", d.Identifiers)
 		}
 	}

@@ -1,7 +1,6 @@
 package divergence
 
 import (
-	"parallax/internal/ids"
 	"time"
 
 	"parallax"
@@ -239,8 +238,17 @@ type DifferenceLine struct {
 type ExchangeDetail struct {
 	ExchangeSummary
 	Differences []DifferenceLine   `json:"differences"`           // those that count first, then by path
-	Identifiers []ids.Known        `json:"identifiers,omitempty"` // what was known of them when it was compared, redacted; with its bodies only
+	Identifiers []IdentifierPair   `json:"identifiers,omitempty"` // that its answers were compared by, redacted; with its bodies only
+	Unmapped    []string           `json:"unmapped,omitempty"`    // identifiers that a shadow request named without a partner
 	Exchange    *parallax.Exchange `json:"-"`                     // redacted, Received to the millisecond, without User and Effects; nil when its bodies were not kept
+}
+
+// IdentifierPair is what two legs call the same thing.
+type IdentifierPair struct {
+	Name    string `json:"name"` // of the identifier
+	Primary string `json:"primary"`
+	Leg     string `json:"leg"`
+	Value   string `json:"value"` // the leg's
 }
 
 // Cursor is a place in the list of ticks: after the tick that was written At by

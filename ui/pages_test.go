@@ -209,6 +209,17 @@ func TestExchangeAgainstSecondary(t *testing.T) {
 	says(t, target, parsePage(t, newRig(t), target, 200), "primary and secondary", "No line differs.")
 }
 
+func TestExchangeShowsItsIdentifiers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	detail := r.store.details[firstID]
+	detail.Unmapped = []string{"cart"}
+	detail.Identifiers = []divergence.IdentifierPair{{Name: "order", Primary: "17", Leg: "candidate", Value: "9017"}}
+	r.store.details[firstID] = detail
+	target := exchangePath("shop", firstID)
+	says(t, target, parsePage(t, r, target, 200), "Identifiers", "a value of cart that has no partner", "order 17 candidate 9017")
+}
+
 func TestExchangeOfBytes(t *testing.T) {
 	t.Parallel()
 	target := exchangePath("shop", binaryID)
