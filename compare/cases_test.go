@@ -172,7 +172,7 @@ func callOf(t *testing.T, ending string, data []byte) *parallax.Call {
 	case "events":
 		return answer(200, string(data), "Content-Type", "text/event-stream")
 	case "form":
-		return answer(200, string(data), "Content-Type", "application/x-www-form-urlencoded")
+		return answer(200, string(bytes.TrimSuffix(data, []byte("\n"))), "Content-Type", "application/x-www-form-urlencoded")
 	case "err":
 		return failure(t, strings.TrimSpace(string(data)))
 	case "http":

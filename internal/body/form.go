@@ -47,10 +47,10 @@ func (n *namedValues) tree(limits Limits) (*Tree, error) {
 //	{"a": ["1", "2"], "b": ["x y"]}
 //
 // so that names are found in any order, and repeats of one name in theirs. A name
-// without a value has an empty one.
+// without a value has an empty one, and a line end behind the last value belongs to it.
 func ParseForm(source []byte, limits Limits) (*Tree, error) {
 	var all namedValues
-	for pair := range strings.SplitSeq(strings.TrimRight(string(source), "\r\n"), "&") {
+	for pair := range strings.SplitSeq(string(source), "&") {
 		if pair == "" {
 			continue
 		}

@@ -28,13 +28,17 @@ func TestFormats(t *testing.T) {
 			`[{"event":"price","data":{"eur":` + "\n" + `17},"id":"7"},{"data":"x\n"},{"retry":"10"}]`},
 		{"event that is not ended", parseEvents, "data: x\n", `[{"data":"x","unfinished":true}]`},
 		{"fields nobody knows", parseEvents, "colour: red\n\n", `[]`},
+		{"data behind a blank that JSON does not know", parseEvents, "data:\u00a0{}\n\n", "[{\"data\":\"\u00a0{}\"}]"},
 		{"event twice", parseEvents, "event: a\nevent: b\n\n", `[{"event":"b"}]`},
-		{"form", parseForm, "a=1&b=x+y&&a=%32&flag\n", `{"a":["1","2"],"b":["x y"],"flag":[""]}`},
+		{"form", parseForm, "a=1&b=x+y&&a=%32&flag", `{"a":["1","2"],"b":["x y"],"flag":[""]}`},
+		{"a line end in a form", parseForm, "a=1\r\n", `{"a":["1\u000d\n"]}`},
 		{"no form", parseForm, "", `{}`},
 		{"parts", parseParts, "--x\nContent-Disposition: form-data; name=\"note\"\n\nhello\n--x\nContent-Type: application/json\nContent-Disposition: form-data; name=doc; filename=\"a.json\"\n\n{\"a\":1}\n--x\n\nplain\n--x--\n",
 			`{"note":["hello"],"doc":[{"@content-type":"application/json","@filename":"a.json","#content":{"a":1}}],"#part":["plain"]}`},
 		{"coded parts", parseParts, "--x\nContent-Transfer-Encoding: base64\nContent-Disposition: form-data; name=a\n\naGVs\nbG8=\n--x\nContent-Transfer-Encoding: quoted-printable\nContent-Disposition: form-data; name=a\n\nh=65llo\n--x--\n",
 			`{"a":["hello","hello"]}`},
+		{"a coding of parts that nobody knows", parseParts, "--x\nContent-Transfer-Encoding: x-uue\nContent-Disposition: form-data; name=a\n\nhi\n--x--\n",
+			`{"a":[{"@content-transfer-encoding":"x-uue","#content":"hi"}]}`},
 		{"bytes in a part", parseParts, "--x\nContent-Disposition: form-data; name=a\n\n\x00\n--x--\n",
 			`{"a":["1 bytes, SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"]}`},
 	} {
@@ -55,6 +59,7 @@ func TestFormatsRefuse(t *testing.T) {
 		in, want string
 	}{
 		{"a broken line", parseNDJSON, "{}\n{\"a\":}\n", "line 2, column 6"},
+		{"a blank that JSON does not know", parseNDJSON, "\u00a0{}\n", "line 1, column 1"},
 		{"two documents on a line", parseNDJSON, "1,2\n", "line 1"},
 		{"a bad escape", parseForm, "a=1&b=%zz", `the value of "b"`},
 		{"a bad name", parseForm, "%z=1", "the name"},

@@ -14,7 +14,7 @@ func ParseNDJSON(source []byte, limits Limits) (*Tree, error) {
 	number := 0
 	for line := range bytes.Lines(source) {
 		number++
-		line = bytes.TrimSpace(line)
+		line = bytes.Trim(line, jsonBlanks)
 		if number == 1 {
 			line = bytes.TrimPrefix(line, byteOrderMark)
 		}
@@ -137,7 +137,7 @@ func (e *eventReader) end() {
 // appendLoose writes a text that may be a document: a JSON object or array as it
 // is, any other text as a string.
 func appendLoose(out []byte, text string, limits Limits) []byte {
-	if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "[") {
+	if trimmed := strings.Trim(text, jsonBlanks); strings.HasPrefix(trimmed, "{") || strings.HasPrefix(trimmed, "[") {
 		limits.Depth -= maxAround
 		if _, err := ParseJSON([]byte(trimmed), limits); err == nil {
 			return append(out, trimmed...)
@@ -145,6 +145,10 @@ func appendLoose(out []byte, text string, limits Limits) []byte {
 	}
 	return AppendQuoted(out, text)
 }
+
+// jsonBlanks are the characters that may stand around a document. Others that look
+// like blanks, such as U+00A0, make it none.
+const jsonBlanks = " \t\r\n"
 
 // maxAround is how many levels are written around a document inside another.
 const maxAround = 4

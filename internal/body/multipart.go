@@ -24,7 +24,7 @@ import (
 // A part with nothing but a name is its text; any other one is an object with its
 // headers in lower case, its file's name and its content: JSON as JSON, other UTF-8
 // as text, other bytes as their length and hash. The transfer encodings base64 and
-// quoted-printable are taken off. Parts without a name are #part. boundary is what
+// quoted-printable are taken off; one that is not known is a header like others. Parts without a name are #part. boundary is what
 // Content-Type says; without one the first line that begins with two dashes has it.
 func ParseMultipart(source []byte, boundary string, limits Limits) (*Tree, error) {
 	if boundary == "" {
@@ -72,7 +72,9 @@ func partText(part *multipart.Part, limits Limits) (name, text string, err error
 	if err != nil {
 		return "", "", err
 	}
-	switch strings.ToLower(part.Header.Get("Content-Transfer-Encoding")) {
+	coding := strings.ToLower(part.Header.Get("Content-Transfer-Encoding"))
+	head := map[string]string{}
+	switch coding {
 	case "base64":
 		content, err = io.ReadAll(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(content)))
 		if err != nil {
@@ -82,11 +84,13 @@ func partText(part *multipart.Part, limits Limits) (name, text string, err error
 		if content, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(content))); err != nil {
 			return "", "", fmt.Errorf("cannot decode quoted-printable: %w", err)
 		}
+	case "", "7bit", "8bit", "binary":
+	default:
+		head["content-transfer-encoding"] = coding
 	}
-	head := map[string]string{}
 	name = "#part"
-	for key, values := range part.Header {
-		switch key {
+	for _, key := range slices.Sorted(maps.Keys(part.Header)) {
+		switch values := part.Header[key]; key {
 		case "Content-Transfer-Encoding":
 		case "Content-Disposition":
 			kind, params, err := mime.ParseMediaType(values[0])
@@ -104,7 +108,11 @@ func partText(part *multipart.Part, limits Limits) (name, text string, err error
 				head["content-disposition"] = kind
 			}
 		default:
-			head[strings.ToLower(key)] = strings.Join(values, ", ")
+			key = strings.ToLower(key)
+			if param, taken := head[key]; taken { // of Content-Disposition
+				values = append([]string{param}, values...)
+			}
+			head[key] = strings.Join(values, ", ")
 		}
 	}
 	return name, string(appendPart(nil, head, content, limits)), nil

@@ -20,7 +20,8 @@ import (
 // An element with neither attributes nor elements in it is its text; any other one
 // is an object. Elements of one name are an array, in their order, even if there is
 // one only: paths need not mention these arrays (see [Tree.Lax]). Of elements with
-// different names the order in which they appear first is kept. Names are local names. The URI of an element's namespace is the member @xmlns where it is not that
+// different names the order in which they appear first is kept; where that does not
+// tell what stands behind what, as in a b a, the member #order does: "a b a". Names are local names. The URI of an element's namespace is the member @xmlns where it is not that
 // of the element around it, prefixes say nothing; an attribute in a namespace is
 // @{URI}name. Text beside elements is the array #text, without what is blank; other
 // text is kept as it is. Comments, processing instructions and a document type are
@@ -52,9 +53,15 @@ func ParseXML(source []byte, limits Limits, limit int) (*Tree, error) {
 type xmlElement struct {
 	name, space string
 	attributes  []xml.Attr
-	text        []string // pieces between elements
+	text        []xmlText // pieces between elements
 	elements    []*xmlElement
 	open        bool // the last piece of text goes on
+}
+
+// xmlText is a piece of text and how many elements stand before it.
+type xmlText struct {
+	text   string
+	behind int
 }
 
 // readXML reads a document into elements.
@@ -163,13 +170,13 @@ func (r *xmlReader) chars(text []byte) error {
 	}
 	e := r.way[len(r.way)-1]
 	if e.open {
-		e.text[len(e.text)-1] += string(text)
+		e.text[len(e.text)-1].text += string(text)
 		return nil
 	}
 	if r.nodes++; r.nodes > r.limits.Nodes {
 		return errors.New("too many pieces of text")
 	}
-	e.text, e.open = append(e.text, string(text)), true
+	e.text, e.open = append(e.text, xmlText{string(text), len(e.elements)}), true
 	return nil
 }
 
@@ -200,7 +207,7 @@ func (w *xmlWriter) group(name string, elements []*xmlElement, space string) {
 func (w *xmlWriter) element(e *xmlElement, space string) {
 	pieces := e.pieces()
 	if len(e.attributes) == 0 && len(e.elements) == 0 && e.space == space {
-		w.string(strings.Join(pieces, ""))
+		w.string(strings.Join(textsOf(pieces), ""))
 		return
 	}
 	w.out.WriteByte('{')
@@ -228,16 +235,19 @@ func (w *xmlWriter) element(e *xmlElement, space string) {
 		}
 	}
 	if len(e.elements) == 0 && len(pieces) > 0 {
-		member("#text", pieces[0])
+		member("#text", pieces[0].text)
 	} else if len(pieces) > 0 {
 		comma()
 		w.string("#text")
 		w.out.WriteByte(':')
 		for i, piece := range pieces {
 			w.out.WriteByte("[,"[min(i, 1)])
-			w.string(piece)
+			w.string(piece.text)
 		}
 		w.out.WriteByte(']')
+	}
+	if order := e.order(pieces); order != "" {
+		member("#order", order)
 	}
 	for _, group := range e.groups() {
 		if w.full() {
@@ -251,17 +261,54 @@ func (w *xmlWriter) element(e *xmlElement, space string) {
 
 // pieces returns the text of an element: all of it if there are no elements in it,
 // otherwise what is not blank between them.
-func (e *xmlElement) pieces() []string {
+func (e *xmlElement) pieces() []xmlText {
 	if len(e.elements) == 0 {
 		return e.text
 	}
-	var out []string
+	var out []xmlText
 	for _, t := range e.text {
-		if t = strings.TrimSpace(t); t != "" {
+		if t.text = strings.Trim(t.text, jsonBlanks); t.text != "" { // XML has the same blanks.
 			out = append(out, t)
 		}
 	}
 	return out
+}
+
+func textsOf(pieces []xmlText) []string {
+	out := make([]string, len(pieces))
+	for i := range pieces {
+		out[i] = pieces[i].text
+	}
+	return out
+}
+
+// order tells what stands in an element one after the other, each run of one name
+// once; "" where its groups tell that already: text first, then one run of each name.
+func (e *xmlElement) order(pieces []xmlText) string {
+	var runs []string
+	seen, told := map[string]bool{}, true
+	next := func(name string) {
+		if len(runs) > 0 && runs[len(runs)-1] == name {
+			return
+		}
+		told = told && !seen[name] && (name != "#text" || len(runs) == 0)
+		seen[name] = true
+		runs = append(runs, name)
+	}
+	for i, child := range e.elements {
+		for len(pieces) > 0 && pieces[0].behind <= i {
+			next("#text")
+			pieces = pieces[1:]
+		}
+		next(child.name)
+	}
+	if len(e.elements) > 0 && len(pieces) > 0 {
+		next("#text")
+	}
+	if told {
+		return ""
+	}
+	return strings.Join(runs, " ")
 }
 
 // groups returns the elements inside by name, in the order in which names appear.
