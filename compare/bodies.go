@@ -30,7 +30,8 @@ func header(fields []parallax.Field, name string) string {
 // compareBodies compares the bodies of two answers. It reports whether that was
 // possible: a body that was cut may not be.
 func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
-	if sameBodies(p, c) && !readOtherwise(p, c) {
+	same := sameBodies(p, c)
+	if same && !readOtherwise(p, c) {
 		if !find.assertsAt(placeJSON, placeText, placeBody) {
 			// Fast path: nothing is decoded (BenchmarkCompare/equal).
 			return true
@@ -40,12 +41,14 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 		}
 	}
 	if p.Body.Cut || c.Body.Cut {
-		return compareCut(p, c, find)
+		return !same && compareCut(p, c, find)
 	}
 	a, errA := find.contentOf(p)
 	b, errB := find.contentOf(c)
 	bothGraphQL(&a, &b)
 	switch {
+	case errA != nil && errB != nil && !sameCoding(header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding")):
+		undecoded(errA, errB, find)
 	case errA != nil && errB != nil:
 		compareOpaque(p.Body.Bytes, c.Body.Bytes, find)
 	case errA != nil || errB != nil:
@@ -59,11 +62,11 @@ func compareBodies(p, c *parallax.Response, find *finder) (possible bool) {
 }
 
 // readOtherwise reports whether two bodies may say different things although their
-// bytes are the same: the answers tell different boundaries of parts, or different
+// bytes are the same: the answers tell different charsets, boundaries of parts, or
 // codings of messages.
 func readOtherwise(p, c *parallax.Response) bool {
 	a, b := header(p.Headers, "content-type"), header(c.Headers, "content-type")
-	if a != b && (FormatOf(a) == Multipart || FormatOf(b) == Multipart) {
+	if a != b && (FormatOf(a) == Multipart || FormatOf(b) == Multipart || charsetOf(a) != charsetOf(b)) {
 		return true
 	}
 	return strings.HasPrefix(a, "application/grpc") && header(p.Headers, "grpc-encoding") != header(c.Headers, "grpc-encoding")
@@ -72,7 +75,7 @@ func readOtherwise(p, c *parallax.Response) bool {
 // sameBodies reports whether two answers are known to have the same body in the
 // same coding.
 func sameBodies(p, c *parallax.Response) bool {
-	return sameBytes(&p.Body, &c.Body) && strings.EqualFold(header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding"))
+	return sameBytes(&p.Body, &c.Body) && sameCoding(header(p.Headers, "content-encoding"), header(c.Headers, "content-encoding"))
 }
 
 // sameBytes reports whether two bodies are known to be the same. Hashes cover
@@ -220,6 +223,7 @@ func formatSide(text []byte, f Format) side {
 // compareContents compares two bodies of one format.
 func compareContents(a, b content, find *finder) {
 	find.meter = find.allow(a.text, b.text)
+	compareMarks(&a, &b, find)
 	switch {
 	case a.sameBytes(&b) && !find.assertsAt(placeJSON):
 	case a.format == Text:

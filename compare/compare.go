@@ -160,6 +160,7 @@ func compareCalls(p, c *parallax.Call, find *finder) (possible bool) {
 	find.errors = a.Status >= 400 && b.Status >= 400
 	compareStatus(a.Status, b.Status, find)
 	compareHeaders(placeHeader, a.Headers, b.Headers, find)
+	compareCodings(p, c, find)
 	before := find.found
 	if possible = compareBodies(a, b, find); possible {
 		find.expectBody(before)
@@ -229,6 +230,7 @@ func Bodies(format Format, primary, candidate []byte, endpoint string, rules *Ru
 	read := content{format: format, known: find.answers}
 	a, b := read, read
 	a.text, b.text = primary, candidate
+	a.mark, b.mark = markOf(format, "", primary), markOf(format, "", candidate)
 	compareContents(a, b, find)
 	find.expectBody(0)
 	var out Comparison

@@ -94,6 +94,7 @@ type content struct {
 	encoding string // of the messages of GRPC
 	json     bool   // the messages of GRPC are JSON
 	known    answers
+	mark     string // what it begins with before what it says; see markOf
 	text     []byte
 }
 
@@ -122,6 +123,7 @@ func (f *finder) contentOf(r *parallax.Response) (content, error) {
 	if c.format == Multipart && c.boundary == "" {
 		return c, errors.New("Content-Type tells no boundary, so that nobody can find the parts")
 	}
+	c.mark = markOf(c.format, contentType, text)
 	if c.format.text() {
 		c.text, err = body.ToUTF8(params["charset"], text)
 	}

@@ -147,7 +147,7 @@ func joined(fields map[string][]string, name string) (string, bool) {
 }
 
 // sameField compares two values of one header. Media types are equal when type
-// and parameters are, in any case and order.
+// and parameters are, in any order; type, names and charset in any case.
 func sameField(name, a, b string) bool {
 	if a == b {
 		return true
@@ -157,11 +157,15 @@ func sameField(name, a, b string) bool {
 	}
 	typeA, paramsA, errA := mime.ParseMediaType(a)
 	typeB, paramsB, errB := mime.ParseMediaType(b)
-	if strings.HasPrefix(typeA, "multipart/") { // Parts are found by it; it says nothing by itself.
-		delete(paramsA, "boundary")
-		delete(paramsB, "boundary")
+	for _, params := range []map[string]string{paramsA, paramsB} {
+		if strings.HasPrefix(typeA, "multipart/") {
+			delete(params, "boundary") // Parts are found by it; it says nothing by itself.
+		}
+		if charset, ok := params["charset"]; ok {
+			params["charset"] = strings.ToLower(charset)
+		}
 	}
-	return errA == nil && errB == nil && typeA == typeB && maps.EqualFunc(paramsA, paramsB, strings.EqualFold)
+	return errA == nil && errB == nil && typeA == typeB && maps.Equal(paramsA, paramsB)
 }
 
 // textSide is a header or cookie value as a finder takes it. The class of a
@@ -174,90 +178,4 @@ func textSide(value, name string) side {
 		class = cut([]byte(strings.TrimSpace(class)))
 	}
 	return side{text: []byte(value), class: class}
-}
-
-// cookie is one Set-Cookie field: its name, its value and its attributes by name
-// in lower case.
-type cookie struct {
-	name, value string
-	attributes  map[string]string
-}
-
-func parseCookie(field string) cookie {
-	head, rest, _ := strings.Cut(field, ";")
-	name, value, _ := strings.Cut(head, "=")
-	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), attributes: map[string]string{}}
-	for part := range strings.SplitSeq(rest, ";") {
-		key, val, _ := strings.Cut(part, "=")
-		if key = strings.ToLower(strings.TrimSpace(key)); key != "" {
-			c.attributes[key] = strings.TrimSpace(val)
-		}
-	}
-	return c
-}
-
-// compareCookies compares Set-Cookie fields by the cookie's name; of several for
-// one name the first is compared with the first. An Expires attribute is
-// compared by presence, since it follows the clock.
-func compareCookies(p, c []string, find *finder) {
-	primary, candidate := cookiesByName(p), cookiesByName(c)
-	moveNamed(placeCookie, primary, candidate, find)
-	find.expectNamed(placeCookie, func(name string) bool { return hasCookie(primary, name) || hasCookie(candidate, name) })
-	for _, name := range unionOf(primary, candidate) {
-		a, b := primary[name], candidate[name]
-		for k := range max(len(a), len(b)) {
-			at := place{kind: placeCookie, name: name}
-			switch {
-			case k >= len(b):
-				find.add(&at, Missing, textSide(a[k].value, ""), side{})
-			case k >= len(a):
-				find.add(&at, Extra, side{}, textSide(b[k].value, ""))
-			default:
-				compareCookie(name, &a[k], &b[k], find)
-			}
-		}
-	}
-}
-
-// hasCookie reports whether there is a cookie of a name, or one with the attribute
-// that follows its name.
-func hasCookie(cookies map[string][]cookie, place string) bool {
-	name, attribute, asked := strings.Cut(place, ";")
-	return slices.ContainsFunc(cookies[name], func(c cookie) bool {
-		_, has := c.attributes[attribute]
-		return has || !asked
-	})
-}
-
-func cookiesByName(fields []string) map[string][]cookie {
-	out := map[string][]cookie{}
-	for _, f := range fields {
-		c := parseCookie(f)
-		out[c.name] = append(out[c.name], c)
-	}
-	return out
-}
-
-func compareCookie(name string, a, b *cookie, find *finder) {
-	at := place{kind: placeCookie, name: name}
-	if a.value != b.value {
-		find.add(&at, Changed, textSide(a.value, ""), textSide(b.value, ""))
-	} else {
-		find.agree(&at, textSide(a.value, ""))
-	}
-	for _, attribute := range unionOf(a.attributes, b.attributes) {
-		at.name = name + ";" + attribute
-		va, hasA := a.attributes[attribute]
-		vb, hasB := b.attributes[attribute]
-		switch {
-		case !hasB:
-			find.add(&at, Missing, side{text: []byte(va), class: "attribute"}, side{})
-		case !hasA:
-			find.add(&at, Extra, side{}, side{text: []byte(vb), class: "attribute"})
-		case attribute != "expires" && !strings.EqualFold(va, vb):
-			find.add(&at, Changed, side{text: []byte(va), class: "attribute"}, side{text: []byte(vb), class: "attribute"})
-		default:
-			find.agree(&at, side{text: []byte(va), class: "attribute"})
-		}
-	}
 }
