@@ -315,7 +315,10 @@ func (r *rule) setRegex() []parallax.Fault {
 	if _, err := regexp.Compile(text); err != nil { // By itself, so that a bracket cannot close the one around it.
 		return []parallax.Fault{{Path: "regex", Text: strings.TrimPrefix(err.Error(), "error parsing regexp: "), Hint: "expressions are RE2's: no look-around, no back-references"}}
 	}
-	r.regex = regexp.MustCompile(`^(?s:` + text + `)$`)
+	var err error
+	if r.regex, err = regexp.Compile(`^(?s:` + text + `)$`); err != nil { // \Q without \E takes in what stands behind it.
+		return []parallax.Fault{{Path: "regex", Text: "cannot be matched with whole values", Hint: `end what \Q begins with \E, and nest less`}}
+	}
 	return nil
 }
 

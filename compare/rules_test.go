@@ -216,3 +216,18 @@ func compileFaults(t *testing.T, text string) []parallax.Fault {
 	_, faults := Compile(readRules(t, text))
 	return faults
 }
+
+// TestExpressionsThatSwallowTheirEnd compiles expressions that are right by themselves
+// and not with the anchors around them.
+func TestExpressionsThatSwallowTheirEnd(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`\Qa.b`, `\Q`, strings.Repeat("(", 998) + "a" + strings.Repeat(")", 998), strings.Repeat("(?:a|", 499) + strings.Repeat(")", 499)} {
+		compiled, faults := Compile([]Rule{{Path: "$.a", Regex: text}})
+		if len(faults) == 0 && compiled.rules[0].regex == nil {
+			t.Errorf("%.20q: neither compiled nor refused", text)
+		}
+	}
+	if _, faults := Compile([]Rule{{Path: "$.a", Regex: `\Qa.b\E`}}); len(faults) > 0 {
+		t.Error(faults)
+	}
+}
