@@ -78,8 +78,10 @@ func (f *finder) agree(at *place, s side) {
 		case !r.isAbout(at):
 		case r.source.Expect != "":
 			f.unmet(r, at, s)
-		case !r.fits(s):
-			f.ask(r, at, Unfit, s)
+		default:
+			if own := f.names.own(at, s); !r.fits(s) || !r.fits(own) {
+				f.ask(r, at, Unfit, s, own)
+			}
 		}
 	}
 }
@@ -88,14 +90,14 @@ func (f *finder) agree(at *place, s side) {
 // answers are errors nothing is expected of what comes with the status.
 func (f *finder) unmet(r *rule, at *place, s side) {
 	if !f.errors || at.kind == placeStatus {
-		f.ask(r, at, Unmet, s)
+		f.ask(r, at, Unmet, s, s)
 	}
 }
 
 // ask takes a place that a rule asks something of in vain.
-func (f *finder) ask(r *rule, at *place, kind Kind, s side) {
+func (f *finder) ask(r *rule, at *place, kind Kind, primary, candidate side) {
 	f.asking = r
-	f.add(at, kind, s, s)
+	f.add(at, kind, primary, candidate)
 	f.asking = nil
 }
 

@@ -110,7 +110,7 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 // excuse says why a difference does not count, and counts that; the zero value means
 // that it does. A difference that is noise itself is only heard.
 func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name named) (why Suppression, heard bool) {
-	if r := f.ruleFor(at, kind, primary, candidate); r != nil {
+	if r := f.ruleFor(at, kind, primary, name.side(candidate)); r != nil {
 		f.ruled++
 		f.used(r)
 		return Suppression{By: "rule", Detail: r.text}, false
@@ -127,7 +127,7 @@ func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name name
 		f.unjudged++
 		return why, false
 	}
-	if !f.breaks(at, kind, primary, candidate) {
+	if !f.breaks(at, kind, primary, name.side(candidate)) {
 		if why = f.noise.excuse(at, f.occurrence(at), kind, primary, candidate, f.probe); why.By != "" {
 			f.noisy++
 			return why, false

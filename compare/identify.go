@@ -2,7 +2,6 @@ package compare
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -121,23 +120,18 @@ func (i *Identifiers) call(x *parallax.Exchange, leg parallax.Leg, n *names) *pa
 	}
 	born := i.onlyBorn(x, spots)
 	var edits []ids.Edit
-	var links [][2]string
 	for _, s := range spots {
 		to := i.meaning(s, leg, born)
-		was, now := s.Value(s.Key), s.Value(to)
-		if was == now {
+		was, now := s.Value(s.Key), written(s, s.Value(to))
+		if was == now || s.Span.Empty() { // What cannot be put in its place stays, and differs.
 			continue
 		}
 		if leg == parallax.Candidate {
 			n.note(s, now, leg)
 		}
-		if s.Span.Empty() {
-			links = append(links, [2]string{was, now})
-			continue
-		}
 		edits = append(edits, ids.Edit{Span: s.Span, Value: now})
 	}
-	return edited(call, edits, links)
+	return edited(call, edits)
 }
 
 // note remembers what a value of the candidate was.
@@ -200,8 +194,8 @@ func (i *Identifiers) meaning(s ids.Spot, leg parallax.Leg, born map[string]stri
 const ownMark = " (the leg's own)"
 
 // edited returns a call whose answer has other values. Its body is stored decoded.
-func edited(call *parallax.Call, edits []ids.Edit, links [][2]string) *parallax.Call {
-	if len(edits) == 0 && len(links) == 0 {
+func edited(call *parallax.Call, edits []ids.Edit) *parallax.Call {
+	if len(edits) == 0 {
 		return call
 	}
 	out := *call
@@ -214,9 +208,6 @@ func edited(call *parallax.Call, edits []ids.Edit, links [][2]string) *parallax.
 		ids.Rewrite(&q, nil, edits) // Of a body that cannot be read nothing was found.
 		r.Headers = q.Headers
 	}
-	for _, link := range links {
-		r.Headers = inLinks(r.Headers, link[0], link[1])
-	}
 	return &out
 }
 
@@ -224,17 +215,6 @@ func edited(call *parallax.Call, edits []ids.Edit, links [][2]string) *parallax.
 func setBody(r *parallax.Response, text []byte, headers []parallax.Field) {
 	r.Body = parallax.Body{Bytes: text, Size: int64(len(text))}
 	r.Headers = slices.DeleteFunc(slices.Clone(headers), func(f parallax.Field) bool { return strings.EqualFold(f.Name, "Content-Encoding") })
-}
-
-// inLinks replaces a value in the addresses of Link.
-func inLinks(headers []parallax.Field, was, now string) []parallax.Field {
-	out := slices.Clone(headers)
-	for i := range out {
-		if strings.EqualFold(out[i].Name, "Link") {
-			out[i].Value = strings.ReplaceAll(out[i].Value, was, now)
-		}
-	}
-	return out
 }
 
 // withOrigin returns a call in whose answer addresses of the leg itself are those
@@ -304,83 +284,4 @@ func replaceOrigin(text []byte, own, origin string) []byte {
 		}
 		text = text[end:]
 	}
-}
-
-// about returns the identifier whose values stand at a place, and the value; nil if
-// there is none.
-func (n *names) about(at *place, s side) (*ids.Identifier, string) {
-	switch at.kind {
-	case placeJSON:
-		if roles := n.sheet.Body(at.steps, string(s.value())); len(roles) > 0 {
-			return roles[0].Identifier, string(s.value())
-		}
-	case placeHeader:
-		return n.inField(parallax.Field{Name: at.name, Value: string(s.text)})
-	case placeCookie:
-		return n.inField(parallax.Field{Name: "Set-Cookie", Value: at.name + "=" + string(s.text)})
-	}
-	return nil, ""
-}
-
-// places returns how many places of identifiers may be tried at a difference, on
-// each side.
-func (n *names) places() int {
-	if n == nil {
-		return 0
-	}
-	return n.sheet.Places()
-}
-
-// inField returns the first identifier in a header field, and its value.
-func (n *names) inField(f parallax.Field) (*ids.Identifier, string) {
-	for _, s := range n.sheet.InAnswer(&parallax.Response{Headers: []parallax.Field{f}}) {
-		return s.Identifier, s.Value(s.Key)
-	}
-	return nil, ""
-}
-
-// named is what a difference between two values of an identifier comes to.
-type named struct {
-	kind      Kind
-	unknown   bool   // neither value has a partner: nobody can say
-	candidate []byte // what stands there, with the candidate's own value
-	why       string
-}
-
-// judge tells what a difference at a place of an identifier comes to; false if it is
-// none of an identifier's.
-func (n *names) judge(at *place, kind Kind, primary, candidate side) (named, bool) {
-	if n == nil || kind != Changed && kind != Type {
-		return named{}, false
-	}
-	id, meant := n.about(at, primary)
-	other, now := n.about(at, candidate)
-	if id == nil || id != other || meant == now && kind == Changed {
-		return named{}, false
-	}
-	was, known := n.was[id.Name][now]
-	if !known {
-		return n.unknown(id, meant, now, candidate), true
-	}
-	own := id.Value(was.Value)
-	out := named{kind: Changed, candidate: bytes.Replace(candidate.text, []byte(now), []byte(own), 1)}
-	_, foreign := strings.CutSuffix(now, ownMark)
-	switch {
-	case foreign:
-		out.why = fmt.Sprintf("%s %s of the candidate has no partner, and %[2]s of the primary stands for something else", id.Name, own)
-	case meant == now:
-		out.kind, out.why = kind, fmt.Sprintf("%s %s of the candidate stands for %s of the primary, but is of another type", id.Name, own, now)
-	default:
-		out.why = fmt.Sprintf("%s %s of the candidate stands for %s of the primary", id.Name, own, now)
-	}
-	return out, true
-}
-
-// unknown judges a value of the candidate that has no partner.
-func (n *names) unknown(id *ids.Identifier, meant, now string, candidate side) named {
-	ref := ids.Ref{Name: id.Name, Leg: parallax.Primary, Value: n.sheet.Key(id, meant)}
-	if n.ids.View.Partner(ref, parallax.Candidate).State != ids.Paired && !id.Same {
-		return named{kind: Changed, unknown: true, candidate: candidate.text, why: id.Name + ": neither value has a partner on the other leg, so that nobody knows what they stand for"}
-	}
-	return named{kind: Changed, candidate: candidate.text, why: fmt.Sprintf("%s %s of the candidate stands for nothing known", id.Name, now)}
 }

@@ -64,14 +64,16 @@ func compareMarks(a, b *content, find *finder) {
 	}
 }
 
-// compareCodings compares the content codings of two answers with what their clients
-// take: which one an answer has is no difference as long as the client can read it.
-func compareCodings(p, c *parallax.Call, find *finder) {
+// refusedCoding returns both content codings where the candidate's client does not take
+// its one and the primary's does, else nil: which one an answer has is no difference as
+// long as the client can read it.
+func refusedCoding(p, c *parallax.Call) []side {
 	const name = "content-encoding"
 	a, b := header(p.Response.Headers, name), header(c.Response.Headers, name)
-	if len(c.Response.Body.Bytes) > 0 && !sameCoding(a, b) && takesCoding(&p.Request, a) && !takesCoding(&c.Request, b) {
-		find.add(&place{kind: placeHeader, name: name}, Changed, textSide(a, name), textSide(b, name))
+	if c.Response.Body.Size == 0 || sameCoding(a, b) || !takesCoding(&p.Request, a) || takesCoding(&c.Request, b) {
+		return nil
 	}
+	return []side{textSide(a, name), textSide(b, name)}
 }
 
 // takesCoding reports whether a request accepts an answer with this Content-Encoding

@@ -41,8 +41,11 @@ type Span struct {
 }
 
 // Empty reports whether the span says in which header the value stands, but not
-// where.
+// where: in a Location that is not written as addresses are.
 func (s Span) Empty() bool { return s.start == s.end }
+
+// Number reports whether the value is written as a JSON number.
+func (s Span) Number() bool { return s.spelling == asNumber }
 
 type part uint8
 
@@ -117,7 +120,7 @@ func (s *Sheet) InRequest(r *parallax.Request, b []byte) []Spot {
 		case anyInPath:
 			f.segments(p, path)
 		case inQuery, anyInQuery:
-			f.parameters(query, len(path)+1, ofTarget, func(name string, _ int) []*sheetPlace {
+			f.parameters(query, len(path)+1, Span{part: ofTarget}, func(name string, _ int) []*sheetPlace {
 				if p.kind == anyInQuery || p.name == name {
 					return []*sheetPlace{p}
 				}
@@ -188,9 +191,9 @@ func (f *finder) segments(p *sheetPlace, path string) {
 }
 
 // parameters looks at the pairs of a query or a form, which begins at an offset of
-// a part. which returns the places that a parameter is, given its name and how many
-// of that name went before; how many follow is not known.
-func (f *finder) parameters(query string, offset int, of part, which func(name string, index int) []*sheetPlace) {
+// the part that a span is in. which returns the places that a parameter is, given its
+// name and how many of that name went before; how many follow is not known.
+func (f *finder) parameters(query string, offset int, span Span, which func(name string, index int) []*sheetPlace) {
 	var before map[string]int
 	for start := 0; start < len(query); {
 		end := len(query)
@@ -212,7 +215,8 @@ func (f *finder) parameters(query string, offset int, of part, which func(name s
 			before = map[string]int{}
 		}
 		for _, p := range which(name, before[name]) {
-			f.add(p, value, Span{part: of, start: from, end: from + len(text), spelling: asParameter})
+			span.start, span.end, span.spelling = from, from+len(text), asParameter
+			f.add(p, value, span)
 		}
 		before[name]++
 	}
@@ -231,8 +235,13 @@ func (f *finder) headers(p *sheetPlace, fields []parallax.Field, name string) {
 				f.add(p, field.Value[at[0]:at[1]], span)
 			}
 		case inNextLink:
-			for _, value := range nextCursors(field.Value) {
-				f.add(p, value, span)
+			for _, at := range nextQueries(field.Value) {
+				f.parameters(field.Value[at[0]:at[1]], at[0], span, func(name string, _ int) []*sheetPlace {
+					if slices.Contains(cursorParameters, name) {
+						return []*sheetPlace{p}
+					}
+					return nil
+				})
 			}
 		case inLocation:
 			f.location(p, field.Value, span)
@@ -301,33 +310,24 @@ func tags(list string) (at [][2]int) {
 
 func isTag(text string) bool { return strings.HasPrefix(text, `"`) || strings.HasPrefix(text, `W/"`) }
 
-// nextCursors returns the cursors in the address whose rel is next, of a Link
-// header (RFC 8288).
-func nextCursors(link string) (values []string) {
-	for {
-		open := strings.IndexByte(link, '<')
+// nextQueries returns where the queries of the addresses stand whose rel is next, in a
+// Link header (RFC 8288).
+func nextQueries(link string) (at [][2]int) {
+	for end := 0; ; {
+		open := strings.IndexByte(link[end:], '<')
 		if open < 0 {
-			return values
+			return at
 		}
-		link = link[open+1:]
-		stop := strings.IndexByte(link, '>')
-		if stop < 0 {
-			return values
+		open += end + 1
+		size := strings.IndexByte(link[open:], '>')
+		if size < 0 {
+			return at
 		}
-		address := link[:stop]
-		link = link[stop+1:]
-		parameters := link
-		if i := strings.IndexByte(link, '<'); i >= 0 {
-			parameters = link[:i]
-		}
-		if !isNext(parameters) {
-			continue
-		}
-		if u, err := url.Parse(address); err == nil {
-			query := u.Query()
-			for _, name := range cursorParameters {
-				values = append(values, query[name]...)
-			}
+		end = open + size
+		parameters, _, _ := strings.Cut(link[end+1:], "<")
+		address, _, _ := strings.Cut(link[open:end], "#")
+		if start := strings.IndexByte(address, '?'); start >= 0 && isNext(parameters) {
+			at = append(at, [2]int{open + start + 1, open + len(address)})
 		}
 	}
 }
@@ -396,7 +396,7 @@ func (f *finder) body(kind string, b []byte, born bool) {
 }
 
 func (f *finder) form(places []*sheetPlace, b string) {
-	f.parameters(b, 0, ofBody, func(name string, index int) []*sheetPlace {
+	f.parameters(b, 0, Span{part: ofBody}, func(name string, index int) []*sheetPlace {
 		var out []*sheetPlace
 		steps := []body.Step{{Name: name}, {Element: true, Index: index}}
 		for _, p := range places {
