@@ -142,7 +142,7 @@ func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name name
 func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppression) {
 	normal, class := at.normal(), cmp.Or(f.graphqlClass(at, kind, primary, candidate), causeOf(kind, primary, candidate))
 	d := Difference{
-		Path: at.path() + f.occurrence(at), Normal: normal, Kind: kind,
+		Path: cutTo([]byte(at.path()+f.occurrence(at)), maxPathBytes), Normal: cutTo([]byte(normal), maxPathBytes), Kind: kind,
 		Primary: cut(primary.text), Candidate: cut(candidate.text),
 		Class: class, Suppressed: why,
 		Fingerprint: fingerprint(f.endpoint, kind, normal, class),

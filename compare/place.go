@@ -204,13 +204,19 @@ const maxValueBytes = 512
 // cutMark ends a value that was cut.
 const cutMark = "…"
 
+// maxPathBytes is how much of a path a difference keeps: names may be as long as a
+// body.
+const maxPathBytes = 2048
+
 // cut shortens a value to the bound, at the border of a character.
-func cut(text []byte) string {
-	if len(text) <= maxValueBytes {
+func cut(text []byte) string { return cutTo(text, maxValueBytes) }
+
+func cutTo(text []byte, bound int) string {
+	if len(text) <= bound {
 		return string(text)
 	}
-	end := maxValueBytes
-	for end > maxValueBytes-4 && text[end]&0xc0 == 0x80 {
+	end := bound
+	for end > bound-4 && text[end]&0xc0 == 0x80 {
 		end--
 	}
 	return string(text[:end]) + cutMark

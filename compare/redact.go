@@ -264,8 +264,17 @@ func (s *scrubber) difference(d Difference) Difference {
 		}
 	}
 	d.Primary, d.Candidate = value(d.Primary), value(d.Candidate)
-	d.Path, d.Normal = s.replaceKnown(d.Path), s.replaceKnown(d.Normal)
+	d.Path, d.Normal = s.path(d.Path), s.path(d.Normal)
 	return d
+}
+
+// path redacts a path as a difference keeps it: names may be secrets that are known
+// from elsewhere.
+func (s *scrubber) path(text string) string {
+	if begins, cut := strings.CutSuffix(text, cutMark); cut {
+		return s.replaceKnown(s.withoutBeginning(begins)) + cutMark
+	}
+	return s.replaceKnown(text)
 }
 
 // headerValue redacts the value of a header as a difference keeps it.
@@ -292,6 +301,9 @@ func (s *scrubber) value(text string) string {
 
 // secretPath reports whether a place in a JSON document is secret.
 func (s *scrubber) secretPath(text string) bool {
+	if strings.HasSuffix(text, cutMark) {
+		return true // The names that were cut off may be secret.
+	}
 	text, _, _ = strings.Cut(text, "#")
 	path, err := body.ParsePath(text)
 	if err != nil {

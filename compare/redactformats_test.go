@@ -50,3 +50,22 @@ func TestConfiguredPlacesInEveryFormat(t *testing.T) {
 		}
 	}
 }
+
+// TestLongPathsAreCut: names may be as long as a body, and a path is kept for each
+// difference. What is below a path that was cut is taken for secret.
+func TestLongPathsAreCut(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("x", 100_000)
+	x := &parallax.Exchange{Endpoint: "GET /u", Received: testTime}
+	x.Legs[parallax.Primary] = answer(200, `{"`+name+`":{"password":["hunter2hunter2"]}}`, "Content-Type", "application/json")
+	x.Legs[parallax.Candidate] = answer(200, `{"`+name+`":{"password":["hunter3hunter3"]}}`, "Content-Type", "application/json")
+	r, _ := NewRedactor([]byte("key"), RedactConfig{})
+	c := Compare(x, Input{})
+	if len(c.Differences) != 1 || len(c.Differences[0].Path) > maxPathBytes+len(cutMark) || len(c.Differences[0].Normal) > maxPathBytes+len(cutMark) {
+		t.Fatalf("%d differences, or a path that is too long", len(c.Differences))
+	}
+	_, c = r.Both(x, c)
+	if d := c.Differences[0]; strings.Contains(d.Primary+d.Candidate, "hunter") {
+		t.Errorf("a secret is kept: %s, %s", d.Primary, d.Candidate)
+	}
+}
