@@ -6,6 +6,7 @@ type asks struct {
 	arrays  bool    // some arrays are not compared as lists
 	spells  bool    // the spelling of some numbers counts
 	filters bool    // some paths have filters
+	finds   bool    // some of those find differences: they ask something of equal values, or of spelling
 	asserts []*rule // that ask something of equal values too: class, regex and expect
 	expects []*rule // of asserts, those that expect a difference
 	moves   []*rule
@@ -24,7 +25,10 @@ func (f *finder) asks() *asks {
 		s := &r.source
 		a.arrays = a.arrays || s.Array.Mode != ""
 		a.spells = a.spells || s.Number != ""
-		a.filters = a.filters || r.path != nil && r.path.Filters()
+		if r.path != nil && r.path.Filters() {
+			a.filters = true
+			a.finds = a.finds || s.Number != "" || s.asserts() && !f.listen
+		}
 		if r.opens != nil {
 			a.decodes = append(a.decodes, r)
 		}

@@ -25,7 +25,8 @@
 //     [body.ParseMultipart]): objects in which every name has an array, which paths
 //     need not mention: $.order.item.price is the price of each item. Attributes are
 //     @name, text beside elements #text, namespaces @xmlns. Fields of forms, parts and
-//     attributes stand in any order; elements with different names do not. Blanks
+//     attributes stand in any order; elements with different names do not: where names
+//     take turns or text stands behind elements, the member #order tells it. Blanks
 //     between elements, prefixes, comments and boundaries say nothing.
 //   - GraphQL is JSON in which errors stand in no order ($.errors as a multiset, also
 //     in each answer of a batch) unless a rule says otherwise. Which answers are
@@ -46,6 +47,11 @@
 // bodies as JSON whatever they say they are, decode: sniff looks whether what is said
 // to be text or bytes begins like JSON or XML. Charsets are taken off first: one text in two charsets is one text.
 //
+// What clients stumble over differs all the same: a byte order mark before JSON, one
+// of UTF-16 that no charset announces, blanks before the declaration of XML, and a
+// content coding that the request's Accept-Encoding does not take while it takes the
+// primary's. Of a cookie's Expires it counts whether it keeps the cookie or ends it.
+//
 // What only one side can be decoded as is a difference of kind undecoded; what
 // neither can is bytes. A body of which only the beginning was kept makes the
 // exchange not comparable, unless hashes, sizes or the rest of the answer decide:
@@ -63,7 +69,10 @@
 // stands. A value without a partner stays as it is, unless the primary calls
 // something else by it. Two different values that both have none make the exchange
 // not comparable, and so does, whatever was answered, a shadow request that named one
-// ([ReasonUnmapped]). A partner of another type is a difference.
+// ([ReasonUnmapped]). A partner of another type is a difference. In bodies the values
+// are found in JSON and forms; of XML, NDJSON, events and parts none is translated, so
+// that one there which both legs made up makes the exchange not comparable. Rules with
+// class and regex are asked about the candidate's own value.
 //
 // # What counts
 //
@@ -102,7 +111,8 @@
 // what single places or literals stand for, or asks whether there is something, with
 // &&, ||, ! and parentheses, and has no functions. It looks at the primary's
 // document, and at the candidate's where only the candidate has the place. Past
-// 4 096 looks and 16 for each value of a document it selects nothing.
+// 4 096 looks and 16 for each value of a document it selects nothing; where a rule
+// behind a filter asks something of equal values, that is never a match.
 //
 // ignore takes away every difference at the place and below it:
 //

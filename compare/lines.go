@@ -14,10 +14,20 @@ type textLine struct {
 	match  int // index in the other text, -1 none
 }
 
+// maxLines bounds the lines of a text that is compared line by line.
+const maxLines = 1 << 20
+
+var newline = []byte("\n")
+
 // compareText compares texts line by line: equal ends are taken off, the rest is
 // aligned by a longest common subsequence, and lines between two aligned ones
-// are compared by position.
+// are compared by position. Of texts with too many lines it is said only that they
+// differ.
 func compareText(p, c []byte, find *finder) {
+	if max(bytes.Count(p, newline), bytes.Count(c, newline)) > maxLines {
+		find.add(&place{kind: placeText}, Changed, side{text: summaryOf(p), class: "text"}, side{text: summaryOf(c), class: "text"})
+		return
+	}
 	a, b := splitLines(p), splitLines(c)
 	for len(a) > 0 && len(b) > 0 && bytes.Equal(a[0].text, b[0].text) {
 		a, b = a[1:], b[1:]

@@ -21,17 +21,21 @@ func (w *walker) set(p, c []element, once bool) {
 		return
 	}
 	w.hash(p, c, true)
-	p, c = byHash(p, once), byHash(c, once)
+	byHash(p)
+	byHash(c)
 	var onlyP, onlyC []element
 	for len(p) > 0 || len(c) > 0 {
+		a, b := oneHash(p, c), oneHash(c, p)
+		p, c = p[len(a):], c[len(b):]
+		n := min(len(a), len(b))
 		switch {
-		case len(c) == 0 || len(p) > 0 && p[0].hash < c[0].hash:
-			onlyP, p = append(onlyP, p[0]), p[1:]
-		case len(p) == 0 || c[0].hash < p[0].hash:
-			onlyC, c = append(onlyC, c[0]), c[1:]
+		case n == 0 && once:
+			onlyP, onlyC = append(onlyP, a[:min(len(a), 1)]...), append(onlyC, b[:min(len(b), 1)]...)
+		case once:
+			w.together(a, b)
 		default:
-			w.pair(&p[0], &c[0])
-			p, c = p[1:], c[1:]
+			w.together(a[:n], b[:n])
+			onlyP, onlyC = append(onlyP, a[n:]...), append(onlyC, b[n:]...)
 		}
 	}
 	byIndex(onlyP)
@@ -82,14 +86,34 @@ func (w *walker) equal(p, c *element, probes *int) bool {
 	return probe.counting == 0
 }
 
-// byHash sorts elements by hash and, of those that are there several times, in
-// order; with once the first of them stays.
-func byHash(e []element, once bool) []element {
-	slices.SortFunc(e, func(a, b element) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.index, b.index)) })
-	if !once {
-		return e
+// together compares elements that have one hash: the first with the first, and what one
+// side has more with the other's last. A hash does not say that they are equal.
+func (w *walker) together(p, c []element) {
+	n := min(len(p), len(c))
+	for k := range max(len(p), len(c)) {
+		a, b := &p[min(k, len(p)-1)], &c[min(k, len(c)-1)]
+		if k < n || !w.same(a.node, b.node) {
+			w.pair(a, b)
+		}
 	}
-	return slices.CompactFunc(e, func(a, b element) bool { return a.hash == b.hash })
+}
+
+// byHash sorts elements by hash, those of one hash in order.
+func byHash(e []element) {
+	slices.SortFunc(e, func(a, b element) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.index, b.index)) })
+}
+
+// oneHash returns the elements that a sorted list begins with and that have the lowest
+// hash of two lists.
+func oneHash(e, other []element) []element {
+	if len(e) == 0 || len(other) > 0 && other[0].hash < e[0].hash {
+		return nil
+	}
+	n := 1
+	for n < len(e) && e[n].hash == e[0].hash {
+		n++
+	}
+	return e[:n]
 }
 
 func byIndex(e []element) {

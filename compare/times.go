@@ -54,7 +54,7 @@ func readTime(text []byte, layouts ...string) (time.Time, bool) {
 // readHTTPDate reads the three formats of RFC 9110, section 5.6.7.
 func readHTTPDate(text string) (time.Time, bool) {
 	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
-		if at, err := time.Parse(layout, text); err == nil {
+		if at, err := time.Parse(layout, text); err == nil && at.Format(layout) == text {
 			return at, true
 		}
 	}
@@ -67,6 +67,9 @@ func readRFC3339(text string) (time.Time, bool) {
 		text = text[:10] + "T" + text[11:]
 	}
 	text = strings.TrimSuffix(text, "z")
+	if len(text) < 19 || text[13] != ':' || len(text) > 19 && text[19] == ',' {
+		return time.Time{}, false // The time package is not as strict as RFC 3339.
+	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05"} {
 		if at, err := time.Parse(layout, text); err == nil {
 			return at, true

@@ -34,6 +34,9 @@ func NewDoc(t *Tree) *Doc {
 // Looked returns how many looks the filters have taken.
 func (d *Doc) Looked() int { return filterLooks + filterLooksNode*len(d.tree.Nodes) - d.left }
 
+// GaveUp reports whether a filter selected nothing because no look was left.
+func (d *Doc) GaveUp() bool { return d.left < 0 }
+
 // filter is a condition on a node, @, and on the root of its document, $.
 type filter struct {
 	text string

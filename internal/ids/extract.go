@@ -144,7 +144,7 @@ func (s *Sheet) BornIn(r *parallax.Response) []Spot {
 }
 
 // InAnswer returns the values in an answer, born there or not. Of a body that is
-// cut, not JSON, or longer than 8 MiB when it is decoded, it returns none.
+// cut, neither JSON nor a form, or longer than 8 MiB when it is decoded, it returns none.
 func (s *Sheet) InAnswer(r *parallax.Response) []Spot {
 	f := &finder{sheet: s}
 	for i := range s.places {
@@ -164,7 +164,7 @@ func (s *Sheet) InAnswer(r *parallax.Response) []Spot {
 		return f.spots
 	}
 	kind := contentType(r.Headers)
-	if !isJSON(kind) {
+	if !isJSON(kind) && kind != formType {
 		return f.spots
 	}
 	if b, err := body.Decode(joined(r.Headers, "Content-Encoding"), r.Body.Bytes, maxDecoded); err == nil {
@@ -390,7 +390,7 @@ func (f *finder) body(kind string, b []byte, born bool) {
 		if tree, err := body.ParseJSON(b, body.DefaultLimits); err == nil {
 			f.tree(places, tree)
 		}
-	case kind == "application/x-www-form-urlencoded":
+	case kind == formType:
 		f.form(places, string(b))
 	}
 }
@@ -453,6 +453,8 @@ func contentType(fields []parallax.Field) string {
 	}
 	return kind
 }
+
+const formType = "application/x-www-form-urlencoded"
 
 func isJSON(kind string) bool {
 	return kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json")
