@@ -23,6 +23,11 @@ type NoiseSample struct {
 	CandidateAlone []string // also where the secondary agrees in one of several positions
 }
 
+// Places returns how many places the sample names.
+func (s NoiseSample) Places() int {
+	return len(s.Secondary) + len(s.SecondaryAlone) + len(s.CandidateAlone)
+}
+
 // Bounds of a noise model. What does not fit is judged by its own exchange only.
 const (
 	maxNoiseEndpoints = 2000

@@ -89,7 +89,7 @@ func (r *Redactor) token(secret string) string {
 // its SHA256 is replaced by a keyed one; that of any other body is its Sum. A body
 // that cannot be read to be redacted is replaced by a note.
 func (r *Redactor) Exchange(x *parallax.Exchange) *parallax.Exchange {
-	return r.scrubber(x).exchange(x)
+	return r.scrubber(x, nil).exchange(x)
 }
 
 func (s *scrubber) exchange(x *parallax.Exchange) *parallax.Exchange {
@@ -105,12 +105,12 @@ func (s *scrubber) exchange(x *parallax.Exchange) *parallax.Exchange {
 // Comparison returns a copy of c, the comparison of x, without secrets. x is the
 // exchange as it was compared, before redaction.
 func (r *Redactor) Comparison(x *parallax.Exchange, c Comparison) Comparison {
-	return r.scrubber(x).comparison(c)
+	return r.scrubber(x, c.Pairs).comparison(c)
 }
 
 // Both does what Exchange and Comparison do, and looks for secrets once only.
 func (r *Redactor) Both(x *parallax.Exchange, c Comparison) (*parallax.Exchange, Comparison) {
-	s := r.scrubber(x)
+	s := r.scrubber(x, c.Pairs)
 	return s.exchange(x), s.comparison(c)
 }
 
@@ -133,13 +133,14 @@ const (
 )
 
 // scrubber collects the secrets of an exchange by redacting it once.
-func (r *Redactor) scrubber(x *parallax.Exchange) *scrubber {
+func (r *Redactor) scrubber(x *parallax.Exchange, pairs []ids.Known) *scrubber {
 	s := &scrubber{Redactor: r, found: map[string]bool{}, endpoint: x.Endpoint}
 	for _, call := range x.Legs {
 		if call != nil {
 			s.call(call)
 		}
 	}
+	s.secretPairs(pairs)
 	s.known = s.replacer()
 	return s
 }
@@ -167,38 +168,8 @@ func (s *scrubber) comparison(c Comparison) Comparison {
 	}
 	c.Differences = differences
 	c.Pairs = s.pairsOf(c.Pairs)
+	c.Sample = s.sample(c.Sample)
 	return c
-}
-
-// pairsOf redacts values of identifiers as bodies and headers are: one that was
-// found to be secret is so here too, whatever goes before it in its key.
-func (s *scrubber) pairsOf(known []ids.Known) []ids.Known {
-	if known == nil {
-		return nil
-	}
-	out := make([]ids.Known, len(known))
-	for i, k := range known {
-		k.Value, k.Partner = s.idKey(k.Value), s.idKey(k.Partner)
-		out[i] = k
-	}
-	return out
-}
-
-// idKey redacts the key of an identifier: a value, perhaps behind an URL.
-func (s *scrubber) idKey(key string) string {
-	url, value, qualified := strings.Cut(key, "\n")
-	if !qualified {
-		url, value = "", key
-	}
-	if s.found[value] {
-		value = s.token(value)
-	} else {
-		value = s.text(value)
-	}
-	if !qualified {
-		return value
-	}
-	return s.target(url) + "\n" + value
 }
 
 func (s *scrubber) call(call *parallax.Call) *parallax.Call {
@@ -265,6 +236,7 @@ func (s *scrubber) difference(d Difference) Difference {
 	}
 	d.Primary, d.Candidate = value(d.Primary), value(d.Candidate)
 	d.Path, d.Normal = s.path(d.Path), s.path(d.Normal)
+	d.Suppressed.Detail = s.replaceKnown(d.Suppressed.Detail)
 	return d
 }
 

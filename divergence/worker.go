@@ -248,26 +248,29 @@ func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
 	accepted := j.accepted()
 	known := j.IDs.of(x)
 	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known})
-	if j.Noise != nil {
-		j.Noise.Add(c.Sample)
-	}
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
 	return w.redacted(j, x, c, known, accepted), nil
 }
 
-// redacted takes the secrets out of everything that will be stored.
+// redacted takes the secrets out of everything that will be stored, and out of what
+// is learnt about noise.
 func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, known *compare.Identifiers, accepted *compare.Acceptances) record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
-	all := len(c.Differences)
-	switch keep := keeper.keep(x, c); {
+	all, keep := len(c.Differences), keeper.keep(x, c)
+	// Fast path: an exchange that leaves nothing behind is not searched (BenchmarkExchange).
+	if leaves := keep || all > 0 || c.Sample.Places() > 0; leaves && known != nil {
+		c.Pairs = known.View.Known()
+	}
+	switch {
 	case keep:
-		if known != nil {
-			c.Pairs = known.View.Known()
-		}
 		kept, c = j.Redactor.Both(x, c)
-	case all > 0:
+	case all > 0 || c.Sample.Places() > 0:
 		c = j.Redactor.Comparison(x, c)
+		c.Pairs = nil // They are stored beside bodies only.
+	}
+	if j.Noise != nil {
+		j.Noise.Add(c.Sample)
 	}
 	var repeats []issue
 	if all > 0 {
