@@ -12,6 +12,7 @@ import (
 func aloneJSON(a, b []byte, rules *Rules) Comparison {
 	find := &finder{endpoint: "GET /", received: testTime, rules: rules.forExchange("GET /", testTime)}
 	find.meter = find.allow(a, b)
+	compareMarks(&content{mark: markOf(JSON, "", a)}, &content{mark: markOf(JSON, "", b)}, find)
 	p, errP := body.ParseJSON(a, body.DefaultLimits)
 	c, errC := body.ParseJSON(b, body.DefaultLimits)
 	switch {
