@@ -28,6 +28,7 @@ const (
 	InLane   Place = "in_flight/lane"   // a shadow leg is not asked before what its user did first; see mirror.order_by
 	InQueue  Place = "in_flight/queue"
 	InWorker Place = "in_flight/worker"
+	InAgain  Place = "in_flight/again" // diverged, and both legs are being asked once more; see mirror.ask_again
 	InBatch  Place = "in_flight/batch" // compared, not yet acknowledged by the store
 )
 
@@ -77,7 +78,7 @@ const (
 
 // Places lists every place there is.
 var Places = []Place{
-	InLive, InLane, InShadow, InQueue, InWorker, InBatch,
+	InLive, InLane, InShadow, InQueue, InWorker, InAgain, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,

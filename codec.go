@@ -9,11 +9,14 @@ import (
 
 // CodecVersion is the first byte of an encoded exchange. Every version that was
 // ever released has a golden file in testdata.
-const CodecVersion = 2
+const CodecVersion = 3
 
-// firstCodec is the oldest version that is still read. It had no
-// [Exchange.Unmapped].
-const firstCodec = 1
+// Earlier versions are still read.
+const (
+	firstCodec = 1
+	unmapped   = 2 // the first one with [Exchange.Unmapped]
+	safe       = 3 // the first one with [Exchange.Safe]
+)
 
 // ErrCodecVersion is returned for an exchange that was encoded by a version this
 // one cannot read; such an exchange is lost with the reason codec.
@@ -35,6 +38,7 @@ func AppendExchange(dst []byte, x *Exchange) []byte {
 	e.uint(uint64(x.Live))
 	e.flag(x.Concurrent)
 	e.flag(x.Covered)
+	e.flag(x.Safe)
 	e.uint(uint64(len(x.Unmapped)))
 	for _, name := range x.Unmapped {
 		e.text(name)
@@ -69,7 +73,10 @@ func DecodeExchange(data []byte) (*Exchange, error) {
 	x.Live = Leg(d.uint())
 	x.Concurrent = d.flag()
 	x.Covered = d.flag()
-	if data[0] > firstCodec {
+	if data[0] >= safe {
+		x.Safe = d.flag()
+	}
+	if data[0] >= unmapped {
 		x.Unmapped = d.texts()
 	}
 	for i := range x.Legs {

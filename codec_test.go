@@ -36,7 +36,7 @@ func sample() *parallax.Exchange {
 	}
 	return &parallax.Exchange{
 		ID: id, Service: "shop", Endpoint: "POST /orders", Source: parallax.FromTap, User: [16]byte{1, 2, 3},
-		Received: at, Live: parallax.Candidate, Concurrent: true, Covered: true, Unmapped: []string{"order", "token"},
+		Received: at, Live: parallax.Candidate, Concurrent: true, Covered: true, Safe: true, Unmapped: []string{"order", "token"},
 		Legs: [parallax.Legs]*parallax.Call{
 			{
 				Request:  request,
@@ -77,7 +77,7 @@ func TestCodecRoundTrip(t *testing.T) {
 // old file stays, and DecodeExchange reads both.
 func TestCodecGolden(t *testing.T) {
 	t.Parallel()
-	const file = "testdata/exchange.v2.golden"
+	const file = "testdata/exchange.v3.golden"
 	got := parallax.AppendExchange(nil, sample())
 	if *update {
 		if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -104,8 +104,10 @@ func TestCodecGolden(t *testing.T) {
 func TestCodecReadsEarlierVersions(t *testing.T) {
 	t.Parallel()
 	first := sample()
-	first.Unmapped = nil
-	for file, want := range map[string]*parallax.Exchange{"testdata/exchange.v1.golden": first} {
+	first.Unmapped, first.Safe = nil, false
+	second := sample()
+	second.Safe = false
+	for file, want := range map[string]*parallax.Exchange{"testdata/exchange.v1.golden": first, "testdata/exchange.v2.golden": second} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

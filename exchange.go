@@ -194,6 +194,7 @@ type Exchange struct {
 	Live       Leg
 	Concurrent bool     // overlapped with another exchange of its user; known where users are kept in order
 	Covered    bool     // the safety net answered instead of the live leg
+	Safe       bool     // the request changes nothing, as its endpoint says, and may be sent once more
 	Unmapped   []string // names of the identifiers of which a shadow request named a value that has no partner on its leg: then the exchange is not comparable, whatever was answered
 	Legs       [Legs]*Call
 }

@@ -41,6 +41,7 @@ const (
 	ReasonTruncated     = "truncated"           // a body is longer than what was kept of it, or comparing it takes too many steps
 	ReasonNotAsked      = "not_asked"           // a leg was not asked
 	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, or in an answer without other differences
+	ReasonTransient     = "transient"           // asked again, the primary itself answered otherwise: its state had moved
 	ReasonNoSecondary   = "no_secondary"        // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
 
@@ -49,7 +50,7 @@ const (
 const ReasonRedacted = "redacted"
 
 // Reasons lists every reason why traffic is not comparable.
-var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonNoSecondary}
+var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonTransient, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.

@@ -57,7 +57,7 @@ const (
 // Suppression says why a difference does not count. If By is empty it counts: it
 // is a divergence.
 type Suppression struct {
-	By     string // "", "rule", "noise", "accepted" or "declared_noise"; of stored pairs also "redacted"
+	By     string // "", "rule", "noise", "accepted", "declared_noise", "identifier" or "transient"; of stored pairs also "redacted"
 	Detail string // the rule as written with its position, or the noise figures; of the kinds unmet and unfit the rule that asks
 }
 

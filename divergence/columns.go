@@ -103,6 +103,12 @@ func comparisonColumns(b *batch) []column {
 		values("batch", n, func(int) uint64 { return b.seq }),
 		values("written", n, func(int) time.Time { return b.written }),
 	}
+	for leg, name := range []string{"primary", "candidate"} {
+		list = append(list,
+			words("again_"+name, n, func(i int) string { return at(i).finds().second.how[leg].String() }),
+			values("again_"+name+"_status", n, func(i int) uint16 { return at(i).finds().second.status[leg] }))
+	}
+	list = append(list, values("flaky", n, func(i int) bool { return at(i).finds().second.flaky }))
 	for leg, name := range []string{"primary", "candidate", "secondary"} {
 		list = append(list,
 			values(name+"_status", n, func(i int) uint16 { return at(i).statuses[leg] }),

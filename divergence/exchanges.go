@@ -14,7 +14,8 @@ import (
 
 const exchangeColumns = `id, received, service, endpoint, live, source, outcome, reason, divergences, noise, ruled, accepted, truncated, concurrent, covered, rules_hash, kept,
     primary_status, candidate_status, secondary_status, primary_error, candidate_error, secondary_error,
-    primary_seconds, candidate_seconds, secondary_seconds, primary_version, candidate_version, secondary_version, secondary_asked`
+    primary_seconds, candidate_seconds, secondary_seconds, primary_version, candidate_version, secondary_version, secondary_asked,
+    again_primary, again_candidate, again_primary_status, again_candidate_status, flaky`
 
 // Exchanges returns compared exchanges of a service, the latest first.
 func (s *Store) Exchanges(ctx context.Context, service string, f ExchangeFilter) ([]ExchangeSummary, error) {
@@ -54,16 +55,22 @@ func scanExchange(rows driver.Rows) (ExchangeSummary, error) {
 		errs, versions                [parallax.Legs]string
 		seconds                       [parallax.Legs]float64
 		secondary                     bool
+		again                         [2]string
+		second                        [2]uint16
 	)
 	err := rows.Scan(&id, &x.Received, &x.Service, &x.Endpoint, &x.Live, &x.Source, &x.Outcome, &x.Reason,
 		&divergences, &noise, &ruled, &ok, &x.Truncated, &x.Concurrent, &x.Covered, &x.RulesHash, &x.Kept,
 		&status[0], &status[1], &status[2], &errs[0], &errs[1], &errs[2],
-		&seconds[0], &seconds[1], &seconds[2], &versions[0], &versions[1], &versions[2], &secondary)
+		&seconds[0], &seconds[1], &seconds[2], &versions[0], &versions[1], &versions[2], &secondary,
+		&again[0], &again[1], &second[0], &second[1], &x.Flaky)
 	x.ID = id.String()
 	x.Divergences, x.Noise, x.Ruled, x.Accepted = int(divergences), int(noise), int(ruled), int(ok)
 	for leg := range parallax.Leg(parallax.Legs) {
 		if leg == parallax.Secondary && !secondary {
 			continue
+		}
+		if leg < 2 && again[leg] != "" {
+			x.Again = append(x.Again, SecondLine{Leg: leg.String(), Answer: again[leg], Status: int(second[leg])})
 		}
 		x.Legs = append(x.Legs, LegLine{Leg: leg.String(), Status: int(status[leg]), Error: errs[leg], Seconds: seconds[leg], Version: versions[leg]})
 	}

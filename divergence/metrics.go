@@ -15,6 +15,7 @@ import (
 type Metrics struct {
 	ledger      *Ledger
 	divergences *prometheus.CounterVec
+	again       *prometheus.CounterVec
 	writes      *prometheus.CounterVec
 	seconds     prometheus.Histogram
 	buffered    prometheus.Gauge
@@ -28,6 +29,7 @@ type Metrics struct {
 //	parallax_queue_depth{service}                        exchanges that wait to be compared
 //	parallax_in_flight{service,place}                    exchanges on their way
 //	parallax_divergences_total{service,endpoint,kind}    differences that count
+//	parallax_second_answers_total{service,result}        exchanges that were asked again: transient, flaky, steady, unknown
 //	parallax_store_writes_total{result}                  batches: ok, failed (tried again)
 //	parallax_store_write_seconds                         time to write one batch
 //	parallax_store_buffer_bytes                          memory of what waits for the store
@@ -37,6 +39,9 @@ func NewMetrics(reg prometheus.Registerer, ledger *Ledger) *Metrics {
 		divergences: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_divergences_total", Help: "Differences that count, by kind.",
 		}, []string{"service", "endpoint", "kind"}),
+		again: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_second_answers_total", Help: "Exchanges that were asked again, by what that showed: transient, flaky, steady or unknown.",
+		}, []string{"service", "result"}),
 		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_store_writes_total", Help: "Batches written to the store, by result; failed ones are tried again.",
 		}, []string{"result"}),
@@ -47,7 +52,7 @@ func NewMetrics(reg prometheus.Registerer, ledger *Ledger) *Metrics {
 			Name: "parallax_store_buffer_bytes", Help: "Memory of compared exchanges that wait for the store.",
 		}),
 	}
-	reg.MustRegister(ledgerCollector{ledger}, m.divergences, m.writes, m.seconds, m.buffered)
+	reg.MustRegister(ledgerCollector{ledger}, m.divergences, m.again, m.writes, m.seconds, m.buffered)
 	return m
 }
 
@@ -62,6 +67,20 @@ func (m *Metrics) compared(s parallax.Stamp, c compare.Comparison) {
 			m.divergences.WithLabelValues(s.Service, endpoint, string(d.Kind)).Inc()
 		}
 	}
+}
+
+// askedAgain counts what second answers showed.
+func (m *Metrics) askedAgain(service string, s seconds, transient bool) {
+	result := "unknown"
+	switch {
+	case transient:
+		result = "transient"
+	case s.flaky:
+		result = "flaky"
+	case s.how == [2]compare.Steadiness{compare.Steady, compare.Steady}:
+		result = "steady"
+	}
+	m.again.WithLabelValues(service, result).Inc()
 }
 
 // wrote counts one try to write a batch.

@@ -55,6 +55,7 @@ type finds struct {
 	uses        []compare.RuleUse    // what rules took away
 	exchange    *parallax.Exchange   // nil unless its bodies are kept
 	pairs       []ids.Known          // what was known of its identifiers
+	second      seconds              // what came of asking it again
 }
 
 // timing is what a pair says about latency: whether both legs were timed, and
@@ -108,9 +109,19 @@ func (f *filing) record(x *parallax.Exchange, c *compare.Comparison, repeats []i
 		}
 	}
 	if len(c.Differences) > 0 || len(repeats) > 0 || len(c.Uses) > 0 || kept != nil {
-		r.found = &finds{c.Differences, repeats, c.Uses, kept, c.Pairs}
+		r.found = &finds{differences: c.Differences, repeats: repeats, uses: c.Uses, exchange: kept, pairs: c.Pairs}
 	}
 	return r
+}
+
+// note notes what came of asking the exchange again.
+func (r *record) note(s seconds) {
+	if s == (seconds{}) {
+		return
+	}
+	f := r.finds()
+	f.second = s
+	r.found = &f
 }
 
 // at is when the exchange was received.
@@ -245,6 +256,8 @@ func (t *tally) add(r record) {
 	case compare.NotComparable:
 		tick.NotComparable++
 		tick.Unanswered += one(r.unanswered())
+		tick.Transient += one(r.reason == compare.ReasonTransient)
+		tick.Unmapped += one(r.reason == compare.ReasonUnmapped)
 	case compare.Diverged:
 		tick.K++
 		fallthrough

@@ -196,6 +196,16 @@ type ExchangeSummary struct {
 	Legs        []LegLine `json:"legs"`                 // primary, candidate and, if it was asked, secondary
 	RulesHash   string    `json:"rules_version"`
 	Kept        bool      `json:"kept"` // its bodies are stored
+
+	Again []SecondLine `json:"again,omitempty"` // what came when it was asked again, primary and candidate; empty: it was not
+	Flaky bool         `json:"flaky,omitempty"` // asked again, the candidate changed its answer and the primary did not
+}
+
+// SecondLine is what a leg answered when the exchange was asked again.
+type SecondLine struct {
+	Leg    string `json:"leg"`
+	Answer string `json:"answer"` // same or changed, in what counts; unknown: there was none, or it cannot be compared
+	Status int    `json:"status"` // 0 when there was no answer
 }
 
 // LegLine is how one leg answered, in brief.

@@ -23,6 +23,8 @@ type Tick struct {
 	N, K          uint64 // match + diverged, diverged
 	NotComparable uint64
 	Unanswered    uint64 // of NotComparable: those whose primary gave nothing to compare with, whatever the candidate did
+	Transient     uint64 // of NotComparable: those whose primary answered otherwise when it was asked again
+	Unmapped      uint64 // of NotComparable: those with an identifier that has no known partner
 	Noise         uint64 // exchanges with at least one difference that was noise
 	Accepted      uint64 // exchanges with at least one accepted difference
 

@@ -135,14 +135,15 @@ func (s Slower) slower(a, b time.Duration) bool {
 	return a.Seconds() > s.Ratio*b.Seconds()+s.Plus.Seconds()
 }
 
-// WorkerConfig is what a [Worker] needs. All fields but Goroutines are required.
+// WorkerConfig is what a [Worker] needs. All fields but Goroutines and Again are required.
 type WorkerConfig struct {
 	Source     Source
 	Recorder   *Recorder
 	Ledger     *Ledger
 	Judge      func(service string) *Judge // nil for a service that is not configured
 	Log        *slog.Logger
-	Goroutines int // 0: 2
+	Goroutines int   // 0: 2
+	Again      Asker // asks a diverging safe exchange again; nil: none is
 }
 
 // Worker takes exchanges from a source, compares them and hands what it found to
@@ -150,6 +151,7 @@ type WorkerConfig struct {
 type Worker struct {
 	cfg    WorkerConfig
 	panics sync.Once
+	asked  sync.WaitGroup // exchanges that are asked again
 }
 
 // receiveMax is how many exchanges a goroutine takes at once.
@@ -174,6 +176,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		all.Go(func() { w.loop(ctx) })
 	}
 	all.Wait()
+	w.asked.Wait()
 	return nil
 }
 
@@ -221,8 +224,17 @@ func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
 // recorder will acknowledge it.
 func (w *Worker) one(x *parallax.Exchange) bool {
 	w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
-	r, err := w.compare(x)
-	if err == nil {
+	return w.finish(x, nil)
+}
+
+// finish compares an exchange that is in the worker, with the second answers if it
+// was asked again. It reports whether somebody else will acknowledge it.
+func (w *Worker) finish(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) bool {
+	r, again, err := w.compare(x, second)
+	switch {
+	case again:
+		return true
+	case err == nil:
 		return w.cfg.Recorder.add(r)
 	}
 	w.cfg.Ledger.Move(x.Stamp(), parallax.InWorker, parallax.LostPanic)
@@ -232,9 +244,10 @@ func (w *Worker) one(x *parallax.Exchange) bool {
 	return false
 }
 
-// compare makes the record of an exchange. A panic is returned as an error: a
-// defect in the comparison costs one exchange and not the process.
-func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
+// compare makes the record of an exchange; there is none yet when it is asked again.
+// A panic is returned as an error: a defect in the comparison costs one exchange and
+// not the process.
+func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) (r record, again bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -242,14 +255,23 @@ func (w *Worker) compare(x *parallax.Exchange) (r record, err error) {
 	}()
 	j := w.cfg.Judge(x.Service)
 	if j == nil {
-		return record{}, fmt.Errorf("service %q is not configured", x.Service)
+		return record{}, false, fmt.Errorf("service %q is not configured", x.Service)
 	}
 	j.settleNoise(x)
 	accepted := j.accepted()
 	known := j.IDs.of(x)
-	c := compare.Compare(x, compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known})
+	in := compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known}
+	c := compare.Compare(x, in)
+	var came seconds
+	if second != nil {
+		c, came = w.weigh(x, c, second, in)
+	} else if w.askAgain(x, &c) {
+		return record{}, true, nil
+	}
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
-	return w.redacted(j, x, c, known, accepted), nil
+	r = w.redacted(j, x, c, known, accepted)
+	r.note(came)
+	return r, false, nil
 }
 
 // redacted takes the secrets out of everything that will be stored, and out of what

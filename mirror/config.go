@@ -79,6 +79,8 @@ type Options struct {
 	Watchdog WatchdogOptions `yaml:"watchdog" doc:"pauses mirroring when the live leg gets slower by it"`
 	Adaptive bool            `yaml:"adaptive" doc:"share max_rps out among the endpoints, so that rare ones are mirrored whole and only common ones are thinned"`
 
+	AskAgain AskAgain `yaml:"ask_again" doc:"how many diverging safe exchanges are asked again on both legs, to tell whether the primary's state moved in between"`
+
 	Endpoints map[string]EndpointOptions `yaml:"endpoints" doc:"what is declared of single endpoints, by name or by a pattern as in split.endpoints"`
 }
 
@@ -112,6 +114,7 @@ func DefaultOptions() Options {
 		Timeout:  5 * time.Second,
 		InFlight: 256,
 		Watchdog: DefaultWatchdog(),
+		AskAgain: DefaultAskAgain(),
 	}
 }
 
@@ -257,6 +260,7 @@ func (o Options) Validate() []parallax.Fault {
 		fault("adaptive", "set max_rps", "there is no budget to share out")
 	}
 	faults = append(faults, parallax.Under("watchdog", o.Watchdog.Validate())...)
+	faults = append(faults, parallax.Under("ask_again", o.AskAgain.Validate())...)
 	faults = append(faults, o.validateEndpoints()...)
 	_, wrong := newMask(o.Request.Mask, nil)
 	return append(faults, parallax.Under("request", append(o.Request.validate(), wrong...))...)

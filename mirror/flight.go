@@ -362,6 +362,7 @@ func (f *flight) gaveUp() parallax.Place {
 
 // assemble puts the copies into the exchange. The legs share one request body.
 func (f *flight) assemble() {
+	f.x.Safe = f.ending().safe && f.rpc == nil
 	body := emptyBody
 	var trailers []parallax.Field
 	if f.body != nil {

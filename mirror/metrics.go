@@ -20,6 +20,7 @@ type Metrics struct {
 	lanes    *prometheus.GaugeVec
 	gaps     *prometheus.CounterVec
 	unmapped *prometheus.CounterVec
+	again    *prometheus.CounterVec
 	dropped  *prometheus.CounterVec
 }
 
@@ -52,13 +53,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_unmapped_identifiers_total",
 			Help: "Exchanges that are not comparable because a shadow request named a value that its leg has no partner for, by the identifier's name.",
 		}, []string{"service", "identifier"}),
+		again: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_asked_again_total",
+			Help: "Diverging safe exchanges that both legs were asked again about (asked), or why not; see mirror.ask_again.",
+		}, []string{"service", "result"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_identifiers_dropped_total",
 			Help: "Values of identifiers that were forgotten or not taken in, by why.",
 		}, []string{"service", "reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.unmapped, m.dropped)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.unmapped, m.again, m.dropped)
 	}
 	return m
 }
@@ -85,6 +90,11 @@ func (m *Metrics) gap(service, reason string) {
 // unmappedIdentifier counts an exchange that names a value without a partner.
 func (m *Metrics) unmappedIdentifier(service, name string) {
 	m.unmapped.WithLabelValues(service, name).Inc()
+}
+
+// askedAgain counts a diverging safe exchange by whether it is asked again.
+func (m *Metrics) askedAgain(service, result string) {
+	m.again.WithLabelValues(service, result).Inc()
 }
 
 // droppedIdentifier counts a value that was forgotten or not taken in.

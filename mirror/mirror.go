@@ -61,19 +61,20 @@ type Deps struct {
 
 // Mirror stands in front of one service.
 type Mirror struct {
-	deps     Deps
-	name     string
-	current  atomic.Pointer[service] // what a reload swaps
-	pool     bufferPool
-	oversize allowance // for what is read of shadow answers past max_body
-	lanes    *lanes    // a reload keeps them
-	crew     crew      // asks shadow legs
-	ids      ids.Map   // what legs call the same thing; a reload keeps it
-	learners learners  // answers that may make up identifiers
-	fleet    *macs     // with Keys.Fleet
-	users    *macs     // with Keys.User
-	pauses   pauses
-	window   atomic.Pointer[window] // what the watchdog measures; nil: nothing
+	deps        Deps
+	name        string
+	current     atomic.Pointer[service] // what a reload swaps
+	pool        bufferPool
+	oversize    allowance    // for what is read of shadow answers past max_body
+	lanes       *lanes       // a reload keeps them
+	crew        crew         // asks shadow legs
+	askingAgain atomic.Int64 // exchanges that diverged and are being asked again
+	ids         ids.Map      // what legs call the same thing; a reload keeps it
+	learners    learners     // answers that may make up identifiers
+	fleet       *macs        // with Keys.Fleet
+	users       *macs        // with Keys.User
+	pauses      pauses
+	window      atomic.Pointer[window] // what the watchdog measures; nil: nothing
 
 	swapping sync.Mutex        // one change of current at a time
 	over     atomic.Bool       // the last one was let go of
@@ -105,6 +106,7 @@ type service struct {
 	legs     [parallax.Legs]*leg // nil: not configured
 	anywhere bool                // a leg besides the primary is configured
 	pace     *pacer              // nil: no mirror.max_rps
+	again    bucket              // of mirror.ask_again
 	told     atomic.Int32        // suspicious endpoints that the log has
 	users    atomic.Int64        // flights, and one more until it is replaced
 	tls      *credentials        // callers speak TLS; nil: they do not
@@ -184,6 +186,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	}
 	declared := cfg.Mirror.declarations()
 	s.pace = newPacer(cfg.Mirror)
+	s.again = newBucket(max(cfg.Mirror.AskAgain.MaxRPS, 1e-6))
 	newEndpoint := func(name string, safe bool) *endpoint {
 		e := &endpoint{name: name, endpointPolicy: policyOf(name, safe, cfg.Mirror, declared), counts: deps.Metrics.of(cfg.Name, name)}
 		s.letLive(e)

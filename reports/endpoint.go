@@ -27,6 +27,7 @@ type endpoint struct {
 type sums struct {
 	received, lost, n, k      uint64
 	notComparable, unanswered uint64
+	transient, unmapped       uint64 // of notComparable
 	noise                     uint64
 	b, c                      uint64
 	timed, slowB, slowC       uint64
@@ -44,6 +45,8 @@ func (s *sums) add(t sums) {
 	s.k += t.k
 	s.notComparable += t.notComparable
 	s.unanswered += t.unanswered
+	s.transient += t.transient
+	s.unmapped += t.unmapped
 	s.noise += t.noise
 	s.b += t.b
 	s.c += t.c
@@ -55,9 +58,12 @@ func (s *sums) add(t sums) {
 // sumsOf returns the counts of a tick. A part is never more than its whole,
 // whatever the store holds, so that the statistics stay defined.
 func sumsOf(t divergence.Tick) sums {
+	unanswered := min(t.Unanswered, t.NotComparable)
+	transient := min(t.Transient, t.NotComparable-unanswered)
 	return sums{
 		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
-		notComparable: t.NotComparable, unanswered: min(t.Unanswered, t.NotComparable),
+		notComparable: t.NotComparable, unanswered: unanswered,
+		transient: transient, unmapped: min(t.Unmapped, t.NotComparable-unanswered-transient),
 		noise: min(t.Noise, t.N+t.NotComparable),
 		b:     min(t.B, t.N), c: t.C,
 		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,

@@ -24,6 +24,8 @@ type Promotion struct {
 	MinDuration       time.Duration     `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
 	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges of an endpoint that may be lost before they are compared, and of compared ones that may be not comparable though the primary answered"`
 	MaxNoiseShare     float64           `yaml:"max_noise_share" doc:"share of an endpoint's compared exchanges that may have noise, places where primary and secondary differ too; above it the verdict holds; 1 for no limit"`
+	MaxTransientShare float64           `yaml:"max_transient_share" doc:"share of an endpoint's compared exchanges that may be transient: they diverged, and the primary itself answered otherwise when it was asked again; above it the verdict holds; 1 for no limit"`
+	MaxUnmappedShare  float64           `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
 	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
@@ -53,6 +55,8 @@ func DefaultPromotion() Promotion {
 		MinDuration:       24 * time.Hour,
 		MaxLostShare:      0.01,
 		MaxNoiseShare:     0.5,
+		MaxTransientShare: 0.05,
+		MaxUnmappedShare:  0.01,
 	}
 }
 
@@ -82,11 +86,19 @@ func (p Promotion) Validate() []parallax.Fault {
 			fault(share.path, fmt.Sprintf("want a share above 0 and below 1, found %v", share.value), share.hint)
 		}
 	}
-	if !(p.MaxLostShare >= 0 && p.MaxLostShare <= 1) {
-		fault("max_lost_share", fmt.Sprintf("want a share from 0 to 1, found %v", p.MaxLostShare), "0.01 is one in a hundred")
-	}
-	if !(p.MaxNoiseShare >= 0 && p.MaxNoiseShare <= 1) {
-		fault("max_noise_share", fmt.Sprintf("want a share from 0 to 1, found %v", p.MaxNoiseShare), "0.5 is every other exchange")
+	for _, share := range []struct {
+		path  string
+		value float64
+		hint  string
+	}{
+		{"max_lost_share", p.MaxLostShare, "0.01 is one in a hundred"},
+		{"max_noise_share", p.MaxNoiseShare, "0.5 is every other exchange"},
+		{"max_transient_share", p.MaxTransientShare, "0.05 is one in twenty"},
+		{"max_unmapped_share", p.MaxUnmappedShare, "0.01 is one in a hundred"},
+	} {
+		if !(share.value >= 0 && share.value <= 1) {
+			fault(share.path, fmt.Sprintf("want a share from 0 to 1, found %v", share.value), share.hint)
+		}
 	}
 	if !(p.Slower.Ratio >= 1) {
 		fault("slower.ratio", fmt.Sprintf("want 1 or more, found %v", p.Slower.Ratio), "1.1 allows a tenth more time")

@@ -25,6 +25,10 @@ const (
 	LostShare Code = "lost_share"
 	// The endpoint has traffic, and nothing of it can be compared or too little.
 	NotComparable Code = "not_comparable"
+	// In too many exchanges the state of the primary moved, so that nothing is known.
+	TransientShare Code = "transient_share"
+	// Too many exchanges name identifiers of which nobody knows the partner.
+	UnmappedShare Code = "unmapped_share"
 	// Too many exchanges have noise, so that too much of them is unchecked.
 	NoiseShare Code = "noise_share"
 	// The endpoint has traffic and nothing of it was ever sent to the candidate. It
@@ -49,7 +53,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, NoiseShare, NotCovered, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, NoiseShare, NotCovered, LateRegression,
 	TooShort, NoTraffic, Stale, Paused, MirroringPaused, StoreAway,
 }
 
@@ -125,6 +129,12 @@ func (r Reason) clause() string {
 				count(r.K), count(r.N), percent(r.Threshold))
 		}
 		return fmt.Sprintf("none of %s exchanges could be compared, so nothing is known about the candidate here", count(r.N))
+	case TransientShare:
+		return fmt.Sprintf("in %s of %s exchanges the primary itself answered otherwise when it was asked again; at most %s may be left unjudged for that",
+			count(r.K), count(r.N), percent(r.Threshold))
+	case UnmappedShare:
+		return fmt.Sprintf("%s of %s exchanges name identifiers of which nobody knows the partner; at most %s may: declare where such values are born",
+			count(r.K), count(r.N), percent(r.Threshold))
 	case NoiseShare:
 		return fmt.Sprintf("%s of %s exchanges have noise, at which a wrong candidate may not be seen; at most %s may: rules that name the random fields check the rest",
 			count(r.K), count(r.N), percent(r.Threshold))

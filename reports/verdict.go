@@ -286,11 +286,29 @@ func (e *Evidence) lostTooMany(endpoint string, s sums) (Reason, bool) {
 // incomparableTooMany says that nothing is known about too large a part of what
 // was compared. Left out is where the primary gave nothing to compare with: that
 // says nothing about the candidate, and would hold an endpoint whose primary
-// fails at times forever.
+// fails at times forever. What has a share of its own is left out too.
 func (e *Evidence) incomparableTooMany(endpoint string, s sums) (Reason, bool) {
-	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered
+	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered-s.transient-s.unmapped
 	return Reason{Code: NotComparable, Endpoint: endpoint, K: k, N: s.n + k, Threshold: share},
 		float64(k) > share*float64(s.n+k)
+}
+
+// transientTooMany says that the state of the primary moved under too many exchanges:
+// so much moves here that what does not match is hardly judged any more.
+func (e *Evidence) transientTooMany(endpoint string, s sums) (Reason, bool) {
+	return tooMany(TransientShare, endpoint, s.transient, s, e.policy.MaxTransientShare)
+}
+
+// unmappedTooMany says that too many exchanges name identifiers without a partner.
+func (e *Evidence) unmappedTooMany(endpoint string, s sums) (Reason, bool) {
+	return tooMany(UnmappedShare, endpoint, s.unmapped, s, e.policy.MaxUnmappedShare)
+}
+
+// tooMany says that a part of the exchanges whose primary answered is larger than a
+// share of them.
+func tooMany(code Code, endpoint string, k uint64, s sums, share float64) (Reason, bool) {
+	n := s.n + s.notComparable - s.unanswered
+	return Reason{Code: code, Endpoint: endpoint, K: k, N: n, Threshold: share}, float64(k) > share*float64(n)
 }
 
 // noisyTooMany says that too many exchanges of an endpoint have noise: where
@@ -364,8 +382,10 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	if r, over := e.incomparableTooMany(p.name, s); over {
 		out = append(out, r)
 	}
-	if r, over := e.noisyTooMany(p.name, s); over {
-		out = append(out, r)
+	for _, check := range []func(string, sums) (Reason, bool){e.transientTooMany, e.unmappedTooMany, e.noisyTooMany} {
+		if r, over := check(p.name, s); over {
+			out = append(out, r)
+		}
 	}
 	return out
 }

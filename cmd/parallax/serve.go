@@ -182,7 +182,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		s.current.Store(s.current.Load().with(svc))
 	}
 	s.worker = divergence.NewWorker(divergence.WorkerConfig{
-		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf,
+		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf, Again: s.askAgain,
 	})
 	s.rehearsal = &rehearsal{divergence.NewRehearsal(s.store, s.judgeOf, s.now), s}
 	if err := s.openAdmin(); err != nil {

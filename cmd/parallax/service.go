@@ -207,6 +207,14 @@ func (s *server) judgeOf(name string) *divergence.Judge {
 	return nil
 }
 
+// askAgain asks both legs of a diverging safe exchange again, if that may be.
+func (s *server) askAgain(x *parallax.Exchange, then func(second [parallax.Legs]*parallax.Call)) (ask func()) {
+	if svc := s.current.Load().byName[x.Service]; svc != nil {
+		return svc.mirror.AskAgain(x, then)
+	}
+	return nil
+}
+
 // hashes names the rules and the policy that hold for an endpoint.
 func (s *server) hashes(name, endpoint string) (rules, policy string) {
 	judge := s.judgeOf(name)

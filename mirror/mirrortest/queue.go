@@ -215,7 +215,7 @@ func exchange(id parallax.ID, i int, start time.Time) *parallax.Exchange {
 	x := &parallax.Exchange{
 		ID: id, Service: "shop", Endpoint: "POST /orders", Source: parallax.FromProxy,
 		User: [16]byte{1, 2, 3}, Received: start.Add(time.Duration(i) * time.Millisecond),
-		Live: parallax.Primary, Concurrent: i%2 == 0, Unmapped: [][]string{nil, {"order", "token"}}[i%2],
+		Live: parallax.Primary, Concurrent: i%2 == 0, Safe: i%3 == 0, Unmapped: [][]string{nil, {"order", "token"}}[i%2],
 	}
 	request := parallax.Request{
 		Method: "POST", Target: fmt.Sprintf("/orders?n=%d", i), Host: "shop.example", Proto: "HTTP/1.1",
