@@ -134,7 +134,12 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 }
 
 func (b *blindness) compare(x *parallax.Exchange) compare.Comparison {
-	return compare.Compare(x, compare.Input{Rules: b.rules, Noise: b.noise, IDs: b.known, Stored: true, At: b.at})
+	return b.under(x, b.rules)
+}
+
+// under compares by other rules and, as workers do, by what people accepted.
+func (b *blindness) under(x *parallax.Exchange, rules *compare.Rules) compare.Comparison {
+	return compare.Compare(x, compare.Input{Rules: rules, Noise: b.noise, Accepted: b.judge.accepted(), IDs: b.known, Stored: true, At: b.at})
 }
 
 // wholeKey tells a difference from one that was there before the flaw.
@@ -172,7 +177,7 @@ func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before ma
 	rules := b.rules.List()
 	for i := range rules {
 		without, _ := b.rules.Replaced(slices.Delete(slices.Clone(rules), i, i+1))
-		if compare.Compare(x, compare.Input{Rules: without, Noise: b.noise, IDs: b.known, Stored: true, At: b.at}).Outcome != c.Outcome {
+		if b.under(x, without).Outcome != c.Outcome {
 			return "rule", compare.RuleName(i, rules[i]), rules[i].Path
 		}
 	}

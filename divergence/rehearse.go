@@ -81,8 +81,7 @@ func (r *Rehearsal) eachPair(ctx context.Context, service string, f PairFilter, 
 		if err := ctx.Err(); err != nil {
 			return s, err
 		}
-		if r.now().After(end) {
-			s.Ended = fmt.Sprintf("no more within %v", rehearseTime)
+		if s.over(r.now(), end) {
 			break
 		}
 		exchanges, err := r.store.load(ctx, service, chunk)
@@ -90,6 +89,9 @@ func (r *Rehearsal) eachPair(ctx context.Context, service string, f PairFilter, 
 			return s, err
 		}
 		for i, x := range exchanges {
+			if ctx.Err() != nil || s.over(r.now(), end) { // one pair may take many comparisons
+				break
+			}
 			if x == nil {
 				s.Gone++
 				continue
@@ -98,7 +100,19 @@ func (r *Rehearsal) eachPair(ctx context.Context, service string, f PairFilter, 
 			look(&chunk[i], x)
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return s, err
+	}
 	return s, nil
+}
+
+// over reports whether the time is over, and remembers it.
+func (s *Sample) over(now, end time.Time) bool {
+	if !now.After(end) {
+		return false
+	}
+	s.Ended = fmt.Sprintf("no more within %v", rehearseTime)
+	return true
 }
 
 func (s *Sample) note(at time.Time) {

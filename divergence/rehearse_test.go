@@ -167,7 +167,7 @@ func TestRehearsalEndsInTime(t *testing.T) {
 		return noon.Add(time.Duration(calls) * rehearseTime / 20)
 	}
 	got, err := s.DryRun(t.Context(), "shop", nil, PairFilter{})
-	if err != nil || got.Pairs.Looked != rehearseChunk || got.Pairs.Stored != rehearseChunk+1 || got.Pairs.Ended == "" {
+	if err != nil || got.Pairs.Looked == 0 || got.Pairs.Looked >= rehearseChunk || got.Pairs.Stored != rehearseChunk+1 || got.Pairs.Ended == "" {
 		t.Errorf("%v %+v", err, got.Pairs)
 	}
 }
@@ -255,6 +255,29 @@ func TestBlindSpots(t *testing.T) {
 	got, err = s.BlindSpots(t.Context(), "shop", []compare.Rule{}, PairFilter{Endpoint: "GET /a"})
 	if err != nil || len(got.Endpoints) != 1 || got.Endpoints[0].Share != 1 || len(got.Endpoints[0].Flaws) < 6 || len(got.Endpoints[0].Hidden) > 0 {
 		t.Errorf("%v %+v", err, got)
+	}
+}
+
+// TestBlindSpotsOfAcceptances: what people accepted hides flaws that look like it.
+func TestBlindSpotsOfAcceptances(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.play("GET /a", `{"name":"alpha"}`, `{"name":"omega"}`)
+	s.flush(t)
+	got, err := s.DryRun(t.Context(), "shop", []compare.Rule{{Path: "$.name", Ignore: true, Reason: "r", Owner: "o"}}, PairFilter{})
+	if err != nil || len(got.Issues) != 1 {
+		t.Fatalf("%v %+v", err, got)
+	}
+	accepted := compare.NewAcceptances([]compare.Acceptance{{Fingerprint: got.Issues[0].Fingerprint, Endpoint: "GET /a", By: compare.ByAcceptance,
+		Who: "ann", At: noon, Until: noon.AddDate(10, 0, 0)}})
+	s.judge.Accepted = func() *compare.Acceptances { return accepted }
+	blind, err := s.BlindSpots(t.Context(), "shop", nil, PairFilter{})
+	if err != nil || len(blind.Endpoints) != 1 {
+		t.Fatalf("%v %+v", err, blind)
+	}
+	e := blind.Endpoints[0]
+	if of := e.Flaws[compare.ValueChanged]; of.Caught != 0 || len(e.Hidden) == 0 || e.Hidden[0].By != compare.ByAcceptance {
+		t.Errorf("%+v", e)
 	}
 }
 
