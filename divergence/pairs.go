@@ -3,7 +3,6 @@ package divergence
 import (
 	"context"
 	"fmt"
-	"parallax/internal/ids"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"parallax"
+	"parallax/internal/ids"
 )
 
 // PairFilter chooses stored pairs: exchanges whose bodies are kept. Zero fields do
@@ -67,10 +67,10 @@ func (s *Store) Pairs(ctx context.Context, service string, f PairFilter) (list [
 // went before their time is nil.
 func (s *Store) load(ctx context.Context, service string, pairs []StoredPair) ([]*parallax.Exchange, error) {
 	at := map[parallax.ID]int{}
-	ids := make([]string, len(pairs))
+	list := make([]string, len(pairs))
 	from, to := pairs[0].Received, pairs[0].Received
 	for i, p := range pairs {
-		at[p.ID], ids[i] = i, p.ID.String()
+		at[p.ID], list[i] = i, p.ID.String()
 		if p.Received.Before(from) {
 			from = p.Received
 		}
@@ -81,7 +81,7 @@ func (s *Store) load(ctx context.Context, service string, pairs []StoredPair) ([
 	out := make([]*parallax.Exchange, len(pairs))
 	cond := forService(service).within("received", Window{From: from, To: to.Add(time.Millisecond)})
 	cond.and("id IN (SELECT toUUID(arrayJoin({ids:Array(String)})))")
-	cond.args = append(cond.args, clickhouse.Named("ids", ids))
+	cond.args = append(cond.args, clickhouse.Named("ids", list))
 	err := s.each(ctx, `SELECT id, `+callColumns+` FROM bodies FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
 		var id uuid.UUID
 		leg, call, known, err := scanCall(withID{rows, &id})
