@@ -221,7 +221,22 @@ func (s *Store) Issue(ctx context.Context, service, fingerprint string, at time.
 	if fingerprint == "" || len(list) == 0 {
 		return Issue{}, fmt.Errorf("issue %.40q: %w", fingerprint, ErrNotFound)
 	}
-	return list[0], nil
+	return s.askedAgain(ctx, service, list[0])
+}
+
+// askedAgain counts the exchanges of an issue that were asked again.
+func (s *Store) askedAgain(ctx context.Context, service string, i Issue) (Issue, error) {
+	cond := forService(service).and("id IN (SELECT id FROM divergences WHERE service = {service:String} AND fingerprint = {fingerprint:String})", "fingerprint", i.Fingerprint)
+	err := s.each(ctx, `SELECT uniqExactIf(id, again_primary != ''), uniqExactIf(id, flaky) FROM comparisons `+cond.String(), cond.args, func(rows driver.Rows) error {
+		var asked, flaky uint64
+		err := rows.Scan(&asked, &flaky)
+		i.AskedAgain, i.Flaky = int64(asked), int64(flaky)
+		return err
+	})
+	if err != nil {
+		return i, fmt.Errorf("cannot count what was asked again: %w", err)
+	}
+	return i, nil
 }
 
 func scanIssue(rows driver.Rows) (Issue, error) {

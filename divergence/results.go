@@ -149,6 +149,11 @@ type Issue struct {
 	Candidate   string    `json:"candidate"`
 	Examples    []string  `json:"examples"` // ids of exchanges, those with stored bodies first
 
+	// Of its exchanges with rows: those that were asked again, and those of them in which
+	// only the candidate changed its answer. Of a single issue only; see [Store.Issue].
+	AskedAgain int64 `json:"asked_again,omitempty"`
+	Flaky      int64 `json:"flaky,omitempty"`
+
 	Decision *IssueDecision `json:"decision,omitempty"` // the last word on it, nil when nobody said any
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -69,6 +70,10 @@ func TestAskedAgain(t *testing.T) {
 		if d := cmp.Diff(w, divergence.ExchangeSummary{Outcome: got.Outcome, Reason: got.Reason, Flaky: got.Flaky, Again: got.Again}); d != "" {
 			t.Errorf("%s (-want +got)\n%s", name, d)
 		}
+		if w.Flaky {
+			flakyIssue(t, p, name)
+			onPage(t, p, "/exchanges/"+got.ID, "the primary: the same as before, 200; the candidate: another answer, 200")
+		}
 		if w.Reason == "transient" {
 			var detail divergence.ExchangeDetail
 			if err := p.JSON("/api/v1/services/shop/exchanges/"+got.ID, &detail); err != nil || len(detail.Differences) == 0 {
@@ -80,5 +85,36 @@ func TestAskedAgain(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// flakyIssue looks for an issue of the endpoint that says how often the candidate
+// changed its answer, in the API and on its page.
+func flakyIssue(t *testing.T, p *rig.Parallax, endpoint string) {
+	t.Helper()
+	var list struct {
+		Issues []divergence.Issue `json:"issues"`
+	}
+	if err := p.JSON("/api/v1/services/shop/issues?endpoint="+url.QueryEscape(endpoint), &list); err != nil || len(list.Issues) == 0 {
+		t.Fatalf("%v, %+v", err, list)
+	}
+	path := "/issues/" + list.Issues[0].Fingerprint
+	var issue divergence.Issue
+	if err := p.JSON("/api/v1/services/shop"+path, &issue); err != nil || issue.AskedAgain != 1 || issue.Flaky != 1 {
+		t.Errorf("%v, %+v", err, issue)
+	}
+	onPage(t, p, path, "1, of which flaky 1")
+}
+
+// onPage looks for a text on a page of the service.
+func onPage(t *testing.T, p *rig.Parallax, path, want string) {
+	t.Helper()
+	answer, err := http.Get(p.Admin + "/services/shop" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 200 || !strings.Contains(string(text), want) {
+		t.Errorf("%s: the page does not say %q\n%s", answer.Status, want, text)
 	}
 }
