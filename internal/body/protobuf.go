@@ -80,11 +80,22 @@ func (w *messageWriter) read(d protoreflect.MessageDescriptor, source []byte, de
 		return err
 	}
 	m := dynamicpb.NewMessage(d)
-	options := proto.UnmarshalOptions{AllowPartial: true, Resolver: w.schema.types, RecursionLimit: maxMessageDepth + 1}
-	if err := options.Unmarshal(source, m); err != nil {
+	if err := w.unmarshal(source, m); err != nil {
 		return errors.New(strings.TrimSpace(strings.TrimPrefix(err.Error(), "proto:")))
 	}
 	return w.message(m, depth)
+}
+
+// unmarshal reads a message. What the library panics over is an error: a map whose
+// entry has its key twice, the second time as another type, makes protobuf 1.36.12 do so.
+func (w *messageWriter) unmarshal(source []byte, m proto.Message) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errWire
+		}
+	}()
+	options := proto.UnmarshalOptions{AllowPartial: true, Resolver: w.schema.types, RecursionLimit: maxMessageDepth + 1}
+	return options.Unmarshal(source, m)
 }
 
 func (w *messageWriter) message(m protoreflect.Message, depth int) error {
