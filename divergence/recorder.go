@@ -432,11 +432,11 @@ func (r *Recorder) stop(ctx context.Context) {
 	first, enough := context.WithTimeout(ctx, r.limits.Stop*3/4)
 	defer enough()
 	r.drain(first)
-	left := r.giveUp()
+	why, left := r.Err(), r.giveUp()
 	r.cfg.Ledger.Abandon()
 	r.drain(ctx)
 	if left > 0 {
-		r.cfg.Log.Error("the store did not take the last exchanges in time; they are lost", "exchanges", left, "error", r.Err())
+		r.cfg.Log.Error("the store did not take the last exchanges in time; they are lost", "exchanges", left, "error", why)
 	}
 }
 
@@ -458,15 +458,16 @@ func (r *Recorder) giveUp() int {
 	return left
 }
 
-// drain flushes until nothing is left or ctx ends.
+// drain flushes until nothing is left or ctx ends. There is no later to wait for,
+// so its tries do not get further apart.
 func (r *Recorder) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		wrote, err := r.flush(ctx)
 		if err == nil && !wrote {
 			return
 		}
-		if delay := r.note(err); err != nil {
-			pause(ctx, delay)
+		if r.note(err); err != nil {
+			pause(ctx, r.limits.Retry)
 		}
 	}
 }

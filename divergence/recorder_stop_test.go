@@ -1,12 +1,17 @@
 package divergence
 
 import (
-	"parallax"
+	"bytes"
+	"log/slog"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"parallax"
 )
 
 func TestStopFlushes(t *testing.T) {
@@ -50,6 +55,55 @@ func TestStopIsBounded(t *testing.T) {
 		}
 		if got := r.ledger.Totals("shop"); got.Lost["shutdown"] != 1 || got.InFlight != 0 {
 			t.Errorf("at the end: %+v", got)
+		}
+	})
+}
+
+// A store that was away for long, and comes back while the last batch waits, gets
+// it: tries near the end are not as far apart as they were before.
+func TestStopTriesOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := &standIn{fail: func(*batch, int) error {
+			if time.Since(began) < time.Minute {
+				return errDown
+			}
+			return nil
+		}}
+		r := newRig(t, "i1", nil, w, Limits{})
+		stop := r.start(t)
+		r.record(pair(1, "GET /a", 200, 200), matched, false)
+		time.Sleep(time.Minute - 7*time.Second)
+		stop()
+		if took := time.Since(began); took > time.Minute+time.Second {
+			t.Errorf("stopped %s after the store was back", took-time.Minute)
+		}
+		if got := r.ledger.Totals("shop"); got.Lost["shutdown"] != 0 || got.Compared["match"] != 1 || w.stored() != 1 {
+			t.Errorf("at the end: %+v, %d stored", got, w.stored())
+		}
+	})
+}
+
+// What was in the way of the last exchanges is said, also when counting them as
+// lost went well.
+func TestStopSaysWhyExchangesAreLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &standIn{fail: func(b *batch, step int) error {
+			if step == writeComparisons && len(b.records) > 0 {
+				return errDown
+			}
+			return nil
+		}}
+		r := newRig(t, "i1", nil, w, Limits{})
+		var log bytes.Buffer
+		r.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		stop := r.start(t)
+		r.record(pair(1, "GET /a", 200, 200), matched, false)
+		stop()
+		if want := "exchanges=1 error=" + strconv.Quote(errDown.Error()); !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %q:\n%s", want, log.String())
 		}
 	})
 }

@@ -459,6 +459,8 @@ func TestServeInProcess(t *testing.T) {
 		}
 		answer.Body.Close()
 	}
+	// A shutdown waits for a store that is slow to start, but not for long.
+	rig.Eventually(t, "a store that takes batches", func() error { return s.recorder.Err() })
 	cancel()
 	if err := running.wait(); err != nil {
 		t.Fatal(err)
