@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"parallax/compare"
+	"parallax/internal/atomicfile"
 )
 
 // Board is what people decided on issues, as a process knows it: it asks the store
@@ -79,8 +80,10 @@ func (b *Board) Open(service string) error {
 	return nil
 }
 
+// file is in a folder of its own: no service has a name by which its state, which
+// lies in Dir too, is this file.
 func (b *Board) file(service string) string {
-	return filepath.Join(b.cfg.Dir, url.PathEscape(service)+".issues.json")
+	return filepath.Join(b.cfg.Dir, "issues", url.PathEscape(service)+".json")
 }
 
 // newBoardPage folds decisions in their order.
@@ -219,30 +222,12 @@ func (b *Board) keep(service string, p *boardPage) error {
 	}
 	text, err := json.MarshalIndent(list, "", "  ")
 	if err == nil {
-		err = replaceFile(b.file(service), append(text, '\n'))
+		err = atomicfile.Replace(b.file(service), append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot keep what is accepted of %s: %w", service, err)
 	}
 	return nil
-}
-
-// replaceFile writes a new file, synced, and renames it over the old one.
-func replaceFile(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = file.Write(text); err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 // settleAll writes down what became of issues by itself.

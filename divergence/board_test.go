@@ -119,7 +119,8 @@ func TestBoardSeesWhatAnotherProcessDecided(t *testing.T) {
 func TestBoardRefusesABrokenFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "shop.issues.json"), []byte("{"), 0o600); err != nil {
+	path := filepath.Join(dir, "issues", "shop.json")
+	if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("{"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if err := newBoard(nil, dir, time.Now).Open("shop"); err == nil || !strings.Contains(err.Error(), "mend the file") {

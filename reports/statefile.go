@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"parallax/internal/atomicfile"
 )
 
 // State is what must outlive Parallax and its store: who is on the candidate, on
@@ -98,9 +100,8 @@ func (f *StateFile) State() State {
 	return f.state
 }
 
-// Update changes the state and writes it: to a new file, synced, then renamed
-// over the old one. After an error the old state is in force and the file holds
-// either, whole.
+// Update changes the state and writes it, see [atomicfile.Replace]. After an error
+// the old state is in force and the file holds either, whole.
 func (f *StateFile) Update(change func(*State)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,36 +122,5 @@ func (f *StateFile) write(s State) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(f.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if err := writeSynced(f.path+".new", append(text, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(f.path+".new", f.path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func writeSynced(path string, text []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
-}
-
-// syncDir makes the rename itself durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Replace(f.path, append(text, '\n'))
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,8 +75,8 @@ func TestStateStaysWhatItWasWhenItCannotBeWritten(t *testing.T) {
 	if err := f.Update(func(s *State) { s.Step = 10_001 }); err == nil {
 		t.Error("step 10001 was written")
 	}
-	// A directory where the new file would be written.
-	if err := os.Mkdir(filepath.Join(dir, "shop.json.new"), 0o700); err != nil {
+	path := filepath.Join(dir, "shop.json")
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil { // a folder in the file's place
 		t.Fatal(err)
 	}
 	if err := f.Update(func(s *State) { s.Step = 200 }); err == nil {

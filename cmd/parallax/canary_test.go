@@ -87,7 +87,7 @@ func TestCanariesAreInNoSink(t *testing.T) {
 	seeVerbs(t, p)
 	p.Stop()
 	seen(t, "the log", p.Log())
-	noise, err := os.ReadFile(filepath.Join(dir, "parallax-state", "shop.noise.json"))
+	noise, err := os.ReadFile(filepath.Join(dir, "parallax-state", "noise", "shop.json"))
 	if err != nil || !strings.Contains(string(noise), "$.leg") {
 		t.Errorf("nothing was learnt about noise, so that no secret was looked for there: %.200s, %v", noise, err)
 	}

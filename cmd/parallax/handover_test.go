@@ -111,12 +111,15 @@ func TestRestartUndoesNoRollback(t *testing.T) {
 	if status := put(t, p, 10000); status != 200 {
 		t.Fatalf("PUT step: %d", status)
 	}
-	inTheWay := filepath.Join(dir, "parallax-state", "shop.json.new")
-	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+	state := filepath.Join(dir, "parallax-state", "shop.json")
+	if err := errors.Join(os.Rename(state, state+".kept"), os.Mkdir(state, 0o700)); err != nil { // a folder in the file's place
 		t.Fatal(err)
 	}
 	if status := put(t, p, 0); status == 200 {
 		t.Fatal("the step was written")
+	}
+	if err := errors.Join(os.Remove(state), os.Rename(state+".kept", state)); err != nil {
+		t.Fatal(err)
 	}
 	if err := syscall.Kill(p.PID(), syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
@@ -124,9 +127,6 @@ func TestRestartUndoesNoRollback(t *testing.T) {
 	wantLog(t, p, "service shop is at step 0, and 10000 is on disk")
 	if got := call(t, p, "GET", "/orders/1", "", 200); !strings.Contains(got, "1.00") {
 		t.Errorf("after the restart that was refused %s answers", got)
-	}
-	if err := os.Remove(inTheWay); err != nil {
-		t.Fatal(err)
 	}
 	rig.Eventually(t, "the pages", func() error { return p.JSON("/livez", &struct{}{}) })
 	if status := put(t, p, 0); status != 200 {

@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"parallax/compare"
+	"parallax/internal/atomicfile"
 )
 
-// noiseFile is where a service keeps what was learnt about noise: beside its state,
-// which is worth more.
+// noiseFile is where a service keeps what was learnt about noise: in a folder of its
+// own, since a service may be named as one likes and states are worth more.
 func (s *server) noiseFile(service string) string {
-	return filepath.Join(s.cfg.StateDir, url.PathEscape(service)+".noise.json")
+	return filepath.Join(s.cfg.StateDir, "noise", url.PathEscape(service)+".json")
 }
 
 // readNoise takes up what a service had learnt about noise. It is learnt anew when
@@ -52,9 +53,8 @@ func readBounded(path string, max int64) ([]byte, error) {
 	return text, err
 }
 
-// writeNoise writes what all services have learnt to new files, then renames them
-// over the old ones. A file that is lost with the machine is learnt anew, so none
-// is synced. A process that was replaced leaves the files to the new one.
+// writeNoise writes what all services have learnt. A process that was replaced leaves
+// the files to the new one.
 func (s *server) writeNoise() error {
 	if s.handed.Load() {
 		return nil
@@ -67,23 +67,13 @@ func (s *server) writeNoise() error {
 		}
 		text, err := json.Marshal(model)
 		if err == nil {
-			err = replaceFile(s.noiseFile(svc.name), text)
+			err = atomicfile.Replace(s.noiseFile(svc.name), text)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot keep what service %s has learnt about noise: %w", svc.name, err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func replaceFile(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 // keepNoiseEvery is how much of what was learnt about noise the end of a process

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 
 	"parallax/compare"
 	"parallax/divergence"
+	"parallax/reports"
 )
 
 // learntServer is as much of a server as keeps what was learnt about noise.
@@ -47,13 +50,30 @@ func TestNoiseIsKeptOverARestart(t *testing.T) {
 	}
 }
 
+// TestNoiseIsNobodysState: whatever services are named, what one has learnt about
+// noise is not where another keeps its state.
+func TestNoiseIsNobodysState(t *testing.T) {
+	t.Parallel()
+	s, model := learntServer(t.TempDir(), &bytes.Buffer{})
+	model.Add(compare.NoiseSample{Endpoint: "GET /", Secondary: []string{"$.at changed string:timestamp"}})
+	if err := s.writeNoise(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a/b", "a/b.noise", "noise", "noise/a/b"} {
+		if _, err := reports.OpenState(s.cfg.StateDir, name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestABadNoiseFileStopsNoStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, text := range []string{"", "nonsense", `{"version":99}`} {
 		log := &bytes.Buffer{}
 		s, _ := learntServer(dir, log)
-		if err := os.WriteFile(s.noiseFile("a/b"), []byte(text), 0o600); err != nil {
+		path := s.noiseFile("a/b")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		if _, model := learntServer(dir, log); model.Learnt() || !strings.Contains(log.String(), "learnt anew") {
