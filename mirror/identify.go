@@ -243,22 +243,23 @@ func (m *Mirror) look(ctx context.Context, refs []ids.Ref, to parallax.Leg) []id
 // risky says that a value without one may be another's on the leg: it is short, and
 // names what the request is about.
 func choose(spots []ids.Spot, partners []ids.Partner) (edits []ids.Edit, unmapped []string, risky bool) {
-	mapped := map[ids.Span]bool{}
+	mapped, made := map[ids.Span]bool{}, map[ids.Span]bool{}
 	for i, s := range spots {
 		p := partners[i]
-		value := s.Value(p.Value)
-		switch {
-		case mapped[s.Span]:
-		case p.State == ids.Paired && s.Span.Fits(value):
+		made[s.Span] = made[s.Span] || p.State != ids.Unknown
+		if value := s.Value(p.Value); p.State == ids.Paired && !mapped[s.Span] && s.Span.Fits(value) {
 			mapped[s.Span] = true
 			edits = append(edits, ids.Edit{Span: s.Span, Value: value})
-		case p.State == ids.Unknown && (s.Same || s.Bare):
-			mapped[s.Span] = true // it stands for itself
 		}
 	}
 	for _, s := range spots {
-		if mapped[s.Span] {
-			continue
+		if s.Same && !made[s.Span] {
+			mapped[s.Span] = true // it stands for itself
+		}
+	}
+	for i, s := range spots {
+		if mapped[s.Span] || partners[i].State == ids.Unknown && (s.Same || s.Bare) {
+			continue // of a value at a bare place that is not known, this identifier is none
 		}
 		risky = risky || s.Span.NamesRecord() && ids.Bits(s.Value(s.Key)) < ids.BareBits
 		if !slices.Contains(unmapped, s.Name) {

@@ -1,7 +1,7 @@
 package ids
 
 import (
-	"mime"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -281,8 +281,12 @@ func token(text string) (start, end int) {
 	return 0, len(text)
 }
 
-// tags returns where the entity tags of a list stand.
+// tags returns where the entity tags of a list stand. A time, which If-Range may hold
+// in their place, has none.
 func tags(list string) (at [][2]int) {
+	if _, err := http.ParseTime(list); err == nil {
+		return nil
+	}
 	start, quoted := 0, false
 	for i := 0; i <= len(list); i++ {
 		if i < len(list) {
@@ -447,11 +451,8 @@ func (f *finder) scalar(places []*sheetPlace, t *body.Tree, i int32, steps []bod
 }
 
 func contentType(fields []parallax.Field) string {
-	kind, _, err := mime.ParseMediaType(joined(fields, "Content-Type"))
-	if err != nil {
-		return ""
-	}
-	return kind
+	kind, _, _ := strings.Cut(joined(fields, "Content-Type"), ";") // whatever its parameters look like
+	return strings.ToLower(strings.TrimSpace(kind))
 }
 
 const formType = "application/x-www-form-urlencoded"

@@ -50,6 +50,7 @@ func Look(ctx context.Context, m Map, refs []Ref) (v *View, truncated bool, err 
 			v.entries[refs[i]] = e
 		}
 	}
+	v.mirror()
 	return v, truncated, nil
 }
 
@@ -65,7 +66,38 @@ func NewView(known []Known) *View {
 		e[k.To] = Partner{k.State, k.Partner}
 		v.entries[ref] = e
 	}
+	v.mirror()
 	return v
+}
+
+// mirror adds the other sides of pairs of which a Map has forgotten one: sides are
+// asked for, and so kept, each by itself. What two values claim as their partner
+// stays unknown.
+func (v *View) mirror() {
+	type side struct {
+		Ref
+		to parallax.Leg
+	}
+	others := map[side]string{}
+	for ref, e := range v.entries {
+		for to, p := range e {
+			if p.State != Paired {
+				continue
+			}
+			other := side{Ref{ref.Name, parallax.Leg(to), p.Value}, ref.Leg}
+			if _, twice := others[other]; twice {
+				others[other] = ""
+				continue
+			}
+			others[other] = ref.Value
+		}
+	}
+	for other, value := range others {
+		if e := v.entries[other.Ref]; value != "" && e[other.to].State == Unknown {
+			e[other.to] = Partner{Paired, value}
+			v.entries[other.Ref] = e
+		}
+	}
 }
 
 // Partner returns what is known of a value's partner on another leg.
