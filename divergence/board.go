@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parallax/compare"
@@ -26,6 +28,9 @@ import (
 // goes by the last it knew, and [Board.Err] says so.
 type Board struct {
 	cfg BoardConfig
+
+	begun   atomic.Uint64 // refreshes
+	putting sync.Mutex    // held while what was read is put in force; never by who judges
 
 	mu       sync.RWMutex
 	services map[string]*boardPage
@@ -46,13 +51,15 @@ type BoardConfig struct {
 type boardPage struct {
 	last     map[string]IssueDecision // at most maxDecided
 	accepted *compare.Acceptances
+	begun    uint64 // the refresh that read it; one that began earlier knows less
 }
 
 const (
 	boardEvery  = 2 * time.Second
 	settleEvery = 5 * time.Minute
 	settleBack  = 48 * time.Hour // issues that were not seen for longer stay as they are
-	maxDecided  = 20_000         // issues a service may have decisions on; the oldest are left out
+	maxDecided  = 20_000         // issues a service may have decisions on; the oldest are left out, those of Parallax first
+	maxBoard    = 128 << 20      // bytes of a file of decisions, more than maxDecided take
 )
 
 // NewBoard returns a board that knows nothing yet: [Board.Open] each service.
@@ -63,7 +70,7 @@ func NewBoard(cfg BoardConfig) *Board {
 // Open reads what was last known of a service from its file. It fails when there is
 // a file that cannot be read: without it, evidence would start anew.
 func (b *Board) Open(service string) error {
-	text, err := os.ReadFile(b.file(service))
+	text, err := readBounded(b.file(service), maxBoard)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -78,6 +85,20 @@ func (b *Board) Open(service string) error {
 	defer b.mu.Unlock()
 	b.services[service] = newBoardPage(list)
 	return nil
+}
+
+// readBounded reads a file of up to so many bytes.
+func readBounded(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("it is longer than %d bytes", most)
+	}
+	return text, err
 }
 
 // file is in a folder of its own: no service has a name by which its state, which
@@ -186,28 +207,39 @@ func (b *Board) refreshAll(ctx context.Context) error {
 	return nil
 }
 
-// refresh puts what the store holds in force. What takes differences away is on
-// disk before it is in force, so that a restart judges alike.
+// refresh puts what the store holds in force.
 func (b *Board) refresh(ctx context.Context, service string) error {
+	begun := b.begun.Add(1)
 	list, err := b.cfg.Store.lastDecisions(ctx, service)
 	if err != nil {
 		return err
 	}
-	next := newBoardPage(list)
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	return b.put(service, begun, list)
+}
+
+// put puts in force what a refresh read, unless one that began later was faster: a
+// decision that is in force would be undone for a while. What takes differences
+// away is on disk before it is in force, so that a restart judges alike.
+func (b *Board) put(service string, begun uint64, list []IssueDecision) error {
+	b.putting.Lock()
+	defer b.putting.Unlock()
+	b.mu.RLock()
 	before := b.services[service]
-	if before != nil && maps.Equal(before.last, next.last) {
-		return nil
-	}
+	b.mu.RUnlock()
 	if before == nil {
 		before = newBoardPage(nil)
+	}
+	next := newBoardPage(list)
+	if next.begun = begun; begun < before.begun || maps.Equal(before.last, next.last) {
+		return nil
 	}
 	if slices.Equal(before.acceptances(), next.acceptances()) {
 		next.accepted = before.accepted // its identity says that nothing changed
 	} else if err := b.keep(service, next); err != nil {
 		return err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.services[service] = next
 	return nil
 }
@@ -254,10 +286,9 @@ func (b *Board) settle(ctx context.Context, service string) error {
 	}
 	var decisions []IssueDecision
 	for _, i := range issues {
-		said := b.said(service, i.Fingerprint)
-		to, note := i.turns(said, now, versions[i.Endpoint])
+		to, note := i.turns(now, versions[i.Endpoint])
 		if to != "" {
-			decisions = append(decisions, IssueDecision{At: now, Fingerprint: i.Fingerprint, Endpoint: i.Endpoint, State: to, Who: "parallax", Note: note})
+			decisions = append(decisions, IssueDecision{At: now, Fingerprint: i.Fingerprint, Endpoint: i.Endpoint, State: to, Who: Itself, Note: note})
 		}
 	}
 	if len(decisions) == 0 {
@@ -266,23 +297,17 @@ func (b *Board) settle(ctx context.Context, service string) error {
 	return b.Decide(ctx, service, decisions...)
 }
 
-// said returns the last decision on an issue, the zero value when there is none.
-func (b *Board) said(service, fingerprint string) IssueDecision {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if p := b.services[service]; p != nil {
-		return p.last[fingerprint]
-	}
-	return IssueDecision{}
-}
-
 // turns returns the state an issue turns to by itself and why, "" when it stays.
-func (i Issue) turns(said IssueDecision, now time.Time, newest candidateVersion) (to, note string) {
+func (i Issue) turns(now time.Time, newest candidateVersion) (to, note string) {
+	var said IssueDecision
+	if i.Decision != nil {
+		said = *i.Decision
+	}
 	state := said.state(now, i.LastCounted)
 	switch {
 	case state == RegressedIssue && said.State == ResolvedIssue:
 		return RegressedIssue, "it counts again"
-	case mayTurn(state, ResolvedIssue, "parallax") && newest.without(i) && !said.At.After(newest.first):
+	case mayTurn(state, ResolvedIssue, Itself) && newest.without(i) && !said.At.After(newest.first):
 		return ResolvedIssue, fmt.Sprintf("%d exchanges of version %s did not show it", newest.n, newest.name)
 	}
 	return "", ""

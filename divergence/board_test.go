@@ -254,3 +254,81 @@ func TestExamplesAreNotAlike(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestPeoplesDecisionsOutlastThoseOfParallax: however many issues are resolved by
+// themselves, what somebody accepted stays so.
+func TestPeoplesDecisionsOutlastThoseOfParallax(t *testing.T) {
+	t.Parallel()
+	s := openShared(t)
+	b := newBoard(s, t.TempDir(), func() time.Time { return noon })
+	d := IssueDecision{At: noon, Fingerprint: "1-0123456789abcdef", Endpoint: "GET /a", State: AcceptedIssue, Who: "ann", Note: "known"}
+	if err := b.Decide(t.Context(), "shop", d); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.conn.Exec(t.Context(), `INSERT INTO decisions SELECT toDateTime64('2026-11-22 00:00:00', 6, 'UTC'), 'shop', 'issue', concat('1-', leftPad(hex(number), 16, '0')),
+'{"state":"resolved"}', 'parallax', '' FROM numbers(20001)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.refreshAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.services["shop"].last); n != maxDecided {
+		t.Errorf("%d decisions are held, not %d", n, maxDecided)
+	}
+	if hash := b.Accepted("shop").HashAt("b3c1", "GET /a", noon); hash == "b3c1" {
+		t.Error("what somebody accepted counts again")
+	}
+}
+
+// TestSlowRefreshUndoesNoDecision: what was read before a decision and comes after
+// it is not put in force.
+func TestSlowRefreshUndoesNoDecision(t *testing.T) {
+	t.Parallel()
+	s := openShared(t)
+	b := newBoard(s, t.TempDir(), func() time.Time { return noon })
+	begun := b.begun.Add(1)
+	read, err := s.lastDecisions(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := IssueDecision{At: noon, Fingerprint: "1-0123456789abcdef", Endpoint: "GET /a", State: AcceptedIssue, Who: "ann", Note: "known"}
+	if err := b.Decide(t.Context(), "shop", d); err != nil {
+		t.Fatal(err)
+	}
+	accepted := b.Accepted("shop")
+	if err := b.put("shop", begun, read); err != nil {
+		t.Fatal(err)
+	}
+	if b.Accepted("shop") != accepted {
+		t.Error("a decision is undone by what was read before it")
+	}
+}
+
+// TestSettlingGoesByTheStore: what another process was told is not written over
+// because this one has not seen it.
+func TestSettlingGoesByTheStore(t *testing.T) {
+	t.Parallel()
+	i := Issue{LastCounted: noon, Decision: &IssueDecision{At: noon, State: AcceptedIssue, Until: noon.Format(time.DateOnly)}}
+	newest := candidateVersion{name: "2", first: noon.Add(time.Minute), n: ResolvedAfter}
+	if to, _ := i.turns(noon.Add(time.Hour), newest); to != "" {
+		t.Errorf("what was accepted turns %s", to)
+	}
+	i.Decision = nil
+	if to, _ := i.turns(noon.Add(time.Hour), newest); to != ResolvedIssue {
+		t.Errorf("an open issue turns %q", to)
+	}
+}
+
+func TestFilesOfDecisionsAreBounded(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a")
+	if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := readBounded(path, 5); err != nil || string(text) != "12345" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := readBounded(path, 4); err == nil || !strings.Contains(err.Error(), "longer than 4 bytes") {
+		t.Errorf("it says %v", err)
+	}
+}

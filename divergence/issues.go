@@ -109,17 +109,26 @@ func (s *Store) saidOf(ctx context.Context, service string) (map[string]IssueDec
 	return out, err
 }
 
-// lastDecisions returns the last decision on each issue, the latest [maxDecided].
+// lastDecisions returns the last decision on each issue, up to [maxDecided]: the
+// latest of people, then the latest of Parallax itself, which never push out what
+// somebody said.
 func (s *Store) lastDecisions(ctx context.Context, service string) ([]IssueDecision, error) {
 	cond := forService(service).equal("kind", IssueKind)
+	cond.args = append(cond.args, clickhouse.Named("itself", Itself))
+	return s.issueDecisions(ctx, fmt.Sprintf(`SELECT * FROM
+(SELECT at, service, kind, key, value, who, note FROM decisions %s ORDER BY at DESC, value DESC LIMIT 1 BY key)
+ORDER BY who = {itself:String}, at DESC, key LIMIT %d`, cond, maxDecided), cond.args)
+}
+
+// issueDecisions reads rows of the table decisions.
+func (s *Store) issueDecisions(ctx context.Context, query string, args []any) ([]IssueDecision, error) {
 	var out []IssueDecision
-	err := s.each(ctx, fmt.Sprintf(`SELECT at, service, kind, key, value, who, note FROM decisions %s ORDER BY at DESC, value DESC LIMIT 1 BY key LIMIT %d`, cond, maxDecided), cond.args,
-		func(rows driver.Rows) error {
-			var d Decision
-			err := rows.Scan(&d.At, &d.Service, &d.Kind, &d.Key, &d.Value, &d.Who, &d.Note)
-			out = append(out, issueDecision(d))
-			return err
-		})
+	err := s.each(ctx, query, args, func(rows driver.Rows) error {
+		var d Decision
+		err := rows.Scan(&d.At, &d.Service, &d.Kind, &d.Key, &d.Value, &d.Who, &d.Note)
+		out = append(out, issueDecision(d))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read decisions: %w", err)
 	}
@@ -129,18 +138,7 @@ func (s *Store) lastDecisions(ctx context.Context, service string) ([]IssueDecis
 // History returns what was decided on an issue, the first first.
 func (s *Store) History(ctx context.Context, service, fingerprint string) ([]IssueDecision, error) {
 	cond := forService(service).equal("kind", IssueKind).equal("key", fingerprint)
-	var out []IssueDecision
-	err := s.each(ctx, `SELECT at, service, kind, key, value, who, note FROM decisions `+cond.String()+` ORDER BY at, value LIMIT 1000`, cond.args,
-		func(rows driver.Rows) error {
-			var d Decision
-			err := rows.Scan(&d.At, &d.Service, &d.Kind, &d.Key, &d.Value, &d.Who, &d.Note)
-			out = append(out, issueDecision(d))
-			return err
-		})
-	if err != nil {
-		return nil, fmt.Errorf("cannot read decisions: %w", err)
-	}
-	return out, nil
+	return s.issueDecisions(ctx, `SELECT at, service, kind, key, value, who, note FROM decisions `+cond.String()+` ORDER BY at, value LIMIT 1000`, cond.args)
 }
 
 // comparable counts the exchanges of each endpoint that issues are a share of.

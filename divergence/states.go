@@ -19,12 +19,15 @@ const (
 	RegressedIssue = "regressed" // seen again after it was resolved: it counts
 )
 
+// Itself is who decided what Parallax decides by itself.
+const Itself = "parallax"
+
 // Transition is one way from states to another. Parallax takes those whose By is
-// "parallax" by itself; the others are a person's.
+// [Itself] by itself; the others are a person's.
 type Transition struct {
 	From []string
 	To   string
-	By   string // "person" or "parallax"
+	By   string // "person" or Itself
 	When string
 }
 
@@ -37,9 +40,9 @@ var Transitions = []Transition{
 	{anyState, BugIssue, "person", "somebody says that the candidate is wrong"},
 	{anyState, NoiseIssue, "person", "somebody says that the difference is not the candidate's doing, and until which day"},
 	{anyState, ResolvedIssue, "person", "somebody says that it is mended"},
-	{[]string{AcceptedIssue, NoiseIssue}, OpenIssue, "parallax", "its last day is over"},
-	{[]string{OpenIssue, BugIssue, RegressedIssue}, ResolvedIssue, "parallax", fmt.Sprintf("the newest version of the candidate did not show it in %d comparable exchanges of its endpoint", ResolvedAfter)},
-	{[]string{ResolvedIssue}, RegressedIssue, "parallax", "it counts in an exchange that was received after it was resolved"},
+	{[]string{AcceptedIssue, NoiseIssue}, OpenIssue, Itself, "its last day is over"},
+	{[]string{OpenIssue, BugIssue, RegressedIssue}, ResolvedIssue, Itself, fmt.Sprintf("the newest version of the candidate did not show it in %d comparable exchanges of its endpoint", ResolvedAfter)},
+	{[]string{ResolvedIssue}, RegressedIssue, Itself, "it counts in an exchange that was received after it was resolved"},
 }
 
 // ResolvedAfter is in how many comparable exchanges of its endpoint a newer version

@@ -165,6 +165,9 @@ func (d decision) faults(now time.Time) []string {
 	if len(d.By) > maxBy {
 		faults = append(faults, fmt.Sprintf("by: is longer than %d bytes", maxBy))
 	}
+	if d.By == divergence.Itself {
+		faults = append(faults, fmt.Sprintf("by: %s is who decides what Parallax decides by itself; give a name", divergence.Itself))
+	}
 	if d.Scope != "" && d.Scope != "issue" && d.Scope != "cause" {
 		faults = append(faults, fmt.Sprintf("scope: want issue or cause, found %.40q", d.Scope))
 	}

@@ -60,6 +60,7 @@ func TestDecisionsThatCannotBe(t *testing.T) {
 	f(`{"state":"bug","until":"2026-12-31"}`, 422, "until: only accepted and noise end")
 	f(`{"state":"bug","scope":"all"}`, 422, "scope: want issue or cause")
 	f(`{"state":"bug","by":"`+strings.Repeat("x", 101)+`"}`, 422, "by: is longer")
+	f(`{"state":"bug","by":"parallax"}`, 422, "by: parallax is who")
 	f(`{"status":"bug"}`, 400, "status")
 	if answer := r.call("PATCH", "/api/v1/services/shop/issues/1-ffffffffffffffff", `{"state":"bug"}`); answer.Code != 404 {
 		t.Errorf("an unknown issue: %d", answer.Code)
