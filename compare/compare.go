@@ -81,14 +81,14 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	unread := refusedCoding(p, c) // Translating takes codings off.
 	x, names := in.IDs.translated(x)
 	p, c = x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
-	if x.Legs[parallax.Secondary] == nil && unread == nil && alike(p, c, rules) {
+	if x.Legs[parallax.Secondary] == nil && unread == nil && !names.incomplete() && alike(p, c, rules) {
 		// Fast path: a match needs nobody who keeps differences (BenchmarkCompare/equal).
 		return out
 	}
 	known := in.Rules.answers(x.Endpoint, p.Request.Target)
 	noise := listen(x, in.Noise, rules, known)
 	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored,
-		accepted: in.Accepted.inForce(x.Endpoint, x.Received), names: names, answers: known}
+		accepted: in.Accepted.inForce(x.Endpoint, x.Received), names: names, answers: known, incomplete: names.incomplete()}
 	if unread != nil {
 		find.add(&place{kind: placeHeader, name: "content-encoding"}, Changed, unread[0], unread[1])
 	}

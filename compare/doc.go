@@ -71,7 +71,8 @@
 // not comparable, and so does, whatever was answered, a shadow request that named one
 // ([ReasonUnmapped]). A partner of another type is a difference. In bodies the values
 // are found in JSON and forms; of XML, NDJSON, events and parts none is translated, so
-// that one there which both legs made up makes the exchange not comparable. Rules with
+// that one there which both legs made up makes the exchange not comparable; so does an
+// answer with more than 10 000 values, unless something else differs. Rules with
 // class and regex are asked about the candidate's own value.
 //
 // # What counts

@@ -77,6 +77,7 @@ type names struct {
 	ids   *Identifiers
 	sheet *ids.Sheet                    // of the primary's answer
 	was   map[string]map[string]ids.Ref // what a translated value was, by identifier
+	cut   bool                          // an answer has more values than are translated
 }
 
 // translated returns the exchange as it would be had all legs made up the
@@ -118,6 +119,7 @@ func (i *Identifiers) call(x *parallax.Exchange, leg parallax.Leg, n *names) *pa
 	if len(spots) == 0 {
 		return call
 	}
+	n.cut = n.cut || len(spots) == ids.MaxSpots
 	born := i.onlyBorn(x, spots)
 	var edits []ids.Edit
 	for _, s := range spots {

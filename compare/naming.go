@@ -37,6 +37,9 @@ func (n *names) places() int {
 	return n.sheet.Places()
 }
 
+// incomplete reports whether values were left untranslated because there are too many.
+func (n *names) incomplete() bool { return n != nil && n.cut }
+
 // inField returns the first identifier in a header field, and its value.
 func (n *names) inField(f parallax.Field) (*ids.Identifier, string) {
 	for _, s := range n.sheet.InAnswer(&parallax.Response{Headers: []parallax.Field{f}}) {
@@ -90,10 +93,11 @@ func (n *names) judge(at *place, kind Kind, primary, candidate side) (named, boo
 	return out, true
 }
 
-// unknown judges a value of the candidate that has no partner.
+// unknown judges a value of the candidate that has no partner, or may be one of too
+// many.
 func (n *names) unknown(id *ids.Identifier, meant, now string, candidate side) named {
 	ref := ids.Ref{Name: id.Name, Leg: parallax.Primary, Value: n.sheet.Key(id, meant)}
-	if n.ids.View.Partner(ref, parallax.Candidate).State != ids.Paired && !id.Same {
+	if n.ids.View.Partner(ref, parallax.Candidate).State != ids.Paired && !id.Same || n.cut {
 		return named{kind: Changed, unknown: true, candidate: candidate.text, why: id.Name + ": neither value has a partner on the other leg, so that nobody knows what they stand for"}
 	}
 	return named{kind: Changed, candidate: candidate.text, why: fmt.Sprintf("%s %s of the candidate stands for nothing known", id.Name, now)}

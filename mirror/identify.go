@@ -140,14 +140,15 @@ func (f *flight) rename(l *leg) (unmapped []string, withhold bool, why parallax.
 		return nil, false, parallax.LostShutdown
 	}
 	edits, unmapped, risky := choose(spots, partners)
+	if len(spots) == ids.MaxSpots { // further ones would stay the caller's
+		edits, unmapped, risky = nil, []string{spots[len(spots)-1].Name}, true
+	}
 	if len(edits) > 0 {
 		n := &renamed{}
 		n.body = ids.Rewrite(&request, content, edits)
 		n.target, n.headers = request.Target, request.Headers
 		if n.other = len(content) > 0 && (coded || string(n.body) != string(content)); n.other {
-			if coded {
-				n.headers = fieldsThat(func(name string) bool { return !sameName(name, "Content-Encoding") }, n.headers)
-			}
+			n.headers = ofOtherBody(n.headers, coded)
 			if len(n.body) > maxNamedGrown*len(content)+bufferSize || !f.m.deps.Budget.Reserve(int64(cap(n.body))) {
 				return nil, false, parallax.UnmirroredBudget
 			}
@@ -158,6 +159,18 @@ func (f *flight) rename(l *leg) (unmapped []string, withhold bool, why parallax.
 	}
 	return unmapped, risky && !f.ending().safe, ""
 }
+
+// ofOtherBody returns the headers of a request whose body was replaced: without
+// digests of the caller's, and without its coding if that was taken off.
+func ofOtherBody(headers []parallax.Field, uncoded bool) []parallax.Field {
+	return fieldsThat(func(name string) bool {
+		return !contains(bodyDigests, name) && !(uncoded && sameName(name, "Content-Encoding"))
+	}, headers)
+}
+
+// bodyDigests are headers that a server may check the body by (RFC 9530, RFC 3230,
+// RFC 2616).
+var bodyDigests = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-MD5"}
 
 // ending is the endpoint in the end.
 func (f *flight) ending() *endpoint {
@@ -224,7 +237,7 @@ func orElse(d, other time.Duration) time.Duration {
 // lost its partner.
 func (m *Mirror) look(ctx context.Context, refs []ids.Ref, to parallax.Leg) []ids.Partner {
 	out := make([]ids.Partner, len(refs))
-	entries, err := m.ids.Find(ctx, refs...)
+	entries, err := ids.Find(ctx, m.ids, refs)
 	for i := range out {
 		if err != nil {
 			out[i].State = ids.Failed

@@ -181,10 +181,7 @@ func (f *flight) bornOn(l parallax.Leg) []born {
 	if keep != nil {
 		answer.Body = keep.body()
 	}
-	sheet := f.service.ids.On(l, c.Request.Method, c.Request.Target)
-	if l == f.reference() {
-		sheet.As(f.in.Target)
-	}
+	sheet := f.service.ids.On(l, c.Request.Method, c.Request.Target).As(f.in.Target)
 	var out []born
 	for _, s := range sheet.BornIn(&answer) {
 		out = append(out, born{s.Identifier, s.Index, s.Ref(l)})
@@ -248,6 +245,9 @@ func pairs(reference, other []born, to parallax.Leg) []ids.Fact {
 	return facts
 }
 
+// maxLearned is how many facts a map is told at once, so that nobody else waits long.
+const maxLearned = 1000
+
 // note tells the map. One that is away costs the comparison of what names these.
 func (f *flight) note(facts []ids.Fact) {
 	if len(facts) == 0 {
@@ -255,8 +255,11 @@ func (f *flight) note(facts []ids.Fact) {
 	}
 	ctx, cancel := context.WithTimeout(f.m.shadows, f.service.options.Timeout)
 	defer cancel()
-	if err := f.m.ids.Learn(ctx, facts...); err != nil {
-		f.m.deps.Metrics.droppedIdentifier(f.service.name, ids.DroppedAway)
+	for some := range slices.Chunk(facts, maxLearned) {
+		if err := f.m.ids.Learn(ctx, some...); err != nil {
+			f.m.deps.Metrics.droppedIdentifier(f.service.name, ids.DroppedAway)
+			return
+		}
 	}
 }
 

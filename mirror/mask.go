@@ -95,9 +95,8 @@ func (f *flight) conceal(l *leg, c *parallax.Call, n *renamed) *renamed {
 		return n
 	case len(masked) == 0 || &masked[0] == &content[0]:
 		return n
-	case coded:
-		c.Request.Headers = fieldsThat(func(name string) bool { return !sameName(name, "Content-Encoding") }, c.Request.Headers)
 	}
+	c.Request.Headers = ofOtherBody(c.Request.Headers, coded)
 	f.naming.mu.Lock()
 	defer f.naming.mu.Unlock()
 	if other {
@@ -167,7 +166,7 @@ func (m *mask) body(headers []parallax.Field, text []byte) (out []byte, coded bo
 		return nil, false, errUnmaskable
 	}
 	media, _, _ := strings.Cut(strings.ToLower(strings.Join(values(headers, "Content-Type"), ",")), ";")
-	if strings.TrimSpace(media) == "application/x-www-form-urlencoded" {
+	if strings.TrimSpace(media) == "application/x-www-form-urlencoded" && !looksLikeJSON(plain) {
 		out = []byte(m.form(string(plain)))
 	} else if out, err = m.json(plain); err != nil {
 		return nil, false, err
@@ -176,6 +175,13 @@ func (m *mask) body(headers []parallax.Field, text []byte) (out []byte, coded bo
 		return text, false, nil
 	}
 	return out, encoding != "", nil
+}
+
+// looksLikeJSON reports whether what is called a form begins as documents do: clients
+// that send JSON so are common, and there are servers that read it.
+func looksLikeJSON(text []byte) bool {
+	text = bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), " \t\r\n")
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[')
 }
 
 func (m *mask) json(text []byte) ([]byte, error) {

@@ -78,6 +78,7 @@ func TestMaskedBodies(t *testing.T) {
 		{"elements", `{"items":[{"note":"hello"},{"note":null},{"q":2}]}`, `{"items":[{"note":"xxxxx"},{"note":null},{"q":2}]}`, json},
 		{"without a type", `{"email":"ada"}`, `{"email":"xxx"}`, nil},
 		{"form", `email=ada%40example.org&q=a+b`, `email=xxx%40xxxxxxx.xxx&q=a+b`, []parallax.Field{{Name: "Content-Type", Value: "application/x-www-form-urlencoded"}}},
+		{"called a form", ` {"email":"ada@example.org"}`, ` {"email":"xxx@xxxxxxx.xxx"}`, []parallax.Field{{Name: "Content-Type", Value: "application/x-www-form-urlencoded"}}},
 		{"nothing to mask", `{"q":17}`, `{"q":17}`, json},
 	} {
 		got, _, err := m.body(c.headers, []byte(c.text))

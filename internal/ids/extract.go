@@ -13,9 +13,12 @@ import (
 // Bounds of what is looked at.
 const (
 	maxDecoded = 8 << 20 // bytes of a decoded body; a longer one is not looked into
-	maxSpots   = 10_000  // values of one message; further ones are not looked at
 	maxValue   = 8 << 10 // bytes of one value; a longer one is no identifier
 )
+
+// MaxSpots bounds the values that are found in one message; further ones are not
+// looked at.
+const MaxSpots = 10_000
 
 // Spot is a value of an identifier in a message, and where it stands.
 type Spot struct {
@@ -87,7 +90,7 @@ type seen struct {
 }
 
 func (f *finder) add(p *sheetPlace, value string, span Span) {
-	if value == "" || len(value) > maxValue || len(f.spots) >= maxSpots || p.bare() && Bits(value) < BareBits {
+	if value == "" || len(value) > maxValue || len(f.spots) >= MaxSpots || p.bare() && Bits(value) < BareBits {
 		return
 	}
 	s := Spot{Identifier: p.id, Born: p.born, Key: f.sheet.Key(p.id, value), Place: p.text, Index: p.index, Bare: p.bare(), Span: span}

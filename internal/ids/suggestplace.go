@@ -166,7 +166,7 @@ func collect(t *body.Tree, i int32, path string, out map[string][]string, n *int
 		if node.Kind == body.String {
 			value = string(t.Value(i))
 		}
-		if *n++; *n <= maxSpots && value != "" {
+		if *n++; *n <= MaxSpots && value != "" {
 			out[path] = append(out[path], value)
 		}
 	case body.Object, body.Array:

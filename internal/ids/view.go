@@ -25,10 +25,26 @@ type Known struct {
 	Partner string       `json:"partner,omitempty"`
 }
 
-// maxView bounds the values of one view; what is beyond is unknown.
-const maxView = 10_000
+// Bounds of asking for values.
+const (
+	maxView  = 5 * MaxSpots // of one view: those of three answers, and what two of them have by the primary
+	maxAsked = 1000         // at once, so that nobody else waits long
+)
 
-// Look asks a map for values and returns what it knows of them. At most 10 000
+// Find asks a map for any number of values, a thousand at a time.
+func Find(ctx context.Context, m Map, refs []Ref) ([]Entry, error) {
+	out := make([]Entry, 0, len(refs))
+	for some := range slices.Chunk(refs, maxAsked) {
+		found, err := m.Find(ctx, some...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+// Look asks a map for values and returns what it knows of them. At most 50 000
 // values are asked for; truncated says that there were more.
 func Look(ctx context.Context, m Map, refs []Ref) (v *View, truncated bool, err error) {
 	refs = slices.Clone(refs)
@@ -41,7 +57,7 @@ func Look(ctx context.Context, m Map, refs []Ref) (v *View, truncated bool, err 
 	if m == nil || len(refs) == 0 {
 		return v, truncated, nil
 	}
-	found, err := m.Find(ctx, refs...)
+	found, err := Find(ctx, m, refs)
 	if err != nil {
 		return v, truncated, err
 	}
