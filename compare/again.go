@@ -21,7 +21,8 @@ func (s Steadiness) String() string { return [...]string{"", "same", "changed", 
 
 // Again compares a leg's second answer to an exchange with its first, by the rules of
 // the exchange. What is noise by all that is known counts for nothing, and neither does
-// a value that the leg made up anew at a place where identifiers are born. What was
+// a value that the leg made up anew at a place where identifiers are born, nor a time
+// that went on with the clock where a rule gives times a window. What was
 // expected of the candidate, moved or renamed for it plays no part: both answers
 // are one version's.
 //
@@ -33,10 +34,13 @@ func Again(x *parallax.Exchange, leg parallax.Leg, second *parallax.Call, in Inp
 	if first == nil || second == nil || first.Err.Kind != parallax.NoError || second.Err.Kind != parallax.NoError {
 		return Unknown
 	}
+	if saysNothing(first, second) {
+		return Unknown
+	}
 	second = in.IDs.bornAnew(x, leg, second)
-	noise := &excuses{endpoint: x.Endpoint, model: in.Noise}
-	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise,
-		listen: true, probe: true, limit: 1, answers: in.Rules.answers(x.Endpoint, first.Request.Target)}
+	answers := in.Rules.answers(x.Endpoint, first.Request.Target)
+	find := &finder{endpoint: x.Endpoint, received: x.Received, later: max(0, second.Done-first.Start), rules: rules,
+		noise: in.ownNoise(x, rules, answers), listen: true, probe: true, limit: 1, answers: answers}
 	possible := compareCalls(first, second, find)
 	switch {
 	case find.counting > 0:
@@ -45,6 +49,29 @@ func Again(x *parallax.Exchange, leg parallax.Leg, second *parallax.Call, in Inp
 		return Unknown
 	}
 	return Steady
+}
+
+// saysNothing reports whether a second answer is no word on the state: the leg only
+// turned the request away, as it does when it is asked too often, or is another version.
+func saysNothing(first, second *parallax.Call) bool {
+	if first.Version != "" && second.Version != "" && first.Version != second.Version {
+		return true
+	}
+	switch status := second.Response.Status; status {
+	case 408, 425, 429, 503:
+		return status != first.Response.Status
+	}
+	return false
+}
+
+// ownNoise is what primary and secondary are known to differ in, from the past and by
+// this exchange. Between two answers of one version it is noise whatever the candidate
+// does there.
+func (in *Input) ownNoise(x *parallax.Exchange, rules []*rule, known answers) *excuses {
+	x, _ = in.IDs.translated(x)
+	noise := listen(x, in.Noise, rules, known)
+	noise.heard, noise.judged, noise.blameless = false, false, true
+	return noise
 }
 
 // Transient reports whether the state of the primary moved between its two answers:
@@ -71,7 +98,8 @@ func (c Comparison) AsTransient() Comparison {
 }
 
 // bornAnew returns a leg's second answer with the values that it made up replaced by
-// those of the first, where each made up only one.
+// those of the first, where each made up only one, at every place of that identifier.
+// What is called there by the first answer's value is something else now.
 func (i *Identifiers) bornAnew(x *parallax.Exchange, leg parallax.Leg, second *parallax.Call) *parallax.Call {
 	if !i.looksAt(x, leg) {
 		return second
@@ -80,11 +108,15 @@ func (i *Identifiers) bornAnew(x *parallax.Exchange, leg parallax.Leg, second *p
 	before, now := bornOnce(i.sheet(x, leg).InAnswer(&x.Legs[leg].Response)), bornOnce(spots)
 	var edits []ids.Edit
 	for _, s := range spots {
-		if !s.Born || before[s.Name] == "" || now[s.Name] == "" || s.Span.Empty() {
+		was, is := before[s.Name], now[s.Name]
+		if was == "" || is == "" || was == is || s.Span.Empty() {
 			continue
 		}
-		if value := written(s, s.Value(before[s.Name])); value != s.Value(s.Key) {
-			edits = append(edits, ids.Edit{Span: s.Span, Value: value})
+		switch s.Key {
+		case is:
+			edits = append(edits, ids.Edit{Span: s.Span, Value: written(s, s.Value(was))})
+		case was:
+			edits = append(edits, ids.Edit{Span: s.Span, Value: written(s, s.Value(was+ownMark))})
 		}
 	}
 	return edited(second, edits)

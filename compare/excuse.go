@@ -37,6 +37,8 @@ type excuses struct {
 	heard    bool // the secondary answered in this exchange
 	judged   bool // with the primary's status and a body that could be compared
 
+	blameless bool // no candidate is judged: noise is noise also where one was blamed
+
 	spots      map[string]*spot
 	alone      map[string]bool // noise places at which only the candidate differs
 	masks      map[string]bool // normalised paths at which values are noise, once asked for
@@ -165,7 +167,7 @@ func (e *excuses) excuse(at *place, occurrence string, kind Kind, primary, candi
 		count.b++
 	}
 	switch {
-	case count.blamed() || !now && !past:
+	case count.blamed() && !e.blameless || !now && !past:
 		return Suppression{}
 	case now:
 		return Suppression{By: "noise", Detail: "primary and secondary differ here too"}

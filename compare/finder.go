@@ -33,7 +33,8 @@ func (s side) value() []byte {
 // finder takes the differences of one pair of answers and judges each.
 type finder struct {
 	endpoint string
-	received time.Time // when the request came
+	received time.Time     // when the request came
+	later    time.Duration // by how much the other answer is known to be later
 	rules    []*rule
 	asked    asks     // by the rules; see asks
 	asking   *rule    // that asks in vain for the difference taken now

@@ -71,7 +71,7 @@ func (r *rule) takes(f *finder, kind Kind, p, c side) bool {
 		return false
 	}
 	return s.Tolerance != nil && isNumeric(p) && isNumeric(c) && body.Within(p.value(), c.value(), r.abs, r.rel) ||
-		s.Time != nil && s.Time.within(p.value(), c.value(), f.received) ||
+		s.Time != nil && s.Time.within(p.value(), c.value(), f.received, f.later) ||
 		(s.Class != "" || s.Regex != "") && r.fits(p) && r.fits(c) ||
 		len(s.Text) > 0 && bytes.Equal(r.plain(p.value()), r.plain(c.value())) ||
 		s.URL != nil && r.sameURL(p.value(), c.value())

@@ -8,14 +8,16 @@ import (
 )
 
 // within reports whether two values are times that lie within the rule's window
-// of each other, and of when the request came if the rule asks for that.
-func (t *Time) within(p, c []byte, received time.Time) bool {
+// of each other, and of when the request came if the rule asks for that. The window
+// is longer by what the second answer is later by.
+func (t *Time) within(p, c []byte, received time.Time, later time.Duration) bool {
 	a, okA := t.read(p)
 	b, okB := t.read(c)
-	if !okA || !okB || a.Sub(b).Abs() > t.Within {
+	window := t.Within + later
+	if !okA || !okB || a.Sub(b).Abs() > window {
 		return false
 	}
-	return t.Near == "" || a.Sub(received).Abs() <= t.Within && b.Sub(received).Abs() <= t.Within
+	return t.Near == "" || a.Sub(received).Abs() <= window && b.Sub(received).Abs() <= window
 }
 
 // read reads a time written in one of the rule's layouts.
