@@ -43,7 +43,7 @@ const (
 	againAsked    = "asked"
 	againOff      = "off"
 	againReplayed = "replay"
-	againUnfit    = "unfit"    // a copy of the request is not whole, or a leg is gone
+	againUnfit    = "unfit"    // a copy of the request is not whole, a leg is gone, or a reload came in between
 	againDraining = "draining" // a shutdown began
 	againPaused   = "paused"
 	againShare    = "share"
@@ -148,7 +148,11 @@ func (a *asking) giveBack(n int) {
 }
 
 // fit finds the legs, and reports whether what they were sent can be sent once more.
+// What was sent before a reload cannot: by now it may be unsafe, masked or another leg's.
 func (a *asking) fit() bool {
+	if a.x.Received.Before(a.service.since) {
+		return false
+	}
 	for i, name := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
 		c := a.x.Legs[name]
 		a.legs[i] = a.service.legs[name]

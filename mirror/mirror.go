@@ -107,6 +107,7 @@ type service struct {
 	anywhere bool                // a leg besides the primary is configured
 	pace     *pacer              // nil: no mirror.max_rps
 	again    bucket              // of mirror.ask_again
+	since    time.Time           // when it was put in force; zero for the first
 	told     atomic.Int32        // suspicious endpoints that the log has
 	users    atomic.Int64        // flights, and one more until it is replaced
 	tls      *credentials        // callers speak TLS; nil: they do not

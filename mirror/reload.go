@@ -62,6 +62,7 @@ func (c *Change) Commit() {
 	}
 	before := m.current.Load()
 	c.next.router.learned.remember(before.router.learned.born()) // those that were born since Prepare
+	c.next.since = m.deps.Now()
 	m.current.Store(c.next)
 	before.leave()
 }
