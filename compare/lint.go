@@ -48,7 +48,7 @@ func Lint(rules []Rule, at time.Time) []Finding {
 	compiled, _ := Compile(rules)
 	l := linter{rules: compiled.rules, at: at}
 	for i, r := range l.rules {
-		if l.r = r; !l.life() {
+		if l.r, l.ambiguous = r, 0; !l.life() {
 			continue
 		}
 		l.broad()
@@ -67,7 +67,12 @@ type linter struct {
 	at    time.Time
 	r     *rule
 	found []Finding
+
+	ambiguous int // findings about r
 }
+
+// maxAmbiguous is how many earlier rules that say otherwise are named of one rule.
+const maxAmbiguous = 5
 
 func (l *linter) find(check Check, key, text, hint string) *Finding {
 	path := fmt.Sprintf("[%d]", l.r.index)
@@ -151,18 +156,19 @@ func (l *linter) against(other *rule) (done bool) {
 		}
 	}
 	if what := contradiction(r, other); what != "" {
+		l.ambiguous++
 		l.find(Ambiguous, "path", fmt.Sprintf("rules[%d] %s %s", other.index, other.source.Path, what), "let each place have one rule")
 	}
-	return false
+	return l.ambiguous == maxAmbiguous
 }
 
 // shadows says how an earlier rule makes this one useless; "" if it does not.
 func (l *linter) shadows(other *rule) string {
 	r := l.r
 	switch {
-	case other.source.Ignore && onlySuppresses(&r.source) && includesPlace(other, r, true):
+	case other.source.Ignore && includesPlace(other, r, true) && onlySuppresses(&r.source): // places are told apart faster than deeds
 		return "ignores all its places already"
-	case reflect.DeepEqual(deeds(other.source), deeds(r.source)) && includesPlace(other, r, false):
+	case includesPlace(other, r, false) && reflect.DeepEqual(deeds(other.source), deeds(r.source)):
 		return "says the same of all its places"
 	}
 	return ""

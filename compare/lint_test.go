@@ -175,3 +175,22 @@ func TestUses(t *testing.T) {
 		t.Errorf("%v %s", got.Outcome, diff)
 	}
 }
+
+// TestManyRules: a set of rules has an end, and so has what is said of one.
+func TestManyRules(t *testing.T) {
+	t.Parallel()
+	rules := make([]Rule, maxRules+1)
+	for i := range rules {
+		rules[i] = Rule{Path: "$.a", Enum: map[string]string{"x": fmt.Sprint(i)}}
+	}
+	compiled, faults := Compile(rules)
+	if len(compiled.List()) != maxRules || len(faults) != 1 || !strings.Contains(faults[0].Text, "1001 rules") {
+		t.Errorf("%d rules, %v", len(compiled.List()), faults)
+	}
+	if n := len(Lint(rules[:100], lintDay)); n > 100*maxAmbiguous {
+		t.Errorf("%d findings", n)
+	}
+	if _, faults := ReadRules("r", []byte(strings.Repeat("- {path: $.a, ignore: true}\n", maxRules+1))); len(faults) != 1 {
+		t.Errorf("read: %v", faults)
+	}
+}

@@ -81,12 +81,20 @@ type rule struct {
 	expires    time.Time // first moment at which it no longer applies; zero for never
 }
 
+// maxRules is how many rules a set may have: an exchange is compared by all of its
+// endpoint, and [Lint] looks at each beside each.
+const maxRules = 1000
+
 // Compile checks rules and makes them ready for use. It returns every fault
 // there is, each with the path from the list of rules, such as [2].path; the
 // compiled set then holds the rules without fault.
 func Compile(rules []Rule) (*Rules, []parallax.Fault) {
 	out := &Rules{catalogue: catalogueText()}
 	var faults []parallax.Fault
+	if len(rules) > maxRules {
+		faults = append(faults, parallax.Fault{Text: fmt.Sprintf("there are %d rules, and %d at most", len(rules), maxRules), Hint: "let one rule name several places, such as $.items[*].price or $..updated_at"})
+		rules = rules[:maxRules]
+	}
 	for i, source := range rules {
 		r, wrong := compileRule(i, source)
 		faults = append(faults, parallax.Under(fmt.Sprintf("[%d]", i), wrong)...)
