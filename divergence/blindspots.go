@@ -71,7 +71,9 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 		by, _ = by.Replaced(rules)
 	}
 	f.Each, f.Limit = cmp.Or(f.Each, blindPairs), cmp.Or(f.Limit, blindLimit)
-	b := &blindness{judge: j, rules: by, noise: j.Noise, at: r.now(), endpoints: map[string]*EndpointBlindness{}}
+	end := r.now().Add(rehearseTime)
+	over := func() bool { return ctx.Err() != nil || r.now().After(end) }
+	b := &blindness{judge: j, rules: by, noise: j.Noise, at: r.now(), over: over, endpoints: map[string]*EndpointBlindness{}}
 	out := BlindSpots{Service: service, RulesVersion: by.Version(), At: r.now().UTC(), Endpoints: []EndpointBlindness{}}
 	if out.Pairs, err = r.eachPair(ctx, service, f, b.add); err != nil {
 		return BlindSpots{}, err
@@ -89,6 +91,7 @@ type blindness struct {
 	rules     *compare.Rules
 	noise     *compare.NoiseModel
 	at        time.Time
+	over      func() bool // no time is left: one answer may take as many comparisons as flaws times rules
 	endpoints map[string]*EndpointBlindness
 }
 
@@ -122,13 +125,17 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 	e.Answers++
 	before := allOf(&base)
 	for _, m := range mutants {
+		if b.over() {
+			return
+		}
 		trial.Legs[parallax.Candidate] = m.Call
 		c := b.compare(&trial)
 		found := slices.ContainsFunc(c.Differences, func(d compare.Difference) bool { return d.Suppressed.By == "" && !before[wholeKey(&d)] })
 		e.count(m.Flaw, found)
 		if !found {
-			by, detail, path := b.blame(&trial, &c, before)
-			e.hide(by, detail, path, p.ID.String(), m.Flaw)
+			if by, detail, path := b.blame(&trial, &c, before); by != "" {
+				e.hide(by, detail, path, p.ID.String(), m.Flaw)
+			}
 		}
 	}
 }
@@ -156,7 +163,7 @@ func allOf(c *compare.Comparison) map[string]bool {
 }
 
 // blame says what hid a flaw: what took its differences away or, where none was
-// seen at all, the rule without which one is.
+// seen at all, the rule without which one is; "" if there was no time to find out.
 func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before map[string]bool) (by, detail, path string) {
 	for i := range c.Differences {
 		d := &c.Differences[i]
@@ -176,6 +183,9 @@ func (b *blindness) blame(x *parallax.Exchange, c *compare.Comparison, before ma
 	}
 	rules := b.rules.List()
 	for i := range rules {
+		if b.over() {
+			return "", "", ""
+		}
 		without, _ := b.rules.Replaced(slices.Delete(slices.Clone(rules), i, i+1))
 		if b.under(x, without).Outcome != c.Outcome {
 			return "rule", compare.RuleName(i, rules[i]), rules[i].Path
@@ -208,6 +218,9 @@ func (e *EndpointBlindness) hide(by, detail, path, id string, flaw compare.Flaw)
 
 func (e *EndpointBlindness) done() EndpointBlindness {
 	share := func(c CaughtOf) CaughtOf {
+		if c.N == 0 { // time was over before the first flaw
+			return c
+		}
 		c.Share = float64(c.Caught) / float64(c.N)
 		return c
 	}

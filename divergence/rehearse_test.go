@@ -320,3 +320,31 @@ func TestRulesAreNilOrEmpty(t *testing.T) {
 	f(nil, 0)
 	f([]compare.Rule{}, 1)
 }
+
+// TestBlameEndsInTime: which of many rules hides a flaw is not looked for longer
+// than the rest of the time, and an answer without a flaw tried has no share.
+func TestBlameEndsInTime(t *testing.T) {
+	t.Parallel()
+	rules := []compare.Rule{{Path: "$.tags", Array: compare.Array{Mode: compare.Set}}}
+	for i := range 900 {
+		rules = append(rules, compare.Rule{Path: fmt.Sprintf("$.other%d", i), Ignore: true})
+	}
+	compiled, _ := compare.Compile(rules)
+	x := pair(1, "GET /a", 200, 200)
+	x.Legs[0], x.Legs[1] = answer(200, time.Millisecond, `{"tags":["a","b","c"]}`), answer(200, time.Millisecond, `{"tags":["a","b","c"]}`)
+	f := func(asks, want int) {
+		t.Helper()
+		asked := 0
+		b := &blindness{judge: &Judge{}, rules: compiled, at: noon, endpoints: map[string]*EndpointBlindness{}, over: func() bool { asked++; return asked > asks }}
+		b.add(&StoredPair{Endpoint: "GET /a"}, x)
+		if asked > want {
+			t.Errorf("with time for %d steps it took %d", asks, asked)
+		}
+		if e := b.endpoints["GET /a"].done(); e.N < e.Caught || e.Share != e.Share || e.N > asks {
+			t.Errorf("%+v", e)
+		}
+	}
+	f(0, 1)
+	f(3, 5)
+	f(20, 22)
+}
