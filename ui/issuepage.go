@@ -95,11 +95,10 @@ func (s *Server) formDecide(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, maxRequestBody)
-	if err := c.Request().ParseForm(); err != nil {
-		return badRequest("body: is no form, or too long")
+	form, err := s.readForm(c, maxRequestBody)
+	if err != nil {
+		return err
 	}
-	form := c.Request().PostForm
 	d := decision{State: form.Get("state"), Note: form.Get("note"), Until: form.Get("until"), By: form.Get("by"), Scope: form.Get("scope")}
 	if d.State != divergence.AcceptedIssue && d.State != divergence.NoiseIssue {
 		d.Until = "" // the form always sends its field

@@ -157,19 +157,31 @@ func (s *Server) dryRunPage(c echo.Context, service *Service, form ruleForm, rul
 
 // readRulesForm reads the one field of the form.
 func (s *Server) readRulesForm(c echo.Context) (ruleForm, error) {
-	media, _, err := mime.ParseMediaType(c.Request().Header.Get("Content-Type"))
-	if err != nil || media != echo.MIMEApplicationForm {
-		return ruleForm{}, newProblem(http.StatusUnsupportedMediaType, "media_type", "want the form of the page of rules; programs use rules:dry-run")
-	}
-	body, err := s.readText(c, 3*maxRulesText) // a character may take three
+	values, err := s.readForm(c, 3*maxRulesText) // a character may take three
 	if err != nil {
 		return ruleForm{}, err
 	}
-	values, err := url.ParseQuery(string(body))
-	if err != nil || len(values["rules"]) != 1 {
+	if len(values["rules"]) != 1 {
 		return ruleForm{}, badRequest("body: want the field rules, once")
 	}
 	return ruleForm{Text: values.Get("rules")}, nil
+}
+
+// readForm reads a form within bounds of size and time.
+func (s *Server) readForm(c echo.Context, most int64) (url.Values, error) {
+	media, _, err := mime.ParseMediaType(c.Request().Header.Get("Content-Type"))
+	if err != nil || media != echo.MIMEApplicationForm {
+		return nil, newProblem(http.StatusUnsupportedMediaType, "media_type", "want the form of the page; programs use the API, which /openapi.json describes")
+	}
+	body, err := s.readText(c, most)
+	if err != nil {
+		return nil, err
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, badRequest("body: is no form")
+	}
+	return values, nil
 }
 
 // ruleSetView is one set of rules that was in force.

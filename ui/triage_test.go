@@ -89,6 +89,12 @@ func TestDecideOnThePage(t *testing.T) {
 	if len(r.store.decisions) != 1 || r.store.decisions[0].State != "bug" || r.store.decisions[0].Until != "" {
 		t.Errorf("decided: %v", r.store.decisions)
 	}
+	if answer := r.call("POST", page, "note="+strings.Repeat("x", maxRequestBody), "Content-Type", "application/x-www-form-urlencoded"); answer.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a form that is too long: %d", answer.Code)
+	}
+	if answer := r.call("POST", page, `{"state":"bug"}`); answer.Code != http.StatusUnsupportedMediaType {
+		t.Errorf("no form: %d", answer.Code)
+	}
 	says(t, page, parsePage(t, r, page, 200), "type: number became string", "BUG-7", "ann", "each pair of values once", "200", `"18"`)
 }
 
