@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"parallax/compare"
 )
@@ -60,18 +61,18 @@ func printSuggestions(w io.Writer, list []compare.Suggestion) {
 		return
 	}
 	for _, s := range list {
-		fmt.Fprintf(w, "# %s %s: %d of %d exchanges; %d values were looked at\n", s.Endpoint, s.Path, s.N, s.Of, s.Looked)
+		fmt.Fprintf(w, "# %s %s: %d of %d exchanges; %d values were looked at\n", comment(s.Endpoint), comment(s.Path), s.N, s.Of, s.Looked)
 		for _, pair := range s.Examples {
 			fmt.Fprintf(w, "#   %s -> %s\n", comment(pair[0]), comment(pair[1]))
 		}
-		fmt.Fprintf(w, "# mind: %s\n%s", s.Caution, s.YAML)
+		fmt.Fprintf(w, "# mind: %s\n%s", comment(s.Caution), s.YAML)
 	}
 }
 
-// comment returns text that stays within its line.
+// comment returns text that stays within its line and tells a terminal nothing.
 func comment(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x85 || r == 0x2028 || r == 0x2029 {
+		if unicode.IsControl(r) || r == 0x2028 || r == 0x2029 {
 			return ' '
 		}
 		return r
