@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"parallax/compare"
+	"parallax/internal/ids"
 )
 
 const checkUsage = "check -c FILE | check --schema"
@@ -56,6 +57,8 @@ func runCheck(_ context.Context, e env, args []string) int {
 	}
 	for i, s := range cfg.Services {
 		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.Lint(s.Rules, time.Now()))
+		made, _ := ids.Compile(s.Identifiers) // loaded without a fault
+		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.LintIdentifiers(s.Rules, made))
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	printCatalogue(e.stdout)
