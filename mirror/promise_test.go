@@ -90,6 +90,54 @@ func TestLiveAnswerNeverWaitsForShadow(t *testing.T) {
 	})
 }
 
+// TestLiveAnswerNeverWaitsForShadowWithManyUsers has fifty users at once, each in
+// order and with identifiers that shadow requests wait for.
+func TestLiveAnswerNeverWaitsForShadowWithManyUsers(t *testing.T) {
+	t.Parallel()
+	const users, each = 50, 6
+	check := func(t *testing.T, candidate string) *rig {
+		primary := mirrortest.NewBackend(t, mirrortest.JSON(`{"id":17}`)).Forget()
+		cfg := withIdentifiers(primary.URL, candidate)
+		cfg.Mirror.Timeout = time.Hour // nothing but the fault ends a shadow request
+		cfg.Mirror.InFlight = 8
+		cfg.Mirror.OrderBy = "header:X-User"
+		r := start(t, cfg)
+		var all sync.WaitGroup
+		for u := range users {
+			user := fmt.Sprintf("X-User: user-%d", u)
+			all.Go(func() {
+				for i := range each {
+					method, target, body := "POST", "/orders", strings.Repeat("x", 4096)
+					if i%2 == 1 {
+						method, target, body = "GET", "/orders/17", ""
+					}
+					if res, got := r.do(method, target, body, user); res.StatusCode != 200 || got != `{"id":17}` {
+						t.Errorf("user %d, request %d: the caller got %d %q", u, i, res.StatusCode, got)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if n := primary.Count(); n != users*each {
+			t.Errorf("the primary was asked %d times, want %d", n, users*each)
+		}
+		return r
+	}
+	for _, fault := range faults {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			candidate := mirrortest.NewBackend(t, fault.answer).Forget()
+			r := check(t, candidate.URL)
+			candidate.Stop() // ends what hangs, so that the rig can stop
+			r.settled(users * each)
+		})
+	}
+	t.Run("refuses", func(t *testing.T) {
+		t.Parallel()
+		check(t, mirrortest.Refused(t)).settled(users * each)
+	})
+}
+
 func TestMemoryIsBoundedWhateverTheBodies(t *testing.T) {
 	const (
 		callers = 16

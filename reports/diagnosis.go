@@ -70,11 +70,12 @@ func isRedirect(answer string) bool {
 
 // Diagnose looks for one cause behind a status matrix: how often the legs answered
 // what, by "primary/candidate", each a status or the kind of a failure. It returns
-// nil when there is none. Exchanges that nobody asked a leg for say nothing.
+// nil when there is none. Exchanges for which a leg was not asked, or whose
+// caller left, say nothing.
 func Diagnose(matrix map[string]int64) *Diagnosis {
 	var total int64
 	for answers, n := range matrix {
-		if p, c, ok := strings.Cut(answers, "/"); ok && p != notAsked && c != notAsked {
+		if p, c, ok := strings.Cut(answers, "/"); ok && tells(p) && tells(c) {
 			total += n
 		}
 	}
@@ -97,14 +98,15 @@ func Diagnose(matrix map[string]int64) *Diagnosis {
 	return nil
 }
 
-// notAsked is how the matrix writes a leg that was not asked.
-const notAsked = "not_asked"
+// tells reports whether an entry of the matrix says something about its leg: it was
+// asked, and its caller stayed.
+func tells(answer string) bool { return answer != "not_asked" && answer != "caller_gone" }
 
 // counts returns how many exchanges show the ailment on one leg only.
 func (a ailment) counts(matrix map[string]int64) (candidate, primary int64) {
 	for answers, n := range matrix {
 		p, c, ok := strings.Cut(answers, "/")
-		if !ok || p == notAsked || c == notAsked {
+		if !ok || !tells(p) || !tells(c) {
 			continue
 		}
 		switch sickP, sickC := a.shows(p), a.shows(c); {

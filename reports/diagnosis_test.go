@@ -39,6 +39,8 @@ func TestDiagnose(t *testing.T) {
 	f(map[string]int64{"200/304": 90}, "", "", "")                // no redirect
 	f(map[string]int64{"200/404": 4}, "", "", "")                 // too few
 	f(map[string]int64{"200/not_asked": 90}, "", "", "")          // says nothing
+	f(map[string]int64{"caller_gone/200": 90}, "", "", "")        // no failure of a leg
+	f(map[string]int64{"200/401": 9, "caller_gone/not_asked": 90}, "unauthorized", "candidate", "100 %")
 	f(map[string]int64{"200/404": 9, "200/not_asked": 90}, "not_found", "candidate", "100 %")
 	f(map[string]int64{"200/418": 90}, "", "", "")
 	f(map[string]int64{"nonsense": 90}, "", "", "")

@@ -64,7 +64,7 @@ func sumsOf(t divergence.Tick) sums {
 		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: unanswered,
 		transient: transient, unmapped: min(t.Unmapped, t.NotComparable-unanswered-transient),
-		noise: min(t.Noise, t.N+t.NotComparable),
+		noise: min(t.Noise, t.N+t.NotComparable-unanswered),
 		b:     min(t.B, t.N), c: t.C,
 		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,
 	}

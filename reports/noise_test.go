@@ -35,3 +35,17 @@ func TestTooMuchNoiseHolds(t *testing.T) {
 	f(2500, false)
 	f(2501, true)
 }
+
+// TestNoiseIsAShareOfWhatHasAPrimary: exchanges whose primary failed do not make the
+// noise of the others less.
+func TestNoiseIsAShareOfWhatHasAPrimary(t *testing.T) {
+	t.Parallel()
+	policy := DefaultPromotion()
+	policy.MinDuration, policy.MaxNoiseShare = 0, 0.25
+	e := NewEvidence(policy)
+	e.Add(divergence.Tick{At: noon, Endpoint: "GET /", Received: 20_000, N: 10_000, Timed: 10_000, NotComparable: 10_000, Unanswered: 10_000, Noise: 4000})
+	v := e.Verdict(noon, Context{Service: "shop"})
+	if v.Decision != Hold || len(v.Reasons) != 1 || v.Reasons[0].Code != NoiseShare || v.Reasons[0].K != 4000 || v.Reasons[0].N != 10_000 {
+		t.Errorf("%s: %+v", v.Decision, v.Reasons)
+	}
+}

@@ -314,9 +314,7 @@ func tooMany(code Code, endpoint string, k uint64, s sums, share float64) (Reaso
 // noisyTooMany says that too many exchanges of an endpoint have noise: where
 // primary and secondary differ, a wrong value of the same shape is not seen.
 func (e *Evidence) noisyTooMany(endpoint string, s sums) (Reason, bool) {
-	share, n := e.policy.MaxNoiseShare, s.n+s.notComparable
-	return Reason{Code: NoiseShare, Endpoint: endpoint, K: s.noise, N: n, Threshold: share},
-		float64(s.noise) > share*float64(n)
+	return tooMany(NoiseShare, endpoint, s.noise, s, e.policy.MaxNoiseShare)
 }
 
 // judgeEndpoint returns the verdict on one endpoint.
