@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"parallax/compare"
 	"parallax/divergence"
 )
 
@@ -481,4 +482,26 @@ func BenchmarkEvidence(b *testing.B) {
 			at(full, 300)
 		}
 	})
+}
+
+// TestEvidenceStartsAnewWhenAnAcceptanceEnds: with its last day what passed with it
+// is void, before and after the first tick without it; another endpoint goes on.
+func TestEvidenceStartsAnewWhenAnAcceptanceEnds(t *testing.T) {
+	t.Parallel()
+	accepted := compare.NewAcceptances([]compare.Acceptance{{Fingerprint: "1-aa", Endpoint: "GET /a", By: compare.ByAcceptance, Who: "ann", At: noon, Until: noon.Add(time.Hour)}})
+	verdict := func(e *Evidence, now time.Time) Verdict {
+		return e.Verdict(now, Context{Service: "shop", RulesHash: func(endpoint string) string { return accepted.HashAt("r1", endpoint, now) }})
+	}
+	filed := func(endpoint string, seconds int, n uint64) divergence.Tick {
+		x := tick(endpoint, seconds, n, 0)
+		x.RulesHash = accepted.HashAt("r1", endpoint, x.At)
+		return x
+	}
+	e := fold(quick(), filed("GET /a", 3590, 1000), filed("GET /b", 3591, 1000))
+	is(t, verdict(e, noon.Add(3595*time.Second)), Promote)
+	is(t, verdict(e, noon.Add(time.Hour)), Hold, "insufficient_samples GET /a")
+	e.Add(filed("GET /a", 3601, 10))
+	is(t, verdict(e, noon.Add(3602*time.Second)), Hold, "insufficient_samples GET /a")
+	e.Add(filed("GET /a", 3603, 400))
+	is(t, verdict(e, noon.Add(3604*time.Second)), Promote)
 }

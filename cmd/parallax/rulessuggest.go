@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode"
 
@@ -28,23 +24,17 @@ func runRulesSuggest(ctx context.Context, e env, args []string) int {
 	case t.file != "" || t.limit > 0:
 		return e.fail("rules suggest takes no file and no --limit; usage: parallax %s", suggestUsage)
 	}
-	raw, err := t.get(ctx, "suggest")
-	if err != nil {
-		return e.fail("cannot ask for suggestions on %q: %v", t.service, err)
-	}
 	var d struct {
 		Suggestions []compare.Suggestion `json:"suggestions"`
 	}
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return e.fail("cannot read the answer; is this the admin address of Parallax? %v", err)
+	raw, err := t.send(ctx, http.MethodGet, "rules:suggest", nil)
+	if err == nil {
+		err = t.read(e, raw, &d)
 	}
-	if t.format == "json" {
-		var out bytes.Buffer
-		if err := json.Indent(&out, bytes.TrimSpace(raw), "", "  "); err != nil {
-			return e.fail("cannot print the answer: %v", err)
-		}
-		fmt.Fprintln(e.stdout, out.String())
-	} else {
+	if err != nil {
+		return e.fail("cannot ask for suggestions on %q: %v", t.service, err)
+	}
+	if t.format == "text" {
 		printSuggestions(e.stdout, d.Suggestions)
 	}
 	if len(d.Suggestions) > 0 {
@@ -77,31 +67,4 @@ func comment(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// get asks about rules without sending any.
-func (t *ruleTry) get(ctx context.Context, what string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, triesFor)
-	defer cancel()
-	target := t.server.JoinPath("api", "v1", "services", url.PathEscape(t.service), "rules:"+what)
-	if t.endpoint != "" {
-		target.RawQuery = url.Values{"endpoint": {t.endpoint}}.Encode()
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the answer of %s broke off: %w", target.Redacted(), err)
-	case answer.StatusCode != http.StatusOK:
-		return nil, errors.New(target.Redacted() + " answered " + answer.Status + problemText(raw))
-	}
-	return raw, nil
 }
