@@ -52,10 +52,11 @@ type renamed struct {
 
 // mapOf returns where the pairs of a service are kept.
 func (d Deps) mapOf(service string) ids.Map {
+	dropped := func(reason string) { d.Metrics.droppedIdentifier(service, reason) }
 	if d.IDs != nil {
-		return d.IDs(service)
+		return d.IDs(service, dropped)
 	}
-	return ids.NewMemory(ids.DefaultLimits, d.Now, func(reason string) { d.Metrics.droppedIdentifier(service, reason) })
+	return ids.NewMemory(ids.DefaultLimits, d.Now, dropped)
 }
 
 // reference returns the leg whose values requests name.
@@ -216,6 +217,9 @@ func (f *flight) partners(l *leg, spots []ids.Spot) (out []ids.Partner, over boo
 	if waits && slices.ContainsFunc(out, unknown) && f.m.learners.await(ctx, f.naming.before) {
 		out = f.m.look(ctx, refs, l.name)
 	}
+	if waits && slices.ContainsFunc(out, unknown) && f.m.learnedElsewhere(ctx) {
+		out = f.m.look(ctx, refs, l.name)
+	}
 	for i := range out {
 		if out[i].State == ids.Pending && waits {
 			if p, err := f.m.ids.Await(ctx, refs[i], l.name); err == nil {
@@ -233,8 +237,24 @@ func orElse(d, other time.Duration) time.Duration {
 	return other
 }
 
-// look asks the map. Of a map that is away nothing is known: then every value has
-// lost its partner.
+// learnedElsewhere waits until what answers through other mirrors made up is in the
+// map they share. It reports whether there is any such map, and time was left.
+func (m *Mirror) learnedElsewhere(ctx context.Context) bool {
+	if m.deps.IDsLag <= 0 {
+		return false
+	}
+	timer := time.NewTimer(m.deps.IDsLag)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// look asks the map. Of a map that is away nothing is known, which the map counts:
+// then every value has lost its partner.
 func (m *Mirror) look(ctx context.Context, refs []ids.Ref, to parallax.Leg) []ids.Partner {
 	out := make([]ids.Partner, len(refs))
 	entries, err := ids.Find(ctx, m.ids, refs)
@@ -244,9 +264,6 @@ func (m *Mirror) look(ctx context.Context, refs []ids.Ref, to parallax.Leg) []id
 			continue
 		}
 		out[i] = entries[i][to]
-	}
-	if err != nil {
-		m.deps.Metrics.droppedIdentifier(m.name, ids.DroppedAway)
 	}
 	return out
 }

@@ -248,7 +248,8 @@ func pairs(reference, other []born, to parallax.Leg) []ids.Fact {
 // maxLearned is how many facts a map is told at once, so that nobody else waits long.
 const maxLearned = 1000
 
-// note tells the map. One that is away costs the comparison of what names these.
+// note tells the map. One that is away counts it, and it costs the comparison of
+// what names these.
 func (f *flight) note(facts []ids.Fact) {
 	if len(facts) == 0 {
 		return
@@ -256,8 +257,7 @@ func (f *flight) note(facts []ids.Fact) {
 	ctx, cancel := context.WithTimeout(f.m.shadows, f.service.options.Timeout)
 	defer cancel()
 	for some := range slices.Chunk(facts, maxLearned) {
-		if err := f.m.ids.Learn(ctx, some...); err != nil {
-			f.m.deps.Metrics.droppedIdentifier(f.service.name, ids.DroppedAway)
+		if f.m.ids.Learn(ctx, some...) != nil {
 			return
 		}
 	}

@@ -400,7 +400,7 @@ func TestIdentifiersHoldUpNoCaller(t *testing.T) {
 	primary, candidate := newStateful(t, "old", 16), mirrortest.NewBackend(t, mirrortest.Hang)
 	cfg := withIdentifiers(primary.URL, candidate.URL)
 	cfg.Mirror.Timeout = time.Second
-	r := start(t, cfg, func(d *mirror.Deps) { d.IDs = func(string) ids.Map { return hanging{} } })
+	r := start(t, cfg, func(d *mirror.Deps) { d.IDs = func(string, func(string)) ids.Map { return hanging{} } })
 	done := make(chan int)
 	go func() { done <- r.session(1, false) }()
 	select {

@@ -56,7 +56,11 @@ type Deps struct {
 	Resolver upstream.Resolver // looks up the names of legs; nil: the system's
 	Catalog  upstream.Catalog  // for legs at consul+http://; nil: there are none
 
-	IDs func(service string) ids.Map // where the pairs of a service's identifiers are kept; nil: in this process, within ids.DefaultLimits
+	// IDs returns where the pairs of a service's identifiers are kept. dropped is to
+	// hear of what is not, with one of ids.DropReasons. nil: in this process, within
+	// ids.DefaultLimits.
+	IDs    func(service string, dropped func(reason string)) ids.Map
+	IDsLag time.Duration // how long what other mirrors learned takes to be there; a value that is not known is looked up again after it
 }
 
 // Mirror stands in front of one service.

@@ -17,7 +17,7 @@ const checkUsage = "check -c FILE | check --schema"
 
 // runCheck is the verb check: every fault of a configuration at once, or what it
 // comes to with all defaults filled in.
-func runCheck(_ context.Context, e env, args []string) int {
+func runCheck(ctx context.Context, e env, args []string) int {
 	set := e.flags("check", checkUsage)
 	file := set.String("c", "", "configuration `FILE`")
 	wantSchema := set.Bool("schema", false, "print the JSON Schema of configuration files")
@@ -40,12 +40,13 @@ func runCheck(_ context.Context, e env, args []string) int {
 	if err != nil {
 		return e.fail("%v", err)
 	}
-	if len(faults) > 0 {
+	advice, wrong := checkRedis(ctx, *file, cfg, faults)
+	if faults = append(faults, wrong...); len(faults) > 0 {
 		printFaults(e.stderr, faults)
 		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
 		return exitNot
 	}
-	cfg.Store.ClickHouse = withoutPassword(cfg.Store.ClickHouse)
+	cfg.Store.ClickHouse, cfg.Identifiers.URL = withoutPassword(cfg.Store.ClickHouse), withoutPassword(cfg.Identifiers.URL)
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		return e.fail("cannot print the configuration: %v", err)
@@ -59,6 +60,9 @@ func runCheck(_ context.Context, e env, args []string) int {
 		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.Lint(s.Rules, time.Now()))
 		made, _ := ids.Compile(s.Identifiers) // loaded without a fault
 		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.LintIdentifiers(s.Rules, made))
+	}
+	for _, text := range advice {
+		fmt.Fprintf(e.stdout, "# identifiers: %s\n", text)
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	printCatalogue(e.stdout)

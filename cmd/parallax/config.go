@@ -14,6 +14,7 @@ import (
 	"parallax"
 	"parallax/compare"
 	"parallax/divergence"
+	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
 	"parallax/mirror/openapi"
@@ -23,11 +24,14 @@ import (
 // Config is the whole configuration. Each room owns, documents and validates its
 // own part; this file only joins them.
 type Config struct {
-	Admin    AdminConfig     `yaml:"admin" doc:"the pages, the API and the metrics"`
-	Store    StoreConfig     `yaml:"store" doc:"where divergences are kept"`
-	StateDir string          `yaml:"state_dir" doc:"folder for what must survive a restart: the step of each service"`
-	Keys     string          `yaml:"keys" doc:"file with the installation's secret; made at the first start, mode 0600, shared by mirrors that work together"`
-	Queue    QueueConfig     `yaml:"queue" doc:"the queue between mirroring and comparing"`
+	Admin    AdminConfig `yaml:"admin" doc:"the pages, the API and the metrics"`
+	Store    StoreConfig `yaml:"store" doc:"where divergences are kept"`
+	StateDir string      `yaml:"state_dir" doc:"folder for what must survive a restart: the step of each service"`
+	Keys     string      `yaml:"keys" doc:"file with the installation's secret; made at the first start, mode 0600, shared by mirrors that work together"`
+	Queue    QueueConfig `yaml:"queue" doc:"the queue between mirroring and comparing"`
+
+	Identifiers redis.Config `yaml:"identifiers" doc:"where what services declare in identifiers is kept: in each process, or in a Redis that mirrors share"`
+
 	Services []ServiceConfig `yaml:"services" doc:"what is under migration"`
 }
 
@@ -82,6 +86,8 @@ func defaultConfig() Config {
 		StateDir: "./parallax-state",
 		Keys:     "parallax-keys",
 		Queue:    QueueConfig{Exchanges: 20_000, Memory: 256 << 20, Workers: 2},
+
+		Identifiers: redis.DefaultConfig(),
 	}
 }
 
@@ -115,6 +121,7 @@ func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
 func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
+	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA)
 	unread := faults // a value that could not be read, or not wholly, is not judged too
 	for _, f := range c.Validate() {
 		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) || u.Path != "" && inside(f.Path, u.Path) }) {
@@ -168,6 +175,7 @@ func (c Config) Validate() []parallax.Fault {
 	if c.Queue.Exchanges < 1 || c.Queue.Memory < 1 || c.Queue.Workers < 1 {
 		add("queue", "exchanges, memory and workers must be at least 1", "")
 	}
+	faults = append(faults, parallax.Under("identifiers", c.Identifiers.Validate())...)
 	if len(c.Services) == 0 {
 		add("services", "there is none", "describe at least one service with name, listen, primary and candidate")
 	}
@@ -252,6 +260,16 @@ func schema() ([]byte, error) {
 	s := yamlstrict.Schema(reflect.TypeFor[Config]())
 	s["title"] = "Parallax configuration"
 	return json.MarshalIndent(s, "", "  ")
+}
+
+// underFile changes the paths that are given to what they are as seen from the
+// folder that file lies in.
+func underFile(file string, paths ...*string) {
+	for _, p := range paths {
+		if *p != "" {
+			*p = under(file, *p)
+		}
+	}
 }
 
 // under returns path as seen from the folder that file lies in, so that a

@@ -20,6 +20,7 @@ type keys struct {
 	redaction []byte // HMAC tokens in place of secrets
 	fleet     []byte // signs the role mark in baggage
 	user      []byte // HMAC of user names
+	shared    []byte // hides identifiers in Redis
 }
 
 const keysHeader = "# The secret of this Parallax installation. Mirrors that work together share this file; keep it out of version control.\n"
@@ -90,7 +91,7 @@ func deriveKeys(secret []byte) (keys, error) {
 	for _, use := range []struct {
 		name string
 		key  *[]byte
-	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}} {
+	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}, {"identifiers", &k.shared}} {
 		key, err := hkdf.Key(sha256.New, secret, nil, "parallax "+use.name, 32)
 		if err != nil {
 			return keys{}, fmt.Errorf("cannot derive the %s key: %w", use.name, err)

@@ -22,6 +22,7 @@ import (
 	"parallax"
 	"parallax/divergence"
 	"parallax/divergence/embedded"
+	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
 	"parallax/mirror/upstream/consul"
@@ -139,6 +140,7 @@ type server struct {
 	board    *divergence.Board // what people decided on issues
 
 	rehearsal *rehearsal
+	shared    *redis.Store // identifiers of all mirrors; nil: those of this process are its own
 
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
@@ -173,6 +175,9 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Keys:    mirror.Keys{User: secrets.user, Fleet: secrets.fleet},
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
 		Catalog: new(consul.Catalog),
+	}
+	if err := s.openIdentifiers(secrets); err != nil {
+		return nil, err
 	}
 	for _, c := range cfg.Services {
 		svc, err := s.newService(c)
@@ -285,6 +290,7 @@ func (s *server) AdminURL() string { return "http://" + s.adminListener.Addr().S
 // compared is stored, the pages close, the engine stops.
 func (s *server) Run(ctx context.Context) error {
 	defer s.close()
+	sharing := background(s.shareIdentifiers)
 	working := background(func(context.Context) error { return s.worker.Run(context.Background()) })
 	recording := background(s.recorder.Run)
 	keeping := background(s.keepWithinDisk)
@@ -302,7 +308,7 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, mirrors.Wait())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}
@@ -339,6 +345,11 @@ func (s *server) close() {
 	}
 	if s.adminListener != nil {
 		s.adminListener.Close()
+	}
+	if s.shared != nil {
+		if err := s.shared.Close(); err != nil {
+			s.log.Warn("cannot close the connections to redis", "error", err)
+		}
 	}
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
@@ -402,6 +413,9 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 	list := []ui.Dependency{d}
 	if err := s.board.Err(); err != nil {
 		list = append(list, ui.Dependency{Name: "decisions", Detail: "decisions on issues are the last known: " + err.Error()})
+	}
+	if s.shared != nil {
+		list = append(list, s.identifiersStatus())
 	}
 	if last := s.LastReload(); len(last.Faults) > 0 {
 		list = append(list, ui.Dependency{Name: "configuration", Detail: "last reload failed: " + strings.Join(last.Faults, "; ")})

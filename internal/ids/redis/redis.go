@@ -4,14 +4,15 @@
 // A value is a hash, under a keyed hash of itself; each of its fields is the partner
 // on one leg, encrypted: who reads Redis reads no session token. Every key expires.
 // Nothing else bounds what Redis holds, so it should have maxmemory and the policy
-// volatile-lru. Keys of one pair lie in different slots; each is written by itself,
-// so that a cluster will do.
+// volatile-lru. Every key is read and written by itself.
+//
+// A call ends within Config.Timeout. Once one fails nobody asks Redis but
+// [Store.Run], which looks every second whether it is back; until then every call
+// fails at once.
 package redis
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -19,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,64 +28,37 @@ import (
 	"parallax/internal/ids"
 )
 
-// Bounds of talking to Redis.
+// Bounds of a map in Redis.
 const (
-	answerWithin = 250 * time.Millisecond // of one call, whatever it asks for
-	awayFor      = time.Second            // after a failure nobody asks for so long
-	maxText      = 16 << 10               // bytes of a value; a longer one is not taken in
-	pollFirst    = 10 * time.Millisecond  // between looks at a partner that is on its way
-	pollLast     = 100 * time.Millisecond // later
+	maxText   = 16 << 10               // bytes of a value; a longer one is not taken in
+	pollFirst = 10 * time.Millisecond  // between looks at a partner that is on its way
+	pollLast  = 100 * time.Millisecond // later
 )
 
-// errAway is returned while Redis is left alone after a failure.
-var errAway = errors.New("cannot ask redis for identifiers: it did not answer a moment ago")
-
-// Map is an [ids.Map] in Redis. It has no goroutines; the client is its caller's to
-// close.
+// Map is the [ids.Map] of one service in a [Store].
 type Map struct {
-	client  redis.UniversalClient
+	store   *Store
 	service string
-	names   []byte // key of the hash of values
-	seal    cipher.AEAD
-	now     func() time.Time
 	dropped func(reason string)
-	away    atomic.Int64 // until when nobody asks, Unix time in ns
 }
 
 var _ ids.Map = (*Map)(nil)
 
-// New returns the map of a service. All mirrors that share it need the same secret
-// of at least 16 bytes. dropped hears of values that are not taken in; it may be nil.
-func New(client redis.UniversalClient, service string, secret []byte, now func() time.Time, dropped func(reason string)) (*Map, error) {
-	if len(secret) < 16 {
-		return nil, errors.New("cannot keep identifiers in redis: the secret is shorter than 16 bytes")
-	}
+// Map returns the map of a service. dropped hears of values that are not taken in,
+// and of each call that Redis did not answer ([ids.DroppedAway]); it may be nil.
+func (s *Store) Map(service string, dropped func(reason string)) *Map {
 	if dropped == nil {
 		dropped = func(string) {}
 	}
-	block, err := aes.NewCipher(derive(secret, "partner"))
-	if err != nil {
-		return nil, fmt.Errorf("cannot keep identifiers in redis: %w", err)
-	}
-	seal, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("cannot keep identifiers in redis: %w", err)
-	}
-	return &Map{client: client, service: service, names: derive(secret, "value"), seal: seal, now: now, dropped: dropped}, nil
-}
-
-func derive(secret []byte, what string) []byte {
-	h := hmac.New(sha256.New, secret)
-	h.Write([]byte("parallax identifiers " + what))
-	return h.Sum(nil)
+	return &Map{store: s, service: service, dropped: dropped}
 }
 
 // key is what a value is kept under. Lengths go first, so that no two values share one.
 func (m *Map) key(ref ids.Ref) string {
-	h := hmac.New(sha256.New, m.names)
+	h := hmac.New(sha256.New, m.store.names)
 	fmt.Fprintf(h, "%d %s %d %s %d ", len(m.service), m.service, len(ref.Name), ref.Name, ref.Leg)
 	h.Write([]byte(ref.Value))
-	return "parallax:id:" + hex.EncodeToString(h.Sum(nil))
+	return m.store.cfg.Prefix + hex.EncodeToString(h.Sum(nil))
 }
 
 // note takes in one side of a fact, unless what is known counts more. States are
@@ -145,11 +118,11 @@ func (m *Map) sealed(key string, p ids.Partner) (string, error) {
 	if p.State != ids.Paired {
 		return state, nil
 	}
-	nonce := make([]byte, m.seal.NonceSize())
+	nonce := make([]byte, m.store.seal.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
 		return "", fmt.Errorf("cannot encrypt an identifier: %w", err)
 	}
-	return state + string(m.seal.Seal(nonce, nonce, []byte(p.Value), []byte(key))), nil
+	return state + string(m.store.seal.Seal(nonce, nonce, []byte(p.Value), []byte(key))), nil
 }
 
 func (m *Map) opened(key, text string) (ids.Partner, error) {
@@ -160,11 +133,11 @@ func (m *Map) opened(key, text string) (ids.Partner, error) {
 	if p.State != ids.Paired {
 		return p, nil
 	}
-	n := m.seal.NonceSize()
+	n := m.store.seal.NonceSize()
 	if len(text) < 1+n {
 		return ids.Partner{}, errors.New("cannot read an identifier in redis: it is cut off")
 	}
-	value, err := m.seal.Open(nil, []byte(text[1:1+n]), []byte(text[1+n:]), []byte(key))
+	value, err := m.store.seal.Open(nil, []byte(text[1:1+n]), []byte(text[1+n:]), []byte(key))
 	if err != nil {
 		return ids.Partner{}, fmt.Errorf("cannot decrypt an identifier in redis; do all mirrors have the same keys file? %w", err)
 	}
@@ -224,6 +197,9 @@ func (m *Map) Await(ctx context.Context, ref ids.Ref, to parallax.Leg) (ids.Part
 		case <-timer.C:
 		}
 		found, err := m.Find(ctx, ref)
+		if ctx.Err() != nil {
+			return last, nil
+		}
 		if err != nil {
 			return last, err
 		}
@@ -234,26 +210,14 @@ func (m *Map) Await(ctx context.Context, ref ids.Ref, to parallax.Leg) (ids.Part
 	}
 }
 
-// ask sends a batch of commands, unless Redis did not answer a moment ago.
+// ask sends a batch of commands and counts that Redis is away.
 func (m *Map) ask(ctx context.Context, fill func(context.Context, redis.Pipeliner) error) error {
-	if m.now().UnixNano() < m.away.Load() {
-		return errAway
-	}
-	limited, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	p := m.client.Pipeline()
-	if err := fill(limited, p); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if p.Len() == 0 {
-		return nil
+	err := m.store.ask(ctx, fill)
+	if err != nil && ctx.Err() != context.Canceled {
+		m.dropped(ids.DroppedAway)
 	}
-	_, err := p.Exec(limited)
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() == nil {
-		m.away.Store(m.now().Add(awayFor).UnixNano())
-	}
-	return fmt.Errorf("cannot ask redis for identifiers: %w", err)
+	return err
 }

@@ -2,9 +2,8 @@ package redis_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,61 +15,60 @@ import (
 	"parallax/internal/ids"
 	"parallax/internal/ids/idstest"
 	"parallax/internal/ids/redis"
+	"parallax/internal/rig"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var secret = []byte("secret of the tests")
 
-// server starts a Redis of the test's own and returns a client of it, and how to
-// end it.
-func server(t *testing.T) (*goredis.Client, func()) {
-	t.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("there is no redis-server here; scripts/setup-test.sh installs it")
-	}
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(program, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := false
-	stop := func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}
-	t.Cleanup(stop)
-	client := goredis.NewClient(&goredis.Options{Network: "unix", Addr: socket, MaxRetries: -1})
-	t.Cleanup(func() { _ = client.Close() })
-	waiting := goredis.NewClient(&goredis.Options{Network: "unix", Addr: socket, MaxRetries: 500, MinRetryBackoff: 10 * time.Millisecond, MaxRetryBackoff: 20 * time.Millisecond})
-	defer waiting.Close()
-	if err := waiting.Ping(t.Context()).Err(); err != nil {
-		t.Fatalf("redis does not answer: %v", err)
-	}
-	return client, stop
+// server is a Redis of the test's own, and a client of it.
+type server struct {
+	t *testing.T
+	*rig.Redis
+	*goredis.Client
 }
 
-func open(t *testing.T, client goredis.UniversalClient, service string) *redis.Map {
+func newServer(t *testing.T, options ...string) *server {
 	t.Helper()
-	m, err := redis.New(client, service, secret, time.Now, nil)
+	s := &server{t: t, Redis: rig.StartRedis(t, options...)}
+	s.Client = goredis.NewClient(&goredis.Options{Network: "unix", Addr: s.Socket, MaxRetries: -1})
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// config leads to the server. Tests have time, so that a busy machine fails none.
+func (s *server) config() redis.Config {
+	c := redis.DefaultConfig()
+	c.URL, c.Timeout = "unix://"+s.Socket, 5*time.Second
+	return c
+}
+
+func open(t *testing.T, c redis.Config, secret []byte, log *slog.Logger) *redis.Store {
+	t.Helper()
+	if faults := c.Validate(); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	s, err := redis.Open(c, secret, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// mapOf is a mirror's map of a service.
+func (s *server) mapOf(service string) *redis.Map {
+	return open(s.t, s.config(), secret, slog.New(slog.DiscardHandler)).Map(service, nil)
 }
 
 func TestMap(t *testing.T) {
 	t.Parallel()
-	client, _ := server(t)
+	s := newServer(t)
 	n := 0
 	idstest.TestMap(t, func(t *testing.T) ids.Map {
 		n++
-		return open(t, client, fmt.Sprintf("shop-%d", n))
+		return s.mapOf(fmt.Sprintf("shop-%d", n))
 	})
 }
 
@@ -86,13 +84,13 @@ func learned(t *testing.T, m ids.Map) {
 
 func TestMirrorsShareWhatOneLearned(t *testing.T) {
 	t.Parallel()
-	client, _ := server(t)
-	learned(t, open(t, client, "shop"))
-	found, err := open(t, client, "shop").Find(t.Context(), order)
+	s := newServer(t)
+	learned(t, s.mapOf("shop"))
+	found, err := s.mapOf("shop").Find(t.Context(), order)
 	if err != nil || found[0][parallax.Candidate].Value != "canary-candidate" {
 		t.Errorf("another mirror found %v, %v", found, err)
 	}
-	found, err = open(t, client, "cart").Find(t.Context(), order)
+	found, err = s.mapOf("cart").Find(t.Context(), order)
 	if err != nil || found[0] != (ids.Entry{}) {
 		t.Errorf("another service found %v, %v", found, err)
 	}
@@ -100,28 +98,25 @@ func TestMirrorsShareWhatOneLearned(t *testing.T) {
 
 func TestRedisHoldsNoValueInTheClear(t *testing.T) {
 	t.Parallel()
-	client, _ := server(t)
-	learned(t, open(t, client, "shop"))
-	names, err := client.Keys(t.Context(), "*").Result()
+	s := newServer(t)
+	learned(t, s.mapOf("shop"))
+	names, err := s.Keys(t.Context(), "*").Result()
 	if err != nil || len(names) != 2 {
 		t.Fatalf("%d keys, %v", len(names), err)
 	}
 	for _, name := range names {
-		fields, err := client.HGetAll(t.Context(), name).Result()
+		fields, err := s.HGetAll(t.Context(), name).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if text := name + fmt.Sprint(fields); strings.Contains(text, "canary") {
 			t.Errorf("redis holds %q", text)
 		}
-		if left := client.PTTL(t.Context(), name).Val(); left <= 0 || left > time.Hour {
+		if left := s.PTTL(t.Context(), name).Val(); left <= 0 || left > time.Hour {
 			t.Errorf("%s expires in %s", name, left)
 		}
 	}
-	other, err := redis.New(client, "shop", []byte("another secret of tests"), time.Now, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := open(t, s.config(), []byte("another secret of tests"), slog.New(slog.DiscardHandler)).Map("shop", nil)
 	if found, err := other.Find(t.Context(), order); err != nil || found[0] != (ids.Entry{}) {
 		t.Errorf("without the secret: %v, %v", found, err)
 	}
@@ -129,10 +124,10 @@ func TestRedisHoldsNoValueInTheClear(t *testing.T) {
 
 func TestRedisAwayCostsLittleTime(t *testing.T) {
 	t.Parallel()
-	client, stop := server(t)
-	m := open(t, client, "shop")
+	s := newServer(t)
+	m := s.mapOf("shop")
 	learned(t, m)
-	stop()
+	s.Kill()
 	began := time.Now()
 	for range 1000 {
 		if _, err := m.Find(t.Context(), order); err == nil {
@@ -152,10 +147,11 @@ func TestRedisThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	client := goredis.NewClient(&goredis.Options{Addr: l.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1})
-	defer client.Close()
+	c := redis.DefaultConfig()
+	c.URL = "redis://" + l.Addr().String()
+	m := open(t, c, secret, slog.New(slog.DiscardHandler)).Map("shop", nil)
 	began := time.Now()
-	if _, err := open(t, client, "shop").Find(t.Context(), order); err == nil {
+	if _, err := m.Find(t.Context(), order); err == nil {
 		t.Error("redis hangs, and nobody says so")
 	}
 	if took := time.Since(began); took > 10*time.Second {
