@@ -45,7 +45,7 @@ func TestShutdownWhileARequestWaits(t *testing.T) {
 	cfg := withIdentifiers(mirrortest.NewBackend(t, mirrortest.Status(200)).URL, candidate.URL)
 	cfg.Mirror.Timeout = 100 * time.Millisecond // how long a shutdown lets shadows finish
 	cfg.Identifiers[0].Wait = time.Minute
-	r := start(t, cfg, func(d *mirror.Deps) { d.IDs = func(string) ids.Map { return pending{} } })
+	r := start(t, cfg, func(d *mirror.Deps) { d.IDs = func(string, func(string)) ids.Map { return pending{} } })
 	r.do("GET", "/orders/17", "")
 	r.atShadows(1)
 	r.Stop()
