@@ -118,6 +118,7 @@ func (r *Redactor) Both(x *parallax.Exchange, c Comparison) (*parallax.Exchange,
 type scrubber struct {
 	*Redactor
 	found   map[string]bool
+	short   map[string]bool   // secrets too short to be looked for wherever they stand
 	known   *strings.Replacer // nil while secrets are collected
 	spelled []string          // what known replaces
 
@@ -134,7 +135,7 @@ const (
 
 // scrubber collects the secrets of an exchange by redacting it once.
 func (r *Redactor) scrubber(x *parallax.Exchange, pairs []ids.Known) *scrubber {
-	s := &scrubber{Redactor: r, found: map[string]bool{}, endpoint: x.Endpoint}
+	s := &scrubber{Redactor: r, found: map[string]bool{}, short: map[string]bool{}, endpoint: x.Endpoint}
 	for _, call := range x.Legs {
 		if call != nil {
 			s.call(call)
@@ -156,6 +157,9 @@ func (s *scrubber) secret(value string) string {
 }
 
 func (s *scrubber) remember(value string) {
+	if value != "" && len(value) < minKnownSecret && len(s.short) < maxKnown {
+		s.short[value] = true
+	}
 	if len(value) >= minKnownSecret && len(s.found) < maxKnown && !strings.HasPrefix(value, tokenPrefix) {
 		s.found[value] = true
 	}
@@ -182,6 +186,7 @@ func (s *scrubber) call(call *parallax.Call) *parallax.Call {
 	out.Response.Headers, out.Response.Body = s.message(call.Response.Headers, call.Response.Body)
 	out.Response.Trailers = s.fields(call.Response.Trailers)
 	out.Err.Text = s.text(call.Err.Text)
+	out.Version = s.text(call.Version)
 	out.Effects = s.effects(call.Effects)
 	return &out
 }
@@ -236,7 +241,7 @@ func (s *scrubber) difference(d Difference) Difference {
 	}
 	d.Primary, d.Candidate = value(d.Primary), value(d.Candidate)
 	d.Path, d.Normal = s.path(d.Path), s.path(d.Normal)
-	d.Suppressed.Detail = s.replaceKnown(d.Suppressed.Detail)
+	d.Suppressed.Detail = s.withoutShort(s.replaceKnown(d.Suppressed.Detail))
 	return d
 }
 

@@ -16,12 +16,30 @@ func (s *scrubber) secretPairs(known []ids.Known) {
 	for range parallax.Legs { // from leg to leg there are no more steps
 		for _, k := range known {
 			value, partner := idValue(k.Value), idValue(k.Partner)
-			if SecretName(k.Name) || s.found[value] || s.found[partner] {
+			if SecretName(k.Name) || s.isSecret(value) || s.isSecret(partner) {
 				s.remember(value)
 				s.remember(partner)
 			}
 		}
 	}
+}
+
+// isSecret reports whether a value was found to be secret, however short it is.
+func (s *scrubber) isSecret(value string) bool { return s.found[value] || s.short[value] }
+
+// withoutShort redacts the short secrets that are words of a reason, which may name
+// values of identifiers.
+func (s *scrubber) withoutShort(text string) string {
+	if len(s.short) == 0 {
+		return text
+	}
+	words := strings.Split(text, " ")
+	for i, w := range words {
+		if s.short[w] {
+			words[i] = s.token(w)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // idValue returns the value in the key of an identifier, which may have an URL
@@ -53,7 +71,7 @@ func (s *scrubber) idKey(key string) string {
 	if !qualified {
 		url, value = "", key
 	}
-	if s.found[value] {
+	if s.isSecret(value) {
 		value = s.token(value)
 	} else {
 		value = s.text(value)
