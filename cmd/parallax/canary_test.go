@@ -41,6 +41,7 @@ var secretBodies = []struct{ contentType, text string }{
 	{"application/x-www-form-urlencoded", "password=%[1]s-%[2]s&leg=%[2]s&user_token=c4n%%2Fry-form"},
 	{"multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n%[1]s-%[2]s\r\n--b\r\nContent-Disposition: form-data; name=\"leg\"\r\n\r\n%[2]s\r\n--b--\r\n"},
 	{"application/xml", "<a><password>%[1]s-%[2]s</password><leg>%[2]s</leg><email>%[1]s-%[2]s</email></a>"},
+	{"application/graphql-response+json", `{"data":{"id_token":"eyJhbGciOiJIUzI1NiJ9.eyJjNG4vcnkiOjF9.c2lnbmF0dXJl","leg":"%[2]s","of":"%[1]s"},"errors":null,"secret":"%[1]s"}`},
 	{"text/plain", "token=%[1]s-%[2]s leg %[2]s, token=c4n%%2Fry-%[2]s"},
 }
 
@@ -146,10 +147,17 @@ func seePages(t *testing.T, p *rig.Parallax) {
 		t.Fatalf("%d issues, %v", len(issues), err)
 	}
 	const api = "/api/v1/services/shop"
-	paths := []string{"/", "/metrics", "/readyz", "/api/v1/services", "/services/shop", "/services/shop/issues", "/services/shop/rules",
+	paths := []string{"/", "/openapi.json", "/metrics", "/readyz", "/api/v1/services", "/services/shop", "/services/shop/issues", "/services/shop/rules",
 		"/services/shop/blind-spots", "/services/shop/endpoint?endpoint=" + url.QueryEscape("POST /orders")}
 	for _, path := range []string{"/report", "/issues", "/exchanges", "/verdict", "/step", "/mirroring", "/rules", "/rules:suggest", "/identifiers:suggest"} {
 		paths = append(paths, api+path)
+	}
+	var ruled struct{ Sets []divergence.RuleSet }
+	if err := p.JSON(api+"/rules", &ruled); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range ruled.Sets {
+		paths = append(paths, api+"/rules/"+s.Version, "/services/shop/rules/"+s.Version)
 	}
 	for _, i := range issues {
 		paths = append(paths, api+"/issues/"+i.Fingerprint, "/services/shop/issues/"+i.Fingerprint)
@@ -181,6 +189,17 @@ func seePages(t *testing.T, p *rig.Parallax) {
 		}
 		seen(t, path, string(out))
 	}
+	tried := url.Values{"rules": {`- { path: "$.leg", ignore: true, reason: legs }`}}
+	answer, err := http.PostForm(p.Admin+"/services/shop/rules", tried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("a dry run on the page: %s %.300s", answer.Status, text)
+	}
+	seen(t, "a dry run on the page", string(text))
 }
 
 // seeVerbs reads what the verbs print, in every format they have.
