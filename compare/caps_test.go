@@ -34,7 +34,7 @@ func TestDifferenceCaps(t *testing.T) {
 	members := func(n int, value string) string {
 		return repeat(n, func(i int) string { return fmt.Sprintf(`"m%d":%s`, i, value) })
 	}
-	for _, n := range []int{maxKept, maxKept + 1, 4 * maxKept} {
+	for _, n := range []int{maxKept, maxKept + 1, 3 * maxKept} {
 		p, c := "{"+members(n, "1")+`,"z":1}`, "{"+members(n, "2")+`,"z":2}`
 		got := diffJSON(p, c, nil)
 		if got.Outcome != Diverged || !got.Truncated || len(got.Differences) != maxKept {

@@ -224,6 +224,11 @@ func (d *dryRun) add(p *StoredPair, before, after compare.Comparison) {
 	d.Diverged.Before += one01(before.Outcome == compare.Diverged)
 	d.Diverged.After += one01(after.Outcome == compare.Diverged)
 	counted, counting := countingOf(before), countingOf(after)
+	for i := range after.Differences {
+		if each := &after.Differences[i]; each.Suppressed.By == "redacted" {
+			counting[differenceKey(each)] = true // Nobody can say that the rules would hide it.
+		}
+	}
 	seen := map[string]bool{}
 	for _, side := range []struct {
 		list  []compare.Difference

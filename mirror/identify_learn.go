@@ -210,30 +210,41 @@ func (f *flight) pairUp() {
 	for l := range n.done {
 		if to := parallax.Leg(l); to != ref && n.done[l] && !n.settled[l] {
 			n.settled[l] = true
-			f.note(pairs(n.values[ref], n.values[l], to))
+			f.note(pairs(n.values[ref], n.values[l], to, f.knownPairs(n.values[ref], n.values[l], to)))
 		}
 	}
 }
 
+// bornPlace is where an answer makes values up: a line of an identifier's list.
+type bornPlace struct {
+	id    *ids.Identifier
+	place int
+}
+
+func byPlace(values []born) map[bornPlace][]born {
+	out := map[bornPlace][]born{}
+	for _, v := range values {
+		at := bornPlace{v.id, v.place}
+		out[at] = append(out[at], v)
+	}
+	return out
+}
+
 // pairs returns what two answers say of each other's values. Those of one place are
-// partners in their order, if both have as many of them there; others have none.
-func pairs(reference, other []born, to parallax.Leg) []ids.Fact {
-	type place struct {
-		id    *ids.Identifier
-		place int
-	}
-	group := func(values []born) map[place][]born {
-		out := map[place][]born{}
-		for _, v := range values {
-			at := place{v.id, v.place}
-			out[at] = append(out[at], v)
-		}
-		return out
-	}
+// partners in their order, if both have as many of them there; others have none. Where
+// a pair is known that is not a pair by that order, the known ones stay, and only a
+// last one that is left over on both sides is learned: the order tells nothing.
+func pairs(reference, other []born, to parallax.Leg, known map[ids.Ref]ids.Ref) []ids.Fact {
 	var facts []ids.Fact
-	others := group(other)
-	for at, list := range group(reference) {
+	others := byPlace(other)
+	for at, list := range byPlace(reference) {
 		partners := others[at]
+		if len(partners) == len(list) && contradicts(list, partners, known) {
+			list, partners = unpaired(list, known), unpaired(partners, known)
+			if len(list) > 1 {
+				partners = nil
+			}
+		}
 		for i, v := range list {
 			fact := ids.Fact{Ref: v.ref, To: to, State: ids.Failed, TTL: v.id.TTL}
 			if len(partners) == len(list) {
@@ -243,6 +254,69 @@ func pairs(reference, other []born, to parallax.Leg) []ids.Fact {
 		}
 	}
 	return facts
+}
+
+// contradicts reports whether values that stand in one order are known to have other
+// partners.
+func contradicts(list, partners []born, known map[ids.Ref]ids.Ref) bool {
+	for i, v := range list {
+		mine, paired := known[v.ref]
+		theirs, also := known[partners[i].ref]
+		if paired && mine != partners[i].ref || also && theirs != v.ref {
+			return true
+		}
+	}
+	return false
+}
+
+func unpaired(list []born, known map[ids.Ref]ids.Ref) (out []born) {
+	for _, v := range list {
+		if _, paired := known[v.ref]; !paired {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// knownPairs returns the pairs that are known already of values that two answers have,
+// as far as the answers need not have made them up: where a place has several, of which
+// nobody knows in which order, and in what answers a request that changes nothing. A
+// candidate that answers with the wrong record must not change what its number stands
+// for. What is built in, such as the ETag of an URL, is always what it was last.
+func (f *flight) knownPairs(reference, other []born, to parallax.Leg) map[ids.Ref]ids.Ref {
+	var refs []ids.Ref
+	for _, values := range [][]born{reference, other} {
+		for at, list := range byPlace(values) {
+			if at.id.Own || len(list) == 1 && !safe(f.in.Method) {
+				continue
+			}
+			for _, v := range list {
+				refs = append(refs, v.ref)
+			}
+		}
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(f.m.shadows, f.service.options.Timeout)
+	defer cancel()
+	known := map[ids.Ref]ids.Ref{}
+	for some := range slices.Chunk(refs, maxLearned) {
+		entries, err := f.m.ids.Find(ctx, some...)
+		if err != nil {
+			return nil // It cannot be told either what the pairs are now.
+		}
+		for i, e := range entries {
+			leg := to
+			if some[i].Leg == to {
+				leg = f.reference()
+			}
+			if p := e[leg]; p.State == ids.Paired {
+				known[some[i]] = ids.Ref{Name: some[i].Name, Leg: leg, Value: p.Value}
+			}
+		}
+	}
+	return known
 }
 
 // maxLearned is how many facts a map is told at once, so that nobody else waits long.
