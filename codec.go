@@ -9,13 +9,14 @@ import (
 
 // CodecVersion is the first byte of an encoded exchange. Every version that was
 // ever released has a golden file in testdata.
-const CodecVersion = 3
+const CodecVersion = 4
 
 // Earlier versions are still read.
 const (
 	firstCodec = 1
 	unmapped   = 2 // the first one with [Exchange.Unmapped]
 	safe       = 3 // the first one with [Exchange.Safe]
+	effects    = 4 // the first one with all of [Effect], and [Call.Unread]
 )
 
 // ErrCodecVersion is returned for an exchange that was encoded by a version this
@@ -62,7 +63,7 @@ func DecodeExchange(data []byte) (*Exchange, error) {
 	if data[0] < firstCodec || data[0] > CodecVersion {
 		return nil, fmt.Errorf("cannot decode exchange: version %d: %w", data[0], ErrCodecVersion)
 	}
-	d := decoder{b: data[1:]}
+	d := decoder{version: data[0], b: data[1:]}
 	x := &Exchange{}
 	d.raw(x.ID[:])
 	x.Service = d.text()
@@ -73,10 +74,10 @@ func DecodeExchange(data []byte) (*Exchange, error) {
 	x.Live = Leg(d.uint())
 	x.Concurrent = d.flag()
 	x.Covered = d.flag()
-	if data[0] >= safe {
+	if d.version >= safe {
 		x.Safe = d.flag()
 	}
-	if data[0] >= unmapped {
+	if d.version >= unmapped {
 		x.Unmapped = d.texts()
 	}
 	for i := range x.Legs {
@@ -158,6 +159,7 @@ func (e *encoder) call(c *Call, earlier []*Call) {
 	for i := range c.Effects {
 		e.effect(&c.Effects[i])
 	}
+	e.text(c.Unread)
 }
 
 // sharedBody returns 1 + the index of the earlier leg that has this very body,
@@ -176,17 +178,21 @@ func sharedBody(b *Body, earlier []*Call) int {
 
 func (e *encoder) effect(f *Effect) {
 	e.text(f.Table)
-	e.text(f.Op)
+	e.text(string(f.Op))
 	e.columns(f.Before)
 	e.columns(f.After)
-	e.text(f.Correlation)
+	e.text(string(f.Correlation))
 	e.int(f.At.UnixNano())
+	e.columns(f.Key)
+	e.uint(f.Position)
+	e.flag(f.Late)
 }
 
 func (e *encoder) columns(columns []Column) {
 	e.uint(uint64(len(columns)))
 	for _, c := range columns {
 		e.text(c.Name)
+		e.uint(uint64(c.Type))
 		e.flag(c.Value != nil)
 		if c.Value != nil {
 			e.text(*c.Value)
@@ -197,8 +203,9 @@ func (e *encoder) columns(columns []Column) {
 // A decoder goes on after damage and returns zero values, so that the code that
 // uses it reads like the layout; bad says so at the end.
 type decoder struct {
-	b   []byte
-	bad bool
+	version byte
+	b       []byte
+	bad     bool
 }
 
 func (d *decoder) take(n uint64) []byte {
@@ -320,6 +327,9 @@ func (d *decoder) call(earlier []*Call) *Call {
 			c.Effects[i] = d.effect()
 		}
 	}
+	if d.version >= effects {
+		c.Unread = d.text()
+	}
 	return c
 }
 
@@ -338,12 +348,26 @@ func (d *decoder) sharedBody(earlier []*Call) Body {
 func (d *decoder) effect() Effect {
 	var f Effect
 	f.Table = d.text()
-	f.Op = d.text()
+	f.Op = Op(d.text())
 	f.Before = d.columns()
 	f.After = d.columns()
-	f.Correlation = d.text()
+	f.Correlation = Correlation(d.text())
 	f.At = time.Unix(0, d.int()).UTC()
+	if d.version >= effects {
+		f.Key = d.columns()
+		f.Position = d.uint()
+		f.Late = d.flag()
+	}
 	return f
+}
+
+func (d *decoder) columnType() ColumnType {
+	n := d.uint()
+	if n > uint64(ArrayColumn) {
+		d.bad = true
+		return TextColumn
+	}
+	return ColumnType(n)
 }
 
 func (d *decoder) columns() []Column {
@@ -354,6 +378,9 @@ func (d *decoder) columns() []Column {
 	columns := make([]Column, n)
 	for i := range columns {
 		columns[i].Name = d.text()
+		if d.version >= effects {
+			columns[i].Type = d.columnType()
+		}
 		if d.flag() {
 			value := d.text()
 			columns[i].Value = &value

@@ -154,6 +154,7 @@ type Call struct {
 	Done     time.Duration
 	Version  string // what the leg says its version is; may be empty
 	Effects  []Effect
+	Unread   string // why Effects may not be all that the leg did; empty if they are, or nobody reads them
 }
 
 // Latency is the time the leg took: from request sent to first answer byte. It
@@ -165,19 +166,62 @@ func (c *Call) Latency() (time.Duration, bool) {
 	return c.First - c.Start, true
 }
 
-// Effect is one row change a leg caused, as its database committed it. Before
-// and After hold column values as text; a nil pointer is SQL NULL.
+// Op is what an effect did to a row.
+type Op string
+
+// What effects do.
+const (
+	Insert   Op = "insert"
+	Update   Op = "update"
+	Delete   Op = "delete"
+	Truncate Op = "truncate" // of a whole table; there is no row
+	Emit     Op = "emit"     // something sent to the outside: a mail, a message, a call
+)
+
+// Correlation says how an effect was joined to its exchange.
+type Correlation string
+
+// The ways to join an effect to an exchange, the strongest first.
+const (
+	ByTag    Correlation = "tag"    // its transaction carries the exchange's id
+	ByTrace  Correlation = "trace"  // its transaction carries the exchange's traceparent
+	ByColumn Correlation = "column" // a column of it has the exchange's id
+	ByKey    Correlation = "key"    // its key stands in the exchange, and it was committed in its time; no proof
+)
+
+// Effect is one row change a leg caused, as its database committed it, or one
+// thing it sent to the outside. Columns hold values as the database writes them as
+// text. A column that is not in an image is not known: it was not written to the
+// log because it had not changed (TOAST), or only the key was.
 type Effect struct {
-	Table         string
-	Op            string // "insert", "update", "delete", "truncate"
+	Table         string // as its database names it, with the schema where that is not public; of an Emit where to
+	Op            Op
+	Key           []Column // what names the row: its replica identity; of an update its value before
 	Before, After []Column
-	Correlation   string // how it was joined to the exchange: "tag", "column", "key"
-	At            time.Time
+	Correlation   Correlation
+	At            time.Time // when it was committed, by the database's clock
+	Position      uint64    // of the commit, where its database counts: of PostgreSQL the LSN
+	Late          bool      // committed after the effects of its exchange were compared
 }
 
-// Column is one column of a row image.
+// ColumnType says how the text of a column is to be read.
+type ColumnType uint8
+
+// The types of columns, as far as comparing them goes. Their values are stored.
+const (
+	TextColumn   ColumnType = iota // also everything that is not one of the others
+	NumberColumn                   // of any width: exact decimal
+	BoolColumn                     // t or f
+	TimeColumn                     // a time or date, ISO 8601, in UTC where it knows zones
+	JSONColumn                     // a document
+	BytesColumn                    // \x and hex digits
+	ArrayColumn                    // {a,b}, as PostgreSQL writes arrays
+)
+
+// Column is one column of a row image. A nil Value is SQL NULL.
 type Column struct {
 	Name  string
+	Type  ColumnType
 	Value *string
 }
 
