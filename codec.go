@@ -197,6 +197,8 @@ func (e *encoder) columns(columns []Column) {
 		if c.Value != nil {
 			e.text(*c.Value)
 		}
+		e.flag(c.Made)
+		e.text(c.Ref)
 	}
 }
 
@@ -384,6 +386,10 @@ func (d *decoder) columns() []Column {
 		if d.flag() {
 			value := d.text()
 			columns[i].Value = &value
+		}
+		if d.version >= effects {
+			columns[i].Made = d.flag()
+			columns[i].Ref = d.text()
 		}
 	}
 	return columns

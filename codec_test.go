@@ -44,7 +44,7 @@ func sample() *parallax.Exchange {
 				Start:    time.Millisecond, First: 2 * time.Millisecond, Done: 3 * time.Millisecond, Version: "1.41.0",
 				Effects: []parallax.Effect{{
 					Table: "orders", Op: parallax.Update, Before: []parallax.Column{{Name: "note"}}, After: []parallax.Column{{Name: "note", Value: text("")}},
-					Correlation: parallax.ByTag, At: at, Key: []parallax.Column{{Name: "id", Type: parallax.NumberColumn, Value: text("17")}}, Position: 1 << 40, Late: true,
+					Correlation: parallax.ByTag, At: at, Key: []parallax.Column{{Name: "id", Type: parallax.NumberColumn, Value: text("17"), Made: true, Ref: "baskets.id"}}, Position: 1 << 40, Late: true,
 				}},
 			},
 			{

@@ -223,6 +223,8 @@ type Column struct {
 	Name  string
 	Type  ColumnType
 	Value *string
+	Made  bool   // the database makes up its value where none is given: an identity, a sequence, a random default
+	Ref   string // the column whose value it repeats, as a foreign key says: TABLE.COLUMN; empty where none does
 }
 
 // Exchange is one request with what every leg answered. It is a value: after it
