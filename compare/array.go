@@ -40,7 +40,7 @@ func (w *walker) array(i, j int32) {
 func (f *finder) arrayRule(at *place) *rule {
 	f.meter.tries(len(f.rules), at)
 	for _, r := range slices.Backward(f.rules) {
-		if r.source.Array.Mode != "" && r.path.Matches(at.steps) {
+		if r.source.Array.Mode != "" && r.place == placeJSON && r.path.Matches(at.steps) {
 			return r
 		}
 	}

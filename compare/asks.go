@@ -163,7 +163,7 @@ func (w *walker) expectPaths() {
 		if at := descend(w.c, 0, r.steps); at >= 0 {
 			continue
 		}
-		at := &place{kind: placeJSON, steps: r.steps, nodes: make([]nodes, len(r.steps))}
+		at := &place{kind: placeJSON, row: w.find.row, steps: r.steps, nodes: make([]nodes, len(r.steps))}
 		for i := range at.nodes {
 			at.nodes[i] = nodes{-1, -1}
 		}

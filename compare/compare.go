@@ -16,6 +16,7 @@ type Input struct {
 	Noise    *NoiseModel  // what is known from earlier exchanges; nil: nothing
 	Accepted *Acceptances // what people took away; nil: nothing
 	IDs      *Identifiers // what is known of values that each leg makes up; nil: nothing
+	Effects  *Effects     // what effects are compared by; nil: they are not
 
 	// Stored says that the exchange was redacted before. Where a rule weighs values
 	// of which one was, nothing can be said: such differences do not count, and
@@ -41,6 +42,7 @@ const (
 	ReasonTruncated     = "truncated"           // a body is longer than what was kept of it, or comparing it takes too many steps
 	ReasonNotAsked      = "not_asked"           // a leg was not asked
 	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, or in an answer without other differences
+	ReasonEffects       = "effects_unknown"     // nobody knows all that a leg did to its database: what it committed was not read for a while, or too many exchanges waited
 	ReasonTransient     = "transient"           // asked again, the primary itself answered otherwise: its state had moved
 	ReasonNoSecondary   = "no_secondary"        // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
@@ -50,7 +52,7 @@ const (
 const ReasonRedacted = "redacted"
 
 // Reasons lists every reason why traffic is not comparable.
-var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonTransient, ReasonNoSecondary}
+var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonEffects, ReasonTransient, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.
@@ -65,6 +67,9 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	reason := notAnswered(p, c)
 	if reason == "" && len(x.Unmapped) > 0 {
 		reason = ReasonUnmapped // whatever was answered, or what is compared would depend on it
+	}
+	if reason == "" && effectsUnknown(p, c, in.Effects) {
+		reason = ReasonEffects // likewise
 	}
 	if reason != "" {
 		return Comparison{Outcome: NotComparable, Reason: reason, Sample: NoiseSample{Endpoint: x.Endpoint}}
@@ -81,7 +86,7 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	unread := refusedCoding(p, c) // Translating takes codings off.
 	x, names := in.IDs.translated(x)
 	p, c = x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
-	if x.Legs[parallax.Secondary] == nil && unread == nil && !names.incomplete() && alike(p, c, rules) {
+	if x.Legs[parallax.Secondary] == nil && unread == nil && !names.incomplete() && in.Effects.none(p, c) && alike(p, c, rules) {
 		// Fast path: a match needs nobody who keeps differences (BenchmarkCompare/equal).
 		return out
 	}
@@ -93,6 +98,9 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		find.add(&place{kind: placeHeader, name: "content-encoding"}, Changed, unread[0], unread[1])
 	}
 	possible := compareCalls(p, c, find)
+	if c.Err.Kind == parallax.NoError {
+		compareEffects(p, c, in.Effects, find)
+	}
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
 	return out

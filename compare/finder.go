@@ -64,7 +64,8 @@ type finder struct {
 	excused    int                    // by it
 	unjudged   int                    // differences that redaction left nobody able to judge
 	names      *names
-	unmapped   int // differences between values of which nobody knows what they stand for
+	row        *rowAt // whose differences are taken; nil for those of answers
+	unmapped   int    // differences between values of which nobody knows what they stand for
 }
 
 // full reports that no further difference is of use, or that no step is left to
@@ -83,6 +84,9 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	f.found++
 	f.meter.tries(f.triesAtDifference(), at)
 	name, isName := f.names.judge(at, kind, primary, candidate)
+	if f.row != nil {
+		name, isName = f.row.judge(at, kind, candidate)
+	}
 	if isName {
 		kind, candidate.text = name.kind, name.candidate
 		if kind == Changed {

@@ -126,6 +126,12 @@ func (l *linter) broad() {
 	switch {
 	case l.r.place == placeBody || l.r.place == placeText || l.r.place == placeJSON && coversDocument(l.r):
 		l.find(Broad, "path", "it ignores the whole body "+where+", so no wrong value in it is ever found", hint).Refused = everywhere
+	case l.r.row != nil && coversDocument(l.r.row):
+		table := l.r.name
+		if table == "" {
+			table = "all tables"
+		}
+		l.find(Broad, "path", "it ignores whatever is written to "+table+" "+where+", so no wrong row is ever found", "name the columns that differ, such as effects:orders $.updated_at").Refused = everywhere && l.r.name == ""
 	case l.r.place == placeStatus:
 		l.find(Broad, "path", "it ignores the status "+where+", so an error in place of an answer is not found by it",
 			"write normal: [503] for a 5xx that is an answer, or move the endpoint to a rule of its own").Refused = everywhere
@@ -200,6 +206,9 @@ func (s *Rule) weighs() bool {
 // nothing. Of arrays the last rule holds, so a later one for fewer places is an
 // exception and not a contradiction.
 func contradiction(r, other *rule) string {
+	if r.row != nil && other.row != nil && (r.name == "" || other.name == "" || r.name == other.name) {
+		r, other = r.row, other.row
+	}
 	if r.place != placeJSON || other.place != placeJSON || !r.path.Meets(other.path) {
 		return ""
 	}
@@ -267,6 +276,8 @@ func includesPlace(r, other *rule, below bool) bool {
 		return below && (other.place == placeBody || other.place == placeText || other.place == placeJSON)
 	case r.place != other.place:
 		return false
+	case r.row != nil:
+		return (r.name == "" || r.name == other.name) && includesPlace(r.row, other.row, below)
 	case r.place == placeJSON && below:
 		return r.path.Contains(other.path)
 	case r.place == placeJSON:

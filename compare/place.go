@@ -20,6 +20,7 @@ const (
 	placeBody    placeKind = "body"
 	placeAnswer  placeKind = "answer" // there is none; no rule excuses that
 	placeJSON    placeKind = "$"
+	placeRow     placeKind = "effects" // of rules only: what they are about is in a document, see [place.row]
 )
 
 // place is where two answers are looked at.
@@ -29,6 +30,7 @@ type place struct {
 	line  int         // of a text, from 1; 0 for all of it
 	steps []body.Step // in a JSON document
 	nodes []nodes     // the nodes the steps lead to
+	row   *rowAt      // that the document stands for; nil for an answer's
 }
 
 // nodes are the nodes of one place in both documents, -1 where there is none.
@@ -44,7 +46,14 @@ func (at *place) path() string {
 			return "text line " + strconv.Itoa(at.line)
 		}
 	case placeJSON:
-		out := []byte("$")
+		var out []byte
+		if at.row != nil {
+			if out = append(out, at.row.String()...); len(at.steps) == 0 {
+				return string(out)
+			}
+			out = append(out, ' ')
+		}
+		out = append(out, '$')
 		for i := range at.steps {
 			out = appendStep(out, &at.steps[i])
 		}
@@ -61,7 +70,14 @@ func (at *place) normal() string {
 	if at.kind != placeJSON {
 		return at.path()
 	}
-	out := []byte("$")
+	var out []byte
+	if at.row != nil {
+		if out = append(out, "effects:"+at.row.table...); len(at.steps) == 0 {
+			return string(out)
+		}
+		out = append(out, ' ')
+	}
+	out = append(out, '$')
 	for i := range at.steps {
 		out = appendNormal(out, &at.steps[i])
 	}

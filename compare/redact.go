@@ -198,7 +198,7 @@ func (s *scrubber) effects(effects []parallax.Effect) []parallax.Effect {
 	out := make([]parallax.Effect, len(effects))
 	for i, e := range effects {
 		out[i] = e
-		out[i].Before, out[i].After = s.columns(e.Before), s.columns(e.After)
+		out[i].Key, out[i].Before, out[i].After = s.columns(e.Key), s.columns(e.Before), s.columns(e.After)
 	}
 	return out
 }
@@ -233,6 +233,10 @@ func (s *scrubber) difference(d Difference) Difference {
 	case placeCookie:
 		if !strings.Contains(name, ";") {
 			value = s.secret
+		}
+	case placeRow:
+		if _, path, column := strings.Cut(d.Path, " "); column && s.secretPath(path) {
+			value = func(v string) string { return s.secret(strings.Trim(v, `"`)) }
 		}
 	default:
 		if strings.HasPrefix(d.Path, "$") && s.secretPath(d.Path) {

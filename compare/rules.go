@@ -72,6 +72,7 @@ type rule struct {
 	regex    *regexp.Regexp // matches whole values
 	keys     [][]body.Step  // the way from an element to each part of its key
 	steps    []body.Step    // the way to the path's place if it names one, else nil
+	row      *rule          // for placeRow: the rule as it applies to the document that a row is
 
 	// Where a value has moved to: a place like the rule's, and in documents what
 	// both begin with and how they go on.
@@ -207,8 +208,12 @@ func compileRule(index int, source Rule) (*rule, []parallax.Fault) {
 	if f := r.setPlace(source.Path); f != nil {
 		faults = append(faults, *f)
 	}
-	faults = append(faults, r.checkDeeds()...)
-	faults = append(faults, r.setDeeds()...)
+	if r.place == placeRow {
+		faults = append(faults, r.setRow()...)
+	} else {
+		faults = append(faults, r.checkDeeds()...)
+		faults = append(faults, r.setDeeds()...)
+	}
 	if source.Expires != "" {
 		day, err := time.Parse(time.DateOnly, source.Expires)
 		if err != nil {
@@ -219,6 +224,9 @@ func compileRule(index int, source Rule) (*rule, []parallax.Fault) {
 	r.text, r.key = ruleText(index, source), source.Key()
 	line, _ := json.Marshal(source) // texts, numbers and booleans always encode
 	r.encoded = append(line, '\n')
+	if r.row != nil {
+		r.row.text, r.row.key, r.row.encoded, r.row.expires = r.text, r.key, r.encoded, r.expires
+	}
 	return r, faults
 }
 
@@ -249,6 +257,14 @@ func (r *rule) setPlace(text string) *parallax.Fault {
 		if kind != placeCookie {
 			r.name = strings.ToLower(r.name)
 		}
+	case named && kind == placeRow:
+		r.place = placeRow
+		if table, _, _ := strings.Cut(name, " "); table != "*" {
+			r.name = table
+		}
+		if strings.HasPrefix(name, " ") || name == "" {
+			return &parallax.Fault{Path: "path", Text: "effects: needs a table", Hint: "write effects:orders, effects:orders $.total, or effects:* for all tables"}
+		}
 	case kind == placeStatus || kind == placeText || kind == placeBody:
 		r.place = kind
 	default:
@@ -261,9 +277,27 @@ func (r *rule) setPlace(text string) *parallax.Fault {
 	return nil
 }
 
-const placeHint = "write status, header:NAME, cookie:NAME, trailer:NAME, text, body or a path such as $.items[*].price"
+const placeHint = "write status, header:NAME, cookie:NAME, trailer:NAME, text, body, effects:TABLE, effects:TABLE $.COLUMN or a path such as $.items[*].price"
 
-var placeWords = []string{"status", "header:", "cookie:", "trailer:", "text", "body"}
+var placeWords = []string{"status", "header:", "cookie:", "trailer:", "text", "body", "effects:"}
+
+// setRow compiles the rule as it applies to the document that a row is, its columns
+// being the members.
+func (r *rule) setRow() []parallax.Fault {
+	_, path, below := strings.Cut(r.source.Path, " ")
+	if !below {
+		path = "$"
+	}
+	inside := r.source
+	inside.Path, inside.Endpoint, inside.Expires = path, "", ""
+	row, faults := compileRule(r.index, inside)
+	row.source.Path = r.source.Path
+	if row.source.Move != nil {
+		faults = append(faults, parallax.Fault{Path: "move", Text: "does not work with effects", Hint: "name the candidate's column in effects.tables, under columns"})
+	}
+	r.row = row
+	return faults
+}
 
 // ruleText names a rule for people: its position and what it says.
 func ruleText(index int, source Rule) string {

@@ -81,7 +81,7 @@ func (w *walker) equalOneOf(p *element, c []element, probes *int) int {
 // equal reports whether two elements have no difference that counts.
 func (w *walker) equal(p, c *element, probes *int) bool {
 	probe := &finder{endpoint: w.find.endpoint, received: w.find.received, later: w.find.later, rules: w.find.rules, noise: w.find.noise, listen: w.find.listen, errors: w.find.errors, probe: true, limit: 1, meter: w.meter, p: w.p, c: w.c}
-	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON}, meter: w.meter, probes: probes}
+	other := &walker{p: w.p, c: w.c, find: probe, asks: probe.asks(), docP: w.docP, docC: w.docC, way: slices.Clip(w.way), at: place{kind: placeJSON, row: w.find.row}, meter: w.meter, probes: probes}
 	other.pair(p, c)
 	return probe.counting == 0
 }

@@ -60,7 +60,7 @@ func newWalker(p, c *body.Tree, find *finder) *walker {
 	if find.meter == nil {
 		find.meter = find.allow(p.Source, c.Source)
 	}
-	w := &walker{p: p, c: c, find: find, asks: find.asks(), asserts: find.assertsAt(placeJSON), at: place{kind: placeJSON}, meter: find.meter}
+	w := &walker{p: p, c: c, find: find, asks: find.asks(), asserts: find.assertsAt(placeJSON), at: place{kind: placeJSON, row: find.row}, meter: find.meter}
 	if w.asks.filters {
 		w.docP, w.docC = body.NewDoc(p), body.NewDoc(c)
 	}

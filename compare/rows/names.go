@@ -1,6 +1,9 @@
 package rows
 
-import "parallax"
+import (
+	"parallax"
+	"parallax/internal/ids"
+)
 
 // Standing says what a value of the candidate stands for.
 type Standing uint8
@@ -79,4 +82,18 @@ func (m *Matching) Born() []Born {
 		}
 	}
 	return out
+}
+
+// Named returns which column makes up the values of a column of the row, TABLE.COLUMN or
+// "" for a value that nobody writes by chance, and the value so that equal ones are
+// written alike; false if nobody makes them up.
+func (r *Row) Named(c *parallax.Column) (in, value string, ok bool) {
+	if c.Value == nil {
+		return "", "", false
+	}
+	in = r.names(c)
+	if in == "" && (c.Type == parallax.JSONColumn || ids.Bits(*c.Value) < ids.BareBits) {
+		return "", "", false
+	}
+	return in, canonical(c), true
 }

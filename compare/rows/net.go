@@ -207,3 +207,12 @@ func identity(table string, key []parallax.Column) string {
 	}
 	return b.String()
 }
+
+// Shown returns the columns that say what was done: what a row is now, and which one was
+// deleted.
+func (r *Row) Shown() []parallax.Column {
+	if r.Op == parallax.Delete {
+		return r.Key
+	}
+	return r.Columns
+}
