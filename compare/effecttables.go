@@ -48,12 +48,10 @@ func CompileEffectTables(list []EffectTable) (*EffectTables, []parallax.Fault) {
 			t.Candidate = t.Primary
 		}
 		found := t.check()
-		for leg, known := range map[string]map[string]*effectTable{t.Primary: out.primary, t.Candidate: out.candidate} {
-			if leg != "" && known[leg] != nil {
-				found = append(found, parallax.Fault{Text: fmt.Sprintf("the table %s is there twice", leg), Hint: "put what is said of it into one entry"})
-			}
-			known[leg] = t
+		if out.primary[t.Primary] != nil || out.candidate[t.Candidate] != nil {
+			found = append(found, parallax.Fault{Text: "one of its tables is in an earlier entry too", Hint: "put what is said of a table into one entry"})
 		}
+		out.primary[t.Primary], out.candidate[t.Candidate] = t, t
 		faults = append(faults, parallax.Under(fmt.Sprintf("[%d]", i), found)...)
 	}
 	text, _ := json.Marshal(list) // texts always encode
