@@ -1,6 +1,6 @@
-// Package rig starts a whole Parallax for tests: the real binary with the real
-// engine, on ports of its own. It waits on state, never on time, and cleans up
-// after itself.
+// Package rig starts real things for tests, on ports of their own: a whole Parallax,
+// which is the real binary with the real engine, and PostgreSQL servers. It waits
+// on state, never on time, and cleans up after itself.
 package rig
 
 import (
@@ -76,10 +76,14 @@ func Binary(t testing.TB) string {
 	return built.path
 }
 
-// Clean removes what Binary built; a package's TestMain calls it last.
+// Clean removes what Binary built and the cluster that Postgres copies; a package's
+// TestMain calls it last.
 func Clean() {
 	if built.path != "" {
 		os.RemoveAll(filepath.Dir(built.path))
+	}
+	if clusters.dir != "" {
+		os.RemoveAll(clusters.dir)
 	}
 }
 

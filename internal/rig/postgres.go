@@ -1,0 +1,251 @@
+package rig
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// PostgresServer is a real PostgreSQL server with an empty cluster of its own. Its
+// superuser is postgres; everybody on this machine is trusted.
+type PostgresServer struct {
+	Port int
+
+	t        testing.TB
+	bin, dir string
+	as       *syscall.Credential // nil: as who runs the test
+	settings []string
+	cmd      *exec.Cmd // nil while stopped
+	done     chan struct{}
+	logs     *lockedBuffer
+}
+
+// postgresSettings hold unless a test says otherwise. A crash of the server loses
+// nothing without fsync, as the system lives on.
+var postgresSettings = []string{
+	"wal_level=logical", "max_wal_senders=10", "max_replication_slots=10",
+	"fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=32MB", "log_min_messages=warning",
+}
+
+// Postgres starts a server with a new cluster and settings such as
+// "wal_level=replica", and returns when it takes connections. It is stopped and
+// removed when the test ends; its log is shown when the test failed.
+func Postgres(t testing.TB, settings ...string) *PostgresServer {
+	t.Helper()
+	bin, err := postgresBin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	as, err := postgresUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &PostgresServer{t: t, bin: bin, as: as, settings: settings, Port: freePort(t), logs: &lockedBuffer{}}
+	t.Cleanup(s.remove)
+	if s.dir, err = postgresDir(as); err == nil {
+		err = s.fill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	return s
+}
+
+// DSN is the connection string of a database for the superuser.
+func (s *PostgresServer) DSN(database string) string { return s.As("postgres", database) }
+
+// As is the connection string of a database for a role.
+func (s *PostgresServer) As(role, database string) string {
+	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", role, s.Port, database)
+}
+
+// SQL runs statements through psql as the superuser, each in a transaction of its
+// own, and returns what they print, unaligned and without headers.
+func (s *PostgresServer) SQL(database, statements string) string {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(s.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", s.DSN(database))
+	cmd.Stdin = strings.NewReader(statements)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("psql: %v\n%s\n%s", err, errs.String(), statements)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// Start starts a server that was stopped or killed, on the port it had.
+func (s *PostgresServer) Start() {
+	s.t.Helper()
+	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.Port)}
+	for _, each := range append(slices.Clone(postgresSettings), s.settings...) {
+		args = append(args, "-c", each)
+	}
+	s.cmd, s.done = exec.Command(filepath.Join(s.bin, "postgres"), args...), make(chan struct{})
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.logs, s.logs
+	// A test that is killed takes its servers with it.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: syscall.SIGQUIT}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		cmd.Wait() // its exit code is in ProcessState
+		close(done)
+	}(s.cmd, s.done)
+	Eventually(s.t, "PostgreSQL's start", func() error {
+		select {
+		case <-s.done:
+			s.t.Fatalf("PostgreSQL ended while it started:\n%s", s.logs.String())
+		default:
+		}
+		return exec.Command(filepath.Join(s.bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)).Run()
+	})
+}
+
+// Stop ends the server as a deploy would: connections are closed, transactions
+// rolled back.
+func (s *PostgresServer) Stop() { s.end(syscall.SIGINT) }
+
+// Kill ends the server with all its processes at once, as a crash would.
+func (s *PostgresServer) Kill() { s.end(syscall.SIGKILL) }
+
+// Signal sends the server and all its processes a signal, such as SIGSTOP.
+func (s *PostgresServer) Signal(signal syscall.Signal) {
+	children := childrenOf(s.cmd.Process.Pid)
+	s.cmd.Process.Signal(signal) // it may have ended
+	for _, pid := range children {
+		syscall.Kill(pid, signal) // it may have ended
+	}
+}
+
+func (s *PostgresServer) end(signal syscall.Signal) {
+	if s.cmd == nil {
+		return
+	}
+	if signal == syscall.SIGKILL {
+		s.Signal(signal)
+	} else {
+		s.cmd.Process.Signal(signal) // it may have ended
+	}
+	<-s.done
+	s.cmd = nil
+}
+
+func (s *PostgresServer) remove() {
+	s.end(syscall.SIGQUIT)
+	os.RemoveAll(s.dir)
+	if s.t.Failed() {
+		s.t.Logf("log of PostgreSQL on port %d:\n%s", s.Port, s.logs.String())
+	}
+}
+
+// clusters is a new cluster that others are copied from, made once.
+var clusters struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// fill copies a new cluster into the server's folder.
+func (s *PostgresServer) fill() error {
+	clusters.once.Do(func() {
+		if clusters.dir, clusters.err = postgresDir(s.as); clusters.err == nil {
+			clusters.err = s.run(filepath.Join(s.bin, "initdb"), "-D", clusters.dir, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+		}
+	})
+	if clusters.err != nil {
+		return clusters.err
+	}
+	return s.run("cp", "-a", "--reflink=auto", clusters.dir+"/.", s.dir)
+}
+
+func (s *PostgresServer) run(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = os.TempDir()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+// postgresDir makes a folder that the server's user owns.
+func postgresDir(as *syscall.Credential) (string, error) {
+	dir, err := os.MkdirTemp("", "parallax-postgres-")
+	if err == nil && as != nil {
+		err = os.Chown(dir, int(as.Uid), int(as.Gid))
+	}
+	return dir, err
+}
+
+// postgresUser is whom the server runs as: it refuses to be root.
+func postgresUser() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL does not run as root: run scripts/setup-test.sh, which makes the user postgres: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+}
+
+// postgresBin finds the folder of the server's programs: the newest version of
+// Debian's, or where initdb is on PATH.
+func postgresBin() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		path, err := exec.LookPath("initdb")
+		if err != nil {
+			return "", fmt.Errorf("there is no PostgreSQL server: run scripts/setup-test.sh: %w", err)
+		}
+		return filepath.Dir(path), nil
+	}
+	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return postgresVersion(a) - postgresVersion(b) })), nil
+}
+
+func postgresVersion(path string) int {
+	n, _ := strconv.Atoi(strings.Split(path, "/")[4]) // what is no number is the oldest
+	return n
+}
+
+// childrenOf lists the processes that a process started.
+func childrenOf(pid int) []int {
+	var out []int
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task) // a thread that ended has no children
+		for _, field := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				out = append(out, child)
+			}
+		}
+	}
+	return out
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
