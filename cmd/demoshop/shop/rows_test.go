@@ -35,6 +35,10 @@ func TestVersionsWriteTheSame(t *testing.T) {
 		if diff := cmp.Diff(query[string](t, old.dsn, stock), query[string](t, next.dsn, inventory)); diff != "" {
 			t.Errorf("data %s: stock differs (-old +new):\n%s", data, diff)
 		}
+		const balance = "SELECT count(*) FROM stock AS s WHERE on_hand <> CASE sku WHEN 'P-SOLD-OUT' THEN 0 ELSE 1000000000 END + (SELECT coalesce(sum(quantity), 0) FROM stock_moves AS m WHERE m.sku = s.sku)"
+		if n := query[int64](t, old.dsn, balance); n[0] != 0 {
+			t.Errorf("data %s: %d products have more or less in stock than has moved", data, n[0])
+		}
 		paid := a.Routes["POST /orders/{id}/pay"]
 		if paid == 0 || box.mails.Load() != 2*paid {
 			t.Errorf("data %s: %d orders were paid for on either side, %d mails sent in all", data, paid, box.mails.Load())

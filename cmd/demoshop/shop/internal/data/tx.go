@@ -128,7 +128,7 @@ func (t *Tx) NewUUID(kind string) any {
 	sum := t.given(kind)
 	id := [16]byte(sum[:16])
 	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // version 8: of the vendor's own making
-	return id
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 // Token makes up a session's token: 24 bytes that nobody can guess, as a version
