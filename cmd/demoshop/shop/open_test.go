@@ -31,14 +31,14 @@ func database(t *testing.T, server *rig.PostgresServer, name string) string {
 // opened is a shop on a loopback port.
 type opened struct {
 	*shop.Shop
-	t    *testing.T
+	t    testing.TB
 	url  string
 	dsn  string
 	http *http.Transport
 }
 
 // open opens a shop until the test ends.
-func open(t *testing.T, o shop.Options) *opened {
+func open(t testing.TB, o shop.Options) *opened {
 	t.Helper()
 	if o.Data == "" {
 		o.Data = shop.Own
