@@ -44,7 +44,7 @@ type DB struct {
 	pool *pgxpool.Pool
 }
 
-// patience is how long opening the database may take.
+// patience is how long opening the database, or rolling back, may take.
 const patience = 10 * time.Second
 
 // connections is the size of the pool where the DSN has no pool_max_conns.
@@ -106,8 +106,7 @@ func (d *DB) Write(ctx context.Context, f func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	// Rolling back after a commit does nothing; a connection that fails at it is dropped.
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	defer rollback(ctx, tx)
 	t := &Tx{db: d, tx: tx, ctx: ctx, made: map[string]int{}}
 	if exchange := From(ctx).Exchange; d.Mark == Tag && exchange != "" {
 		if _, err := tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'parallax', $1)`, exchange); err != nil {
@@ -121,6 +120,14 @@ func (d *DB) Write(ctx context.Context, f func(*Tx) error) error {
 		return nil
 	}
 	return tx.Commit(ctx)
+}
+
+// rollback ends a transaction that was not committed, also when ctx is over. A
+// connection that fails at it, or takes too long, is dropped.
+func rollback(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	_ = tx.Rollback(ctx)
 }
 
 // Undone says that whatever the request in ctx writes is rolled back.

@@ -24,7 +24,7 @@ func (d *DB) Migrate(ctx context.Context, folder string, files fs.FS) error {
 	if err != nil {
 		return fmt.Errorf("cannot migrate the database: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	defer rollback(ctx, tx)
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
 		return fmt.Errorf("cannot migrate the database: %w", err)
 	}
