@@ -1,0 +1,126 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"parallax"
+	"parallax/compare/effects"
+)
+
+// Bounds of the calls of one leg that the joiner has not taken yet.
+const (
+	maxLogged = 4096
+	maxBytes  = 32 << 20
+)
+
+// log is the calls of one leg in the order in which they were answered or refused.
+type log struct {
+	leg  parallax.Leg
+	name string // unique, so that its transactions are
+	now  func() time.Time
+
+	mu      sync.Mutex
+	open    bool // somebody reads it
+	list    []effects.Transaction
+	bytes   int64
+	last    effects.Position
+	wake    chan struct{} // has room for one
+	dropped time.Time     // since when calls find no room; zero while they do
+}
+
+var _ effects.Reader = (*log)(nil)
+
+var errRead = errors.New("the calls of this leg are being read already")
+
+// add appends a call; false says that there is no room. While nobody reads there is
+// none, and nothing is missing.
+func (l *log) add(tag string, e parallax.Effect, more bool) bool {
+	at := l.now()
+	size := int64(256 + len(e.Table))
+	for _, c := range e.After {
+		size += int64(len(c.Name) + len(*c.Value) + 64)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	if !l.open {
+		return true
+	}
+	defer func() {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}()
+	if !l.dropped.IsZero() || len(l.list) >= maxLogged || l.bytes+size > maxBytes {
+		if l.dropped.IsZero() {
+			l.dropped = at
+		}
+		return false
+	}
+	tx := effects.Transaction{
+		ID: fmt.Sprintf("%s-%d", l.name, l.last), Position: l.last, At: at, More: more,
+		Changes: []effects.Change{{Table: e.Table, Op: e.Op, After: e.After}},
+	}
+	if tag != "" {
+		tx.Tags = []string{tag}
+	}
+	l.list = append(l.list, tx)
+	l.bytes += size
+	return true
+}
+
+// Run implements [effects.Reader]. One at a time may run.
+func (l *log) Run(ctx context.Context, to effects.Sink) error {
+	l.mu.Lock()
+	if l.open {
+		l.mu.Unlock()
+		return errRead
+	}
+	l.open = true
+	begin, last := l.now(), l.last
+	l.mu.Unlock()
+	to.Gap(begin, begin, "reading has not begun")
+	to.Passed(last)
+	for {
+		select {
+		case <-ctx.Done():
+			l.close()
+			return nil
+		case <-l.wake:
+			l.hand(to)
+		}
+	}
+}
+
+// hand hands on what there is.
+func (l *log) hand(to effects.Sink) {
+	l.mu.Lock()
+	list, last, dropped := l.list, l.last, l.dropped
+	l.list, l.bytes, l.dropped = nil, 0, time.Time{}
+	l.mu.Unlock()
+	for _, tx := range list {
+		to.Transaction(tx)
+	}
+	if !dropped.IsZero() {
+		to.Gap(dropped, l.now(), "more calls were made than were read")
+	}
+	to.Passed(last)
+}
+
+func (l *log) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open, l.list, l.bytes, l.dropped = false, nil, 0, time.Time{}
+}
+
+// Position implements [effects.Reader].
+func (l *log) Position(context.Context) (effects.Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last, nil
+}
