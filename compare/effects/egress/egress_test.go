@@ -81,11 +81,10 @@ func (s *sink) take(t *testing.T, n int) effects.Transaction {
 // rig is a proxy at work.
 type rig struct {
 	*egress.Proxy
-	t      *testing.T
-	addr   string
-	logs   map[parallax.Leg]*sink
-	stop   func() error
-	faults []parallax.Fault
+	t    *testing.T
+	addr string
+	logs map[parallax.Leg]*sink
+	stop func() error
 }
 
 // names are what the test's names resolve to.
