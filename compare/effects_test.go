@@ -267,3 +267,38 @@ func TestCompileEffectTablesFaults(t *testing.T) {
 		t.Errorf("(-want +got)\n%s\n%v", d, faults)
 	}
 }
+
+// TestEffectsAreRedacted holds that columns are redacted as members of a document are, in
+// the effects and in the differences between them.
+func TestEffectsAreRedacted(t *testing.T) {
+	t.Parallel()
+	redactor, faults := compare.NewRedactor([]byte("key"), compare.RedactConfig{Paths: []string{"$..email"}})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	x := wrote(
+		[]string{`insert users|id!=1|password=canary-1;email=canary-2;json:meta={"email": "canary-3", "by": {"api_key":"canary-4"}};number:pin=4929123`},
+		[]string{`insert users|id!=2|password=canary-5;email=canary-6;json:meta={"email": "canary-7", "by": {"api_key":"canary-8"}};number:pin=4929124`, `insert audit|id!=1|token=canary-9;text=Bearer canary-10`},
+	)
+	c := compare.Compare(x, compare.Input{Effects: &compare.Effects{}})
+	kept, c := redactor.Both(x, c)
+	var texts []string
+	for _, call := range kept.Legs[:2] {
+		for _, e := range call.Effects {
+			for _, column := range append(e.Key, e.After...) {
+				texts = append(texts, *column.Value)
+			}
+		}
+	}
+	for _, d := range c.Differences {
+		texts = append(texts, d.Path+" "+d.Primary+" "+d.Candidate+" "+d.Suppressed.Detail)
+	}
+	if len(c.Differences) < 5 {
+		t.Errorf("%d differences: %v", len(c.Differences), found(c))
+	}
+	for _, text := range texts {
+		if strings.Contains(text, "canary") || strings.Contains(text, "492912") {
+			t.Errorf("a secret is shown: %s", text)
+		}
+	}
+}

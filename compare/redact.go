@@ -213,13 +213,29 @@ func (s *scrubber) columns(columns []parallax.Column) []parallax.Column {
 		if c.Value == nil {
 			continue
 		}
-		value := s.text(*c.Value)
-		if SecretName(c.Name) {
-			value = s.secret(*c.Value)
-		}
+		value := s.column(c)
 		out[i].Value = &value
 	}
 	return out
+}
+
+// column redacts the value of a column, as one of a document whose members are the
+// columns of a row.
+func (s *scrubber) column(c parallax.Column) string {
+	text := *c.Value
+	if SecretName(c.Name) || s.covered([]body.Step{{Name: c.Name}}) {
+		return s.secret(text)
+	}
+	if c.Type != parallax.JSONColumn || len(s.paths) == 0 {
+		return s.text(text)
+	}
+	row := string(object([]parallax.Column{c}))
+	begins := row[:strings.IndexByte(row, ':')+1]
+	clean := s.text(row)
+	if inside, ok := strings.CutPrefix(clean, begins); ok && strings.HasSuffix(inside, "}") {
+		return strings.TrimSuffix(inside, "}")
+	}
+	return s.secret(text)
 }
 
 // difference redacts the values of one difference: all of them where its place
