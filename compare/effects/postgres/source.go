@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"parallax"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Source is one database to read, and what to read of it.
+type Source struct {
+	DSN         string   // of the primary server, not of a pooler; its role needs REPLICATION
+	Tables      []string // as people write them; see [TableName]
+	Publication string   // "parallax" when empty
+}
+
+// DefaultPublication is the publication that is used, and made where that is
+// allowed, when a source names none.
+const DefaultPublication = "parallax"
+
+const (
+	connectTimeout = 10 * time.Second
+	askTimeout     = 5 * time.Second // for one question to the catalogue
+)
+
+// source is a Source that was checked.
+type source struct {
+	config      *pgx.ConnConfig
+	tables      []name // sorted, each once
+	publication string
+	secret      string // the password
+}
+
+// Validate returns what is wrong with a source as it is written; [Check] asks the
+// database. Paths are postgres, tables[i] and publication.
+func (s Source) Validate() []parallax.Fault {
+	_, faults := s.parse()
+	return faults
+}
+
+func (s Source) parse() (source, []parallax.Fault) {
+	out := source{publication: s.Publication}
+	var faults []parallax.Fault
+	config, err := pgx.ParseConfig(s.DSN)
+	if err != nil {
+		// The library's words may quote a part of the password.
+		faults = append(faults, parallax.Fault{Path: "postgres", Text: "is not a connection string of PostgreSQL",
+			Hint: "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded"})
+	} else {
+		out.configure(config)
+	}
+	if len(s.Tables) == 0 {
+		faults = append(faults, parallax.Fault{Path: "tables", Text: "names no table", Hint: "list the tables whose rows are to be compared"})
+	}
+	for i, each := range s.Tables {
+		n, err := parseName(each)
+		switch {
+		case err != nil:
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("tables[%d]", i), Text: err.Error()})
+		case slices.Contains(out.tables, n):
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("tables[%d]", i), Text: n.String() + " is listed twice"})
+		default:
+			out.tables = append(out.tables, n)
+		}
+	}
+	slices.SortFunc(out.tables, func(a, b name) int { return strings.Compare(a.sql(), b.sql()) })
+	if out.publication == "" {
+		out.publication = DefaultPublication
+	}
+	if len(out.publication) > 63 || strings.ContainsRune(out.publication, 0) {
+		faults = append(faults, parallax.Fault{Path: "publication", Text: "PostgreSQL's names have at most 63 bytes"})
+	}
+	return out, faults
+}
+
+// configure sets what every connection of Parallax has. A session's own settings
+// win over those that a role or a database was given, so that no time limit meant
+// for others ends them, and values are written in one form.
+func (s *source) configure(config *pgx.ConnConfig) {
+	s.config = config
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	maps.Copy(config.RuntimeParams, map[string]string{
+		"client_encoding": "UTF8", "DateStyle": "ISO, YMD", "TimeZone": "UTC", "IntervalStyle": "iso_8601", "bytea_output": "hex",
+		"extra_float_digits": "1", "statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+		"synchronous_commit": "local", // what Position writes waits for no standby
+		"search_path":        "pg_catalog",
+	})
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "parallax"
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.MaxProtocolMessageBodyLen = maxMessage
+	s.secret = config.Password
+}
+
+// hosts returns a configuration for each host of the connection string: the
+// connection that asks and the one that reads must be of the same server.
+func (s *source) hosts() []*pgx.ConnConfig {
+	one := s.config.Copy()
+	one.Fallbacks = nil
+	out := []*pgx.ConnConfig{one}
+	for _, each := range s.config.Fallbacks {
+		other := one.Copy()
+		other.Host, other.Port, other.TLSConfig = each.Host, each.Port, each.TLSConfig
+		out = append(out, other)
+	}
+	return out
+}
+
+// connect opens a connection for questions to the first host that takes it, and
+// returns the configuration of that host.
+func (s *source) connect(ctx context.Context) (*pgx.Conn, *pgx.ConnConfig, error) {
+	var errs []error
+	for _, config := range s.hosts() {
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err == nil {
+			return conn, config, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, nil, s.hidden(errors.Join(errs...))
+}
+
+// hidden returns an error without the secrets of the connection string.
+func (s *source) hidden(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if s.secret != "" {
+		text = strings.ReplaceAll(text, s.secret, "xxxxx")
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return &failure{text: text, server: server}
+	}
+	return &failure{text: text}
+}
+
+// failure is an error whose words may be shown. Of what it came from it only keeps
+// the server's code.
+type failure struct {
+	text   string
+	server *pgconn.PgError
+}
+
+// Error returns the words.
+func (f *failure) Error() string { return f.text }
+
+// code returns the SQLSTATE that the server answered with, or "".
+func code(err error) string {
+	var server *pgconn.PgError
+	var f *failure
+	switch {
+	case errors.As(err, &server):
+		return server.Code
+	case errors.As(err, &f) && f.server != nil:
+		return f.server.Code
+	}
+	return ""
+}
+
+// Where returns the place of the database without secrets, such as
+// shop@db1:5432/orders, or "" for what is not a connection string.
+func (s Source) Where() string {
+	config, err := pgx.ParseConfig(s.DSN)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s@%s:%d/%s", config.User, config.Host, config.Port, config.Database)
+}
