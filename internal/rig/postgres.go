@@ -249,3 +249,13 @@ func freePort(t testing.TB) int {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
+
+// Standby restarts the server as a standby of nobody: it takes no writes.
+func (s *PostgresServer) Standby() {
+	s.t.Helper()
+	s.Stop()
+	if err := s.run("touch", filepath.Join(s.dir, "standby.signal")); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Start()
+}

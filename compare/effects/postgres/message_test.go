@@ -86,7 +86,9 @@ func TestMessages(t *testing.T) {
 			continue
 		}
 		one, two, note := "1", "2", "note"
-		id := func(v *string) []parallax.Column { return []parallax.Column{{Name: "id", Type: parallax.NumberColumn, Value: v}} }
+		id := func(v *string) []parallax.Column {
+			return []parallax.Column{{Name: "id", Type: parallax.NumberColumn, Value: v}}
+		}
 		want := effects.Transaction{ID: "7@0/63", Position: 99, At: time.Date(2025, 11, 21, 12, 0, 0, 0, time.UTC), Tags: []string{"tag"}, Changes: []effects.Change{
 			{Table: "orders", Op: parallax.Insert, Key: id(&one), After: append(id(&one), parallax.Column{Name: "note"})},
 			{Table: "orders", Op: parallax.Update, Key: id(&one), Before: id(&one), After: id(&two)},
@@ -183,7 +185,7 @@ func FuzzMessages(f *testing.F) {
 
 type ignored struct{}
 
-func (*ignored) change([]byte) error       { return nil }
+func (*ignored) change([]byte) error      { return nil }
 func (*ignored) reached(effects.Position) {}
 
 func TestTableNames(t *testing.T) {

@@ -98,15 +98,32 @@ func quotedIfNeeded(s string) string {
 
 func quoted(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 
-// plain returns a name as a person would write it in a statement.
+// plain returns a name as a person would write it in a statement: quoted where it has
+// to be, as PostgreSQL's quote_ident does.
 func plain(s string) string {
 	for i, r := range s {
 		if r != '_' && (r < 'a' || r > 'z') && (i == 0 || r < '0' || r > '9') {
 			return quoted(s)
 		}
 	}
+	if s == "" || strings.Contains(keywords, " "+s+" ") {
+		return quoted(s)
+	}
 	return s
 }
+
+// keywords are the words that mean something else without quotes.
+const keywords = " " +
+	"all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast char " +
+	"character check coalesce collate collation column concurrently constraint create cross current_catalog current_date " +
+	"current_role current_schema current_time current_timestamp current_user dec decimal default deferrable desc distinct do " +
+	"else end except exists extract false fetch float for foreign freeze from full grant greatest group grouping having ilike " +
+	"in initially inner inout int integer intersect interval into is isnull join lateral leading least left like limit " +
+	"localtime localtimestamp national natural nchar none normalize not notnull null nullif numeric offset on only or order " +
+	"out outer overlaps overlay placing position precision primary real references returning right row select session_user " +
+	"setof similar smallint some substring symmetric system_user table tablesample then time timestamp to trailing treat trim " +
+	"true union unique user using values varchar variadic verbose when where window with xmlattributes xmlconcat xmlelement " +
+	"xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable "
 
 // written returns a table's name as a person would write it in a statement.
 func (n name) written() string {

@@ -41,13 +41,9 @@ var _ effects.Reader = (*Reader)(nil)
 // New returns a reader. It fails on what [Source.Validate] finds; the database is
 // only asked by Run.
 func New(s Source, log *slog.Logger, now func() time.Time) (*Reader, error) {
-	src, faults := s.parse()
-	if len(faults) > 0 {
-		errs := make([]error, len(faults))
-		for i, f := range faults {
-			errs[i] = f
-		}
-		return nil, errors.Join(errs...)
+	src, err := s.ready()
+	if err != nil {
+		return nil, err
 	}
 	return &Reader{source: src, log: log, now: now}, nil
 }

@@ -34,7 +34,7 @@ const (
 // source is a Source that was checked.
 type source struct {
 	config      *pgx.ConnConfig
-	tables      []name // sorted, each once
+	tables      []name // each once
 	publication string
 	secret      string // the password
 }
@@ -71,7 +71,6 @@ func (s Source) parse() (source, []parallax.Fault) {
 			out.tables = append(out.tables, n)
 		}
 	}
-	slices.SortFunc(out.tables, func(a, b name) int { return strings.Compare(a.sql(), b.sql()) })
 	if out.publication == "" {
 		out.publication = DefaultPublication
 	}
@@ -79,6 +78,16 @@ func (s Source) parse() (source, []parallax.Fault) {
 		faults = append(faults, parallax.Fault{Path: "publication", Text: "PostgreSQL's names have at most 63 bytes"})
 	}
 	return out, faults
+}
+
+// ready is parse with its faults as one error.
+func (s Source) ready() (source, error) {
+	src, faults := s.parse()
+	errs := make([]error, len(faults))
+	for i, f := range faults {
+		errs[i] = f
+	}
+	return src, errors.Join(errs...)
 }
 
 // configure sets what every connection of Parallax has. A session's own settings
