@@ -17,6 +17,7 @@ type asker struct {
 	source  *source
 	host    *pgx.ConnConfig
 	started time.Time     // of the server
+	raw     bool          // the database does not know what its texts are encoded in (SQL_ASCII)
 	turn    chan struct{} // holds a token while nobody asks
 	conn    *pgx.Conn     // nil: not connected
 }
@@ -33,7 +34,10 @@ func (s *source) asker(ctx context.Context) (*asker, error) {
 	}
 	a := &asker{source: s, host: host, conn: conn, turn: make(chan struct{}, 1)}
 	a.turn <- struct{}{}
-	if a.started, err = startOf(ctx, conn); err != nil {
+	if a.started, err = startOf(ctx, conn); err == nil {
+		err = conn.QueryRow(ctx, `select current_setting('server_encoding') = 'SQL_ASCII'`).Scan(&a.raw)
+	}
+	if err != nil {
 		a.close()
 		return nil, s.hidden(err)
 	}

@@ -99,7 +99,7 @@ func (s server) faults() []parallax.Fault {
 // tryReplication connects as a reader would: roles, managed services and pg_hba.conf
 // each have a say in it.
 func (s *source) tryReplication(ctx context.Context, host *pgx.ConnConfig, on server) *parallax.Fault {
-	conn, err := connectReplication(ctx, host)
+	conn, err := connectReplication(ctx, host, false)
 	if err == nil {
 		conn.Close(ctx) // it did nothing
 		return nil
@@ -120,10 +120,15 @@ func (s *source) tryReplication(ctx context.Context, host *pgx.ConnConfig, on se
 	return &f
 }
 
-func connectReplication(ctx context.Context, host *pgx.ConnConfig) (*pgconn.PgConn, error) {
+// connectReplication connects to read the log. Texts come as UTF-8, or raw: as they
+// stand.
+func connectReplication(ctx context.Context, host *pgx.ConnConfig, raw bool) (*pgconn.PgConn, error) {
 	config := host.Config.Copy()
 	config.RuntimeParams["replication"] = "database"
 	config.RuntimeParams["wal_sender_timeout"] = senderTimeout
+	if raw {
+		config.RuntimeParams["client_encoding"] = "SQL_ASCII"
+	}
 	config.ValidateConnect = nil // it was validated by the connection before
 	return pgconn.ConnectConfig(ctx, config)
 }

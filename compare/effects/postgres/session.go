@@ -53,7 +53,7 @@ func (s *session) slotOf(ctx context.Context, g *gap) (*stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		stream, err := createSlot(ctx, s.asker.host, s.slot, s.reader.now)
+		stream, err := s.asker.createSlot(ctx, s.slot, s.reader.now)
 		done <- result{stream, err}
 	}()
 	look := time.NewTicker(blockedFor)
@@ -138,7 +138,9 @@ func (s *session) reached(p effects.Position) {
 
 func (s *session) resolve(m *relation) (t *table, err error) {
 	err = s.asker.do(s.ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		t, err = s.reader.source.describe(ctx, conn, m)
+		if t, err = s.reader.source.describe(ctx, conn, m); err == nil {
+			t.raw = s.asker.raw
+		}
 		return err
 	})
 	return t, err

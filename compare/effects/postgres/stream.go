@@ -11,7 +11,6 @@ import (
 
 	"parallax/compare/effects"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
@@ -44,10 +43,10 @@ type stream struct {
 
 // createSlot makes the slot. It waits until the transactions that are open in the
 // whole server have ended.
-func createSlot(ctx context.Context, host *pgx.ConnConfig, slot string, now func() time.Time) (*stream, error) {
+func (a *asker) createSlot(ctx context.Context, slot string, now func() time.Time) (*stream, error) {
 	dial, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := connectReplication(dial, host)
+	conn, err := connectReplication(dial, a.host, a.raw)
 	if err != nil {
 		return nil, err
 	}

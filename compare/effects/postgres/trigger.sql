@@ -13,19 +13,30 @@ CREATE SCHEMA IF NOT EXISTS parallax;
 CREATE OR REPLACE FUNCTION parallax.tag() RETURNS trigger LANGUAGE plpgsql AS $parallax$
 DECLARE
 	tag text := pg_catalog.current_setting('parallax.exchange', true);
-	query text;
+	shape CONSTANT text := '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}''';
+	query bytea; -- so that its length costs nothing, and cutting it is no error
+	near text;   -- one end of it
+	rest text;   -- what stands behind traceparent='
 BEGIN
 	IF tag IS NULL OR tag OPERATOR(pg_catalog.=) '' THEN
-		query := pg_catalog.current_query();
-		IF pg_catalog.strpos(query, 'traceparent=''') OPERATOR(pg_catalog.=) 0 THEN
-			RETURN NULL;
-		END IF;
-		-- A comment inside the statement may be a text of somebody else.
-		tag := pg_catalog.substring(pg_catalog.right(query, 2000),
-			'/\*(?:[^*]|\*(?!/))*traceparent=''([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})''(?:[^*]|\*(?!/))*\*/[\s;]*$');
-		IF tag IS NULL THEN
-			tag := pg_catalog.substring(pg_catalog.left(query, 2000),
-				'^\s*/\*(?:[^*]|\*(?!/))*traceparent=''([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})''');
+		tag := NULL;
+		query := pg_catalog.convert_to(pg_catalog.current_query(), pg_catalog.getdatabaseencoding());
+		-- The last one, in the comment that ends the statement. Others may be texts of
+		-- somebody else.
+		near := pg_catalog.encode(pg_catalog.substr(query, GREATEST(1, pg_catalog.octet_length(query) OPERATOR(pg_catalog.-) 1999)), 'escape');
+		near := pg_catalog.rtrim(near, E' \t\r\n;');
+		rest := pg_catalog.right(near, pg_catalog.strpos(pg_catalog.reverse(near), '''=tnerapecart') OPERATOR(pg_catalog.-) 1);
+		IF rest OPERATOR(pg_catalog.~) shape AND pg_catalog.strpos(rest, '/*') OPERATOR(pg_catalog.=) 0
+			AND pg_catalog.strpos(rest, '*/') OPERATOR(pg_catalog.=) (pg_catalog.length(rest) OPERATOR(pg_catalog.-) 1) THEN
+			tag := pg_catalog.left(rest, 55);
+		ELSE
+			-- The first one, in the comment that begins it.
+			near := pg_catalog.ltrim(pg_catalog.encode(pg_catalog.substr(query, 1, 2000), 'escape'), E' \t\r\n');
+			near := pg_catalog.split_part(near, '*/', 1);
+			rest := pg_catalog.substr(near, pg_catalog.strpos(near, 'traceparent=''') OPERATOR(pg_catalog.+) 13);
+			IF pg_catalog.left(near, 2) OPERATOR(pg_catalog.=) '/*' AND rest OPERATOR(pg_catalog.~) shape THEN
+				tag := pg_catalog.left(rest, 55);
+			END IF;
 		END IF;
 		IF tag IS NULL THEN
 			RETURN NULL;

@@ -1,8 +1,8 @@
 package postgres_test
 
 import (
-	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,10 +62,27 @@ func TestTrigger(t *testing.T) {
 			insert into orders values (21, $q$ /*traceparent='`+traceparent(1)+`'*/ $q$);
 			insert into orders values (22, '/*traceparent=''x''*/')`+comment(9)+`;
 			insert into orders values (23) /*traceparent='00-zz'*/;
+			insert into orders values (25, $q$traceparent='`+traceparent(1)+`'$q$) /* other */;
 			insert into orders values (24, $q$ /*traceparent='`+traceparent(1)+`'*/ $q$)`+comment(10))
-		tags("texts that look like comments", "", "", traceparent(9), "", traceparent(10))
+		tags("texts that look like comments", "", "", traceparent(9), "", "", traceparent(10))
 		s.SQL("postgres", `begin; insert into orders values (30)`+comment(1)+`; rollback; begin; insert into orders values (31)`+comment(2)+`; insert into orders values (32)`+comment(3)+`; commit`)
 		tags("rolled back, and two in one", traceparent(2)+" "+traceparent(3))
+	})
+	t.Run("long and foreign texts", func(t *testing.T) {
+		s.SQL("postgres", "insert into orders values (35, '"+strings.Repeat("äöü\\", 2000)+"')"+comment(1)+"\n ;"+comment(2)+"insert into orders values (36, '"+strings.Repeat("ä", 5000)+"')")
+		tags("utf-8", traceparent(1), traceparent(2))
+		s.SQL("postgres", "create database bytes encoding 'SQL_ASCII' locale 'C' template template0")
+		s.SQL("bytes", "create table t (v text primary key)")
+		ascii := postgres.Source{DSN: s.DSN("bytes"), Tables: []string{"t"}}
+		if err := postgres.Install(t.Context(), ascii); err != nil {
+			t.Fatal(err)
+		}
+		other := read(t, s, ascii.DSN, "t")
+		s.SQL("bytes", "set client_encoding = 'SQL_ASCII'; insert into t values ('"+strings.Repeat("\xff", 600)+"')"+comment(3))
+		if got := other.all(); len(got) != 1 || !slices.Equal(got[0].Tags, []string{traceparent(3)}) || !strings.HasPrefix(*got[0].Changes[0].Key[0].Value, `\xff\xff`) {
+			t.Errorf("another encoding: %s", show(got))
+		}
+		other.stop()
 	})
 	t.Run("extended protocol", func(t *testing.T) {
 		conn := connect(t, s.As("app", "postgres"))
@@ -164,30 +181,26 @@ func TestInstallNamesWhatItCannot(t *testing.T) {
 	}
 }
 
-// BenchmarkTrigger is what an insert of one row costs with the trigger, beside the same
-// insert without.
+// BenchmarkTrigger is what a statement that inserts one row costs inside the server,
+// with the trigger and without.
 func BenchmarkTrigger(b *testing.B) {
 	s := rig.Postgres(b, "synchronous_commit=off")
-	s.SQL("postgres", "create table bare (id serial primary key, note text); create table tagged (id serial primary key, note text)")
+	s.SQL("postgres", "create table bare (n int primary key, note text); create table tagged (n int primary key, note text)")
 	if err := postgres.Install(b.Context(), postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"tagged"}}); err != nil {
 		b.Fatal(err)
 	}
-	f := func(name, sql string) {
+	f := func(name, table, setting, comment string) {
 		b.Run(name, func(b *testing.B) {
 			conn := connect(b, s.DSN("postgres"))
-			exec(b, conn, "set parallax.exchange = ''")
-			if name == "setting" {
-				exec(b, conn, "set parallax.exchange = '019a0000-0000-7000-8000-000000000000'")
-			}
-			for b.Loop() {
-				if _, err := conn.Exec(context.Background(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
-					b.Fatal(err)
-				}
-			}
+			exec(b, conn, "truncate "+table)
+			exec(b, conn, "set parallax.exchange = '"+setting+"'")
+			b.ResetTimer()
+			exec(b, conn, fmt.Sprintf("do $$ begin for i in 1..%d loop insert into %s values (i, 'x'); end loop; end $$", b.N, table)+comment)
 		})
 	}
-	f("none", "insert into bare (note) values ('x')"+comment(1))
-	f("nothing", "insert into tagged (note) values ('x')")
-	f("setting", "insert into tagged (note) values ('x')")
-	f("comment", "insert into tagged (note) values ('x')"+comment(1))
+	f("no trigger", "bare", "", comment(1))
+	f("no tag", "tagged", "", "")
+	f("setting", "tagged", "019a0000-0000-7000-8000-000000000000", "")
+	f("comment", "tagged", "", comment(1))
+	f("comment of a long statement", "tagged", "", strings.Repeat(" ", 100_000)+comment(1))
 }

@@ -14,6 +14,7 @@ type table struct {
 	types   []parallax.ColumnType
 	known   []int // the columns of an old tuple that holds keys only
 	key     []int // the columns that name a row
+	raw     bool  // texts may be no UTF-8
 }
 
 // change turns a row's message into a change. The values are copies of one string a
@@ -85,7 +86,9 @@ func (t *table) read(tuple []byte) image {
 			if c.err != nil {
 				return out
 			}
-			texts[i] = readable(t.types[i], all[start:start+size])
+			if texts[i] = readable(t.types[i], all[start:start+size]); t.raw {
+				texts[i] = escaped(texts[i])
+			}
 			out[i] = value{given, &texts[i]}
 		}
 	}

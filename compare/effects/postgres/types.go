@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"parallax"
 )
@@ -36,4 +38,22 @@ func readable(kind parallax.ColumnType, s string) string {
 		s = clock + "Z"
 	}
 	return s
+}
+
+// escaped writes the bytes of a text that are no UTF-8 as \xff, so that texts stay
+// apart and can be shown.
+func escaped(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
