@@ -39,6 +39,7 @@ var only = map[string]string{
 	"github.com/getkin/kin-openapi/openapi3": "parallax/mirror/openapi",
 	"github.com/hashicorp/consul/api":        "parallax/mirror/upstream/consul",
 	"github.com/vektah/gqlparser/v2/parser":  "parallax/mirror/graphql",
+	"github.com/jackc/pgx/v5/pgproto3":       "parallax/compare/effects/postgres",
 }
 
 type goPackage struct {

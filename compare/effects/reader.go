@@ -36,9 +36,12 @@ type Sink interface {
 	// Transaction takes the next commit.
 	Transaction(Transaction)
 	// Passed says that everything committed at or before a position was handed over.
+	// The last one counts: after a gap the server may be another one, which has not
+	// come as far.
 	Passed(Position)
 	// Gap says that what was committed between two times may not have been read;
-	// until is zero while it lasts.
+	// until is zero while it lasts. A gap is told of when it begins, when there is
+	// more to say about why, and when it ends; from is what it is known by.
 	Gap(from, until time.Time, why string)
 }
 

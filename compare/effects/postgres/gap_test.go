@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	osexec "os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -314,6 +317,57 @@ func TestRowsBeyondAnyMeasure(t *testing.T) {
 		t.Errorf("a gap %+v", g)
 	}
 	s.SQL("postgres", "insert into t values (2, '')")
+	if got := r.all(); len(got) != 1 {
+		t.Errorf("read %s", show(got))
+	}
+}
+
+// TestParallaxIsKilled: a reader that is killed leaves no slot behind.
+func TestParallaxIsKilled(t *testing.T) {
+	if dsn := os.Getenv("PARALLAX_TEST_READ"); dsn != "" {
+		read(t, nil, dsn, "t")
+		fmt.Println("reading")
+		select {} // until it is killed
+	}
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create table t (id int primary key); create table noise (v text)")
+	stop := busyUntilKilled(t, s)
+	defer stop()
+	cmd := osexec.Command(os.Args[0], "-test.run", "^TestParallaxIsKilled$")
+	cmd.Env = append(os.Environ(), "PARALLAX_TEST_READ="+s.DSN("postgres"))
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "reading\n" {
+		t.Errorf("the other process said %q, %v", line, err)
+	}
+	if got := s.SQL("postgres", "select count(*) from pg_replication_slots"); got != "1" {
+		t.Errorf("there are %s slots", got)
+	}
+	cmd.Process.Kill()
+	cmd.Wait() // killed
+	rig.Eventually(t, "the slot's end", func() error {
+		if got := s.SQL("postgres", "select count(*) from pg_replication_slots"); got != "0" {
+			return errNotYet
+		}
+		return nil
+	})
+	noSlotIsLeft(t, s)
+}
+
+// TestFirstHostThatIsPrimary: of several hosts the primary is read.
+func TestFirstHostThatIsPrimary(t *testing.T) {
+	t.Parallel()
+	s, standby := rig.Postgres(t), rig.Postgres(t)
+	s.SQL("postgres", "create table t (id int primary key)")
+	standby.Standby()
+	r := read(t, s, fmt.Sprintf("postgres://postgres@127.0.0.1:1,127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=prefer", standby.Port, s.Port), "t")
+	s.SQL("postgres", "insert into t values (1)")
 	if got := r.all(); len(got) != 1 {
 		t.Errorf("read %s", show(got))
 	}

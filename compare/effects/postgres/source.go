@@ -110,6 +110,15 @@ func (s *source) configure(config *pgx.ConnConfig) {
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.MaxProtocolMessageBodyLen = maxMessage
 	s.secret = config.Password
+	if several(config) && config.ValidateConnect == nil {
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+}
+
+// several says whether a connection string names more than one server: then the
+// primary among them is meant.
+func several(config *pgx.ConnConfig) bool {
+	return slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != config.Host || f.Port != config.Port })
 }
 
 // hosts returns a configuration for each host of the connection string: the
@@ -144,6 +153,9 @@ func (s *source) connect(ctx context.Context) (*pgx.Conn, *pgx.ConnConfig, error
 func (s *source) hidden(err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
 	}
 	text := err.Error()
 	if s.secret != "" {
