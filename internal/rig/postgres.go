@@ -109,7 +109,7 @@ func (s *PostgresServer) Start() {
 			s.t.Fatalf("PostgreSQL ended while it started:\n%s", s.logs.String())
 		default:
 		}
-		return exec.Command(filepath.Join(s.bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)).Run()
+		return exec.Command(filepath.Join(s.bin, "pg_isready"), "-q", "-U", "postgres", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)).Run()
 	})
 }
 

@@ -121,25 +121,26 @@ func (a *asker) push(ctx context.Context, to effects.Position) error {
 	})
 }
 
-// dropSlots ends the sessions that hold slots of ours, and returns when the slots
-// are gone.
-func (a *asker) dropSlots(ctx context.Context, slots []string) error {
+// dropSlots ends the sessions that hold slots of ours, and returns when the slots are
+// gone, and with them a process of the server that read one; 0 is none.
+func (a *asker) dropSlots(ctx context.Context, slots []string, process uint32) error {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {
 		var left int
 		err := a.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			return conn.QueryRow(ctx, `
-				select count(*) from (
+				select (select count(*) from (
 					select case when active_pid is null then true else pg_terminate_backend(active_pid) end
-					from pg_replication_slots where slot_name = any($1::text[])) ended`, slots).Scan(&left)
+					from pg_replication_slots where slot_name = any($1::text[])) ended)
+				+ (select count(*) from pg_stat_replication where pid::int8 = $2::int8)`, slots, int64(process)).Scan(&left)
 		})
 		if err != nil || left == 0 {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d replication slots are still there: %w", left, ctx.Err())
+			return fmt.Errorf("%d replication slots or their processes are still there: %w", left, ctx.Err())
 		case <-again.C:
 		}
 	}

@@ -107,7 +107,7 @@ func (r *Reader) connect(ctx context.Context, g *gap, slots []string) (*session,
 	}
 	s := &session{reader: r, asker: asker, slot: newSlot()}
 	if len(slots) > 0 {
-		err = asker.dropSlots(ctx, slots)
+		err = asker.dropSlots(ctx, slots, 0)
 	}
 	if err == nil {
 		err = r.source.prepare(ctx, asker)
@@ -135,14 +135,14 @@ func (r *Reader) leave(ctx context.Context, s *session, slots []string) error {
 	defer cancel()
 	var asker *asker
 	var err error
+	var process uint32
 	if s != nil {
-		s.closeStream()
-		asker = s.asker
+		asker, process = s.asker, s.closeStream()
 	} else if asker, err = r.source.asker(ctx); err != nil {
 		return r.unsure(slots, err)
 	}
 	defer asker.close()
-	err = asker.dropSlots(ctx, slots)
+	err = asker.dropSlots(ctx, slots, process)
 	if err != nil && !errors.Is(err, errOther) { // slots of ours do not outlive their server
 		return r.unsure(slots, err)
 	}

@@ -269,8 +269,12 @@ func (s *session) close() {
 	s.asker.close()
 }
 
-func (s *session) closeStream() {
-	if s.stream != nil {
-		s.stream.close()
+// closeStream ends the stream, if there is one, and returns the server's process that
+// goes with it.
+func (s *session) closeStream() (process uint32) {
+	if s.stream == nil {
+		return 0
 	}
+	s.stream.close()
+	return s.stream.pid
 }

@@ -34,6 +34,7 @@ type stream struct {
 	slot  string
 	start effects.Position // what is committed later is read
 	since time.Time        // when that was, or a little later
+	pid   uint32           // of the server's process
 
 	conn   net.Conn
 	in     *pgproto3.Frontend
@@ -82,7 +83,7 @@ func (s *stream) hijack(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return err
 	}
-	s.conn, s.in = raw.Conn, raw.Frontend
+	s.conn, s.in, s.pid = raw.Conn, raw.Frontend, raw.PID
 	return nil
 }
 
