@@ -137,7 +137,8 @@ func (p *publication) fits(tables []tableState) bool {
 
 // describe finds the types of a table's columns, and what names its rows.
 func (s *source) describe(ctx context.Context, conn *pgx.Conn, m *relation) (*table, error) {
-	t := &table{name: name{m.schema, m.name}.String(), columns: m.columns, types: make([]parallax.ColumnType, len(m.columns))}
+	n := len(m.columns)
+	t := &table{name: name{m.schema, m.name}.String(), columns: m.columns, types: make([]parallax.ColumnType, n), made: make([]bool, n), refs: make([]string, n)}
 	var foreign []int64
 	for i, c := range m.columns {
 		kind, ok := builtin[c.oid]
@@ -154,6 +155,9 @@ func (s *source) describe(ctx context.Context, conn *pgx.Conn, m *relation) (*ta
 		if err := t.lookUpTypes(ctx, conn, foreign); err != nil {
 			return nil, fmt.Errorf("cannot read the types of %s: %w", t.name, s.hidden(err))
 		}
+	}
+	if err := t.lookUpValues(ctx, conn, m.id); err != nil {
+		return nil, fmt.Errorf("cannot read the columns of %s: %w", t.name, s.hidden(err))
 	}
 	if m.identity == 'f' {
 		if err := t.lookUpKey(ctx, conn, m.id); err != nil {
@@ -214,4 +218,42 @@ func (t *table) lookUpKey(ctx context.Context, conn *pgx.Conn, id uint32) error 
 		}
 	}
 	return nil
+}
+
+// lookUpValues finds columns whose values the database makes up, and those that repeat
+// others. Of functions only the name says that what they return is made up, so time is
+// none of it. Of several foreign keys the one with the fewest columns counts.
+func (t *table) lookUpValues(ctx context.Context, conn *pgx.Conn, id uint32) error {
+	rows, err := conn.Query(ctx, `
+		select a.attname,
+			a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~* '(nextval|random|uuid|ulid|nanoid|ksuid|cuid|snowflake)\w*"?\(', false),
+			coalesce(target.schema, ''), coalesce(target.name, ''), coalesce(target.attname, '')
+		from pg_attribute a
+		left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+		left join lateral (
+			select n.nspname as schema, f.relname as name, b.attname
+			from pg_constraint k cross join unnest(k.conkey, k.confkey) as pair (here, there)
+			join pg_class f on f.oid = k.confrelid join pg_namespace n on n.oid = f.relnamespace
+			join pg_attribute b on b.attrelid = f.oid and b.attnum = pair.there
+			where k.contype = 'f' and k.conrelid = a.attrelid and pair.here = a.attnum
+			order by cardinality(k.conkey), k.oid limit 1) target on true
+		where a.attrelid::int8 = $1::int8 and a.attnum > 0 and not a.attisdropped`, int64(id))
+	if err != nil {
+		return err
+	}
+	var of, column string
+	var to name
+	var made bool
+	_, err = pgx.ForEachRow(rows, []any{&of, &made, &to.schema, &to.table, &column}, func() error {
+		for i, c := range t.columns {
+			if c.name != of {
+				continue
+			}
+			if t.made[i] = made; column != "" {
+				t.refs[i] = to.String() + "." + column
+			}
+		}
+		return nil
+	})
+	return err
 }

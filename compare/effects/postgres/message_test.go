@@ -63,7 +63,7 @@ var (
 
 func newAssembler() *assembler {
 	return &assembler{listed: []name{{"public", "orders"}}, tables: map[uint32]*table{}, resolve: func(m *relation) (*table, error) {
-		t := &table{name: m.name, columns: m.columns, types: make([]parallax.ColumnType, len(m.columns))}
+		t := &table{name: m.name, columns: m.columns, types: make([]parallax.ColumnType, len(m.columns)), made: make([]bool, len(m.columns)), refs: make([]string, len(m.columns))}
 		for i, c := range m.columns {
 			t.types[i] = builtin[c.oid]
 			if c.key {

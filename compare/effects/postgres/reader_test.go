@@ -195,3 +195,39 @@ func TestTypes(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeAndRepeated: which values the database makes up, and which repeat others.
+func TestMadeAndRepeated(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", `
+		create schema billing;
+		create table orders (id serial primary key, no int generated always as identity, public uuid default gen_random_uuid(), at date default now(), one int default 1, "x y" int unique, unique (id, no));
+		create function "New Ulid"() returns text language sql as $$ select text 'u' $$;
+		create table billing.lines (order_id int references orders, x int references orders ("x y"), a int, b int, n int default 5, u text default "New Ulid"(), primary key (order_id, n));
+		alter table billing.lines add foreign key (a, b) references orders (id, no), add foreign key (b) references orders (id);
+		create table parent (id int primary key, parent int references parent) partition by range (id);
+		create table child partition of parent for values from (0) to (9)`)
+	r := read(t, s, s.DSN("postgres"), "orders", "billing.lines", "parent")
+	s.SQL("postgres", `
+		insert into orders (at, public, "x y") values ('2026-11-21', '0b0e7a9c-6a1e-4f7a-9d1a-1f1f1f1f1f1f', 1);
+		insert into billing.lines values (1, 1, 1, 1);
+		insert into parent values (1, 1)`)
+	want := `[]
+  insert orders (id:number!=1) [] -> [id:number!=1 no:number!=1 public:text!=0b0e7a9c-6a1e-4f7a-9d1a-1f1f1f1f1f1f at:time=2026-11-21 one:number=1 x y:number=1]
+[]
+  insert billing.lines (order_id:number>orders.id=1 n:number=5) [] -> [order_id:number>orders.id=1 x:number>orders.x y=1 a:number>orders.id=1 b:number>orders.id=1 n:number=5 u:text!=u]
+[]
+  insert parent (id:number=1) [] -> [id:number=1 parent:number>parent.id=1]
+`
+	if d := cmp.Diff(want, show(r.all())); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	s.SQL("postgres", `alter table billing.lines drop constraint lines_b_fkey, alter u drop default; insert into billing.lines values (1, 1, 1, 1, 6)`)
+	want = `[]
+  insert billing.lines (order_id:number>orders.id=1 n:number=6) [] -> [order_id:number>orders.id=1 x:number>orders.x y=1 a:number>orders.id=1 b:number>orders.no=1 n:number=6 u:text=NULL]
+`
+	if d := cmp.Diff(want, show(r.all())); d != "" {
+		t.Errorf("after an alteration (-want +got)\n%s", d)
+	}
+}

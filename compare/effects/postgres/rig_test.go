@@ -187,7 +187,14 @@ func columns(list []parallax.Column) string {
 				v = fmt.Sprintf("%s..(%d)", v[:8], len(v))
 			}
 		}
-		out = append(out, fmt.Sprintf("%s:%s=%s", c.Name, letters[c.Type], v))
+		kind := letters[c.Type]
+		if c.Made {
+			kind += "!"
+		}
+		if c.Ref != "" {
+			kind += ">" + c.Ref
+		}
+		out = append(out, fmt.Sprintf("%s:%s=%s", c.Name, kind, v))
 	}
 	return strings.Join(out, " ")
 }

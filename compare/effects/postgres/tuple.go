@@ -12,9 +12,11 @@ type table struct {
 	name    string // as in Change.Table
 	columns []column
 	types   []parallax.ColumnType
-	known   []int // the columns of an old tuple that holds keys only
-	key     []int // the columns that name a row
-	raw     bool  // texts may be no UTF-8
+	made    []bool   // the database makes up the column's values
+	refs    []string // the column that it repeats
+	known   []int    // the columns of an old tuple that holds keys only
+	key     []int    // the columns that name a row
+	raw     bool     // texts may be no UTF-8
 }
 
 // change turns a row's message into a change. The values are copies of one string a
@@ -141,7 +143,7 @@ func (t *table) add(to []parallax.Column, v image, i int) []parallax.Column {
 	if v[i].state != given {
 		return to
 	}
-	return append(to, parallax.Column{Name: t.columns[i].name, Type: t.types[i], Value: v[i].text})
+	return append(to, parallax.Column{Name: t.columns[i].name, Type: t.types[i], Value: v[i].text, Made: t.made[i], Ref: t.refs[i]})
 }
 
 // tupleSize says how much memory the columns of a tuple take, roughly.
