@@ -2,6 +2,7 @@ package rig
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -27,6 +28,7 @@ type PostgresServer struct {
 	settings []string
 	cmd      *exec.Cmd // nil while stopped
 	done     chan struct{}
+	served   bool // its port is known to others
 	logs     *lockedBuffer
 }
 
@@ -88,6 +90,30 @@ func (s *PostgresServer) SQL(database, statements string) string {
 // Start starts a server that was stopped or killed, on the port it had.
 func (s *PostgresServer) Start() {
 	s.t.Helper()
+	Eventually(s.t, "PostgreSQL's start", func() error {
+		if s.cmd == nil {
+			s.launch()
+		}
+		select {
+		case <-s.done:
+			log := s.logs.String()
+			s.cmd = nil
+			if !strings.Contains(log, "Address already in use") { // by a connection of somebody, for a moment
+				s.t.Fatalf("PostgreSQL ended while it started:\n%s", log)
+			}
+			if !s.served {
+				s.Port = freePort(s.t)
+			}
+			return errors.New("its port is taken")
+		default:
+		}
+		return exec.Command(filepath.Join(s.bin, "pg_isready"), "-q", "-U", "postgres", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)).Run()
+	})
+	s.served = true
+}
+
+func (s *PostgresServer) launch() {
+	s.t.Helper()
 	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.Port)}
 	for _, each := range append(slices.Clone(postgresSettings), s.settings...) {
 		args = append(args, "-c", each)
@@ -103,15 +129,10 @@ func (s *PostgresServer) Start() {
 		cmd.Wait() // its exit code is in ProcessState
 		close(done)
 	}(s.cmd, s.done)
-	Eventually(s.t, "PostgreSQL's start", func() error {
-		select {
-		case <-s.done:
-			s.t.Fatalf("PostgreSQL ended while it started:\n%s", s.logs.String())
-		default:
-		}
-		return exec.Command(filepath.Join(s.bin, "pg_isready"), "-q", "-U", "postgres", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)).Run()
-	})
 }
+
+// Log returns what the server has logged.
+func (s *PostgresServer) Log() string { return s.logs.String() }
 
 // Stop ends the server as a deploy would: connections are closed, transactions
 // rolled back.

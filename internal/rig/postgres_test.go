@@ -1,7 +1,11 @@
 package rig_test
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"parallax/internal/rig"
@@ -29,5 +33,32 @@ func TestPostgres(t *testing.T) {
 	other := rig.Postgres(t)
 	if got := other.SQL("postgres", "select to_regclass('kept') is null"); got != "t" {
 		t.Error("two servers share a cluster")
+	}
+}
+
+// TestPostgresPort: a port that somebody took meanwhile is waited for.
+func TestPostgresPort(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.Stop()
+	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		s.Start()
+	}()
+	rig.Eventually(t, "a try", func() error {
+		if !strings.Contains(s.Log(), "Address already in use") {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	taken.Close()
+	<-started
+	if got := s.SQL("postgres", "select 1"); got != "1" {
+		t.Errorf("it answers %q", got)
 	}
 }
