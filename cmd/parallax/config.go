@@ -13,6 +13,7 @@ import (
 
 	"parallax"
 	"parallax/compare"
+	"parallax/compare/effects"
 	"parallax/divergence"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
@@ -64,6 +65,7 @@ type ServiceConfig struct {
 	mirror.Service `yaml:",inline"`
 	Rules          []compare.Rule       `yaml:"rules" doc:"which differences are meant"`
 	Redact         compare.RedactConfig `yaml:"redact" doc:"what is replaced before anything is stored, on top of the built-in list"`
+	Effects        effects.Config       `yaml:"effects" doc:"the databases that the legs write to, and how what they commit is compared"`
 	Promotion      reports.Promotion    `yaml:"promotion" doc:"when the candidate may take over"`
 
 	Protobuf compare.ProtobufConfig `yaml:"protobuf" doc:"what the messages of gRPC and protobuf are, so that they are compared field by field"`
@@ -76,6 +78,7 @@ type ServiceConfig struct {
 func (s *ServiceConfig) SetDefaults() {
 	s.Primary, s.Candidate, s.Secondary = mirror.DefaultLeg(), mirror.DefaultLeg(), mirror.DefaultLeg()
 	s.Timeouts, s.Mirror = mirror.DefaultTimeouts(), mirror.DefaultOptions()
+	s.Effects = effects.DefaultConfig()
 	s.Promotion = reports.DefaultPromotion()
 }
 
@@ -100,7 +103,6 @@ func notYet() []string {
 			keys = append(keys, prefix+key)
 		}
 	}
-	under("services[].", []string{"effects"})
 	under("services[].", mirror.NotYet())
 	under("services[].promotion.", reports.NotYet())
 	return keys
@@ -234,6 +236,7 @@ func (s ServiceConfig) validate() []parallax.Fault {
 	faults = append(append(faults, parallax.Under("rules", wrong)...), refusedRules(s.Rules)...)
 	_, wrong = compare.NewRedactor(make([]byte, 32), s.Redact)
 	faults = append(faults, parallax.Under("redact", wrong)...)
+	faults = append(faults, parallax.Under("effects", s.Effects.Validate())...)
 	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)
 }
 
