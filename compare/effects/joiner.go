@@ -1,0 +1,396 @@
+package effects
+
+import (
+	"container/heap"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"parallax"
+)
+
+// pollEvery is how often a database is asked for its position while exchanges wait.
+const pollEvery = 20 * time.Millisecond
+
+// handers is how many goroutines hand exchanges on.
+const handers = 4
+
+// JoinerConfig is what a [Joiner] needs. Config was validated; functions may be nil.
+// They are called without a lock held.
+type JoinerConfig struct {
+	Service string
+	Config  Config
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics *Metrics
+
+	// Learn is told of each exchange with its effects, in the order in which their
+	// settle times end, before it is handed on: what it learns, later ones find.
+	Learn func(x *parallax.Exchange)
+	// Late is told what was committed too late to be compared.
+	Late func(Late)
+	// Stray is told of what another leg than the database's own has written there.
+	Stray func(Stray)
+}
+
+// Late is what an exchange's leg committed after its effects were handed on.
+type Late struct {
+	Exchange parallax.ID
+	Stamp    parallax.Stamp
+	Leg      parallax.Leg
+	Effects  []parallax.Effect
+}
+
+// Stray is a change in the database of one leg that an exchange's request on another leg
+// caused: a shadow that writes where it must not.
+type Stray struct {
+	Exchange  parallax.ID
+	Leg       parallax.Leg // whose database it is
+	By        parallax.Leg // who wrote
+	Table     string
+	At        time.Time
+	Committed Position
+}
+
+// Joiner finds the exchange of each change that the databases of one service commit. It
+// holds exchanges until everything their legs did is read, and hands them on.
+type Joiner struct {
+	cfg JoinerConfig
+	on  correlations
+
+	handing chan *waiting // in order, to learn; never full: it has room for all that may wait
+	learnt  chan *waiting
+	wake    chan struct{} // something waits now
+
+	mu       sync.Mutex
+	sources  []*source
+	log      log
+	entries  entries
+	exchange exchanges
+	due      dueHeap    // by the end of their settle time
+	overdue  []*waiting // settled, and not covered yet; in the order of due
+	fresh    []*waiting // answered, and not covered yet: for the barrier's metric
+	held     int        // exchanges that wait
+	bytes    int64      // of them
+	stopped  bool
+	missed   bool // an exchange was handed on without all of its effects
+	counts   counts
+}
+
+// waiting is an exchange that waits for its effects.
+type waiting struct {
+	x      *parallax.Exchange
+	then   func(*parallax.Exchange)
+	asked  time.Time // when it came
+	done   time.Time // when its last answer was complete
+	settle time.Time // until when its legs may work on
+	give   time.Time // up
+	bytes  int64
+	said   *said // with correlation by key
+	out    *parallax.Exchange
+}
+
+type dueHeap []*waiting
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, k int) bool { return h[i].settle.Before(h[k].settle) }
+func (h dueHeap) Swap(i, k int)      { h[i], h[k] = h[k], h[i] }
+func (h *dueHeap) Push(w any)        { *h = append(*h, w.(*waiting)) }
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	w := (*h)[last]
+	(*h)[last], *h = nil, (*h)[:last]
+	return w
+}
+
+// legs are those whose databases are read.
+var legs = [2]parallax.Leg{parallax.Primary, parallax.Candidate}
+
+// NewJoiner returns a joiner without databases: [Joiner.Add] them all before
+// [Joiner.Run].
+func NewJoiner(cfg JoinerConfig) *Joiner {
+	room := cfg.Config.Waiting.Exchanges
+	return &Joiner{
+		cfg: cfg, on: cfg.Config.correlations(),
+		handing: make(chan *waiting, room), learnt: make(chan *waiting, handers), wake: make(chan struct{}, 1),
+		entries: newEntries(), exchange: newExchanges(), counts: counts{}, log: log{limit: int64(cfg.Config.Log.Memory)},
+	}
+}
+
+// Run reads the databases and hands exchanges on until ctx ends. Then it hands on what
+// waits, as not known, and returns when nothing of it runs.
+func (j *Joiner) Run(ctx context.Context) error {
+	var reading, handing sync.WaitGroup
+	for _, s := range j.sources {
+		reading.Go(func() {
+			if err := s.reader.Run(ctx, s); err != nil && ctx.Err() == nil {
+				j.cfg.Log.Error("a database is not read any more", "service", j.cfg.Service, "leg", s.leg, "database", s.name, "err", err)
+				s.Gap(j.cfg.Now(), time.Time{}, err.Error())
+			}
+		})
+		reading.Go(func() { s.poll(ctx) })
+	}
+	handing.Go(j.learn)
+	for range handers {
+		handing.Go(func() {
+			for w := range j.learnt {
+				w.then(w.out)
+			}
+		})
+	}
+	j.tick(ctx)
+	j.mu.Lock()
+	j.stopped = true
+	j.giveUp("Parallax was stopped")
+	close(j.handing)
+	j.mu.Unlock()
+	handing.Wait()
+	reading.Wait()
+	return nil
+}
+
+// learn hands exchanges to what learns from them, one after the other.
+func (j *Joiner) learn() {
+	defer close(j.learnt)
+	for w := range j.handing {
+		if j.cfg.Learn != nil {
+			j.cfg.Learn(w.out)
+		}
+		j.learnt <- w
+		j.mu.Lock()
+		j.held--
+		j.bytes -= w.bytes
+		j.cfg.Metrics.waiting(j.cfg.Service, j.held)
+		j.mu.Unlock()
+	}
+}
+
+// tick hands on what is due, until ctx ends. It sleeps while nothing waits.
+func (j *Joiner) tick(ctx context.Context) {
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		j.mu.Lock()
+		now := j.cfg.Now()
+		j.settled(now)
+		j.forget(now)
+		idle := len(j.due)+len(j.overdue) == 0 && j.log.oldest() == nil
+		j.mu.Unlock()
+		if !idle {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.wake:
+		}
+	}
+}
+
+// stir ends the sleep of tick. The caller holds mu.
+func (j *Joiner) stir() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Gather hands an exchange with all effects of its legs to then, once: a copy, from a
+// goroutine of the joiner's own, when everything that they committed until the settle
+// time was over is read. Of a leg of which that is not known, Unread says why. It returns at
+// once; then is called before it does where nothing is to be waited for.
+func (j *Joiner) Gather(x *parallax.Exchange, then func(*parallax.Exchange)) {
+	j.mu.Lock()
+	why := j.add(x, then)
+	j.mu.Unlock()
+	if why == "" {
+		return
+	}
+	if why == pointless {
+		then(x)
+		return
+	}
+	then(unread(x, why))
+}
+
+// pointless is why an exchange is handed on that has no effects to compare.
+const pointless = "it is not compared"
+
+// add makes an exchange wait, or says why it does not.
+func (j *Joiner) add(x *parallax.Exchange, then func(*parallax.Exchange)) string {
+	w := j.waitingOf(x, then)
+	compared := answered(x)
+	if !compared {
+		j.exchange.add(w, settledState, j.cfg.Now())
+		return pointless
+	}
+	why := ""
+	switch {
+	case j.stopped:
+		why = "Parallax was stopping"
+	case j.held >= j.cfg.Config.Waiting.Exchanges || j.bytes+w.bytes > int64(j.cfg.Config.Waiting.Memory):
+		why = "too many exchanges were waiting for their effects"
+	}
+	if why != "" {
+		j.exchange.add(w, settledState, j.cfg.Now())
+		j.missed = true
+		return why
+	}
+	if j.on.key {
+		w.said = &said{x.Received, w.settle, [2][]string{words(x.Legs[parallax.Primary]), words(x.Legs[parallax.Candidate])}}
+		j.exchange.say(w.said)
+	}
+	j.exchange.add(w, waitingState, j.cfg.Now())
+	j.held++
+	j.bytes += w.bytes
+	j.cfg.Metrics.waiting(j.cfg.Service, j.held)
+	heap.Push(&j.due, w)
+	j.fresh = append(j.fresh, w)
+	j.stir()
+	return ""
+}
+
+// answered reports whether an exchange has what may be compared.
+func answered(x *parallax.Exchange) bool {
+	for _, leg := range legs {
+		if call := x.Legs[leg]; call == nil || call.Err.Kind == parallax.NotAsked || call.Err.Kind == parallax.CallerGone {
+			return false
+		}
+	}
+	return true
+}
+
+func (j *Joiner) waitingOf(x *parallax.Exchange, then func(*parallax.Exchange)) *waiting {
+	w := &waiting{x: x, then: then, asked: j.cfg.Now(), bytes: 1 << 10}
+	var last time.Duration
+	for _, call := range x.Legs {
+		if call != nil {
+			last = max(last, call.Done)
+			w.bytes += int64(len(call.Request.Body.Bytes) + len(call.Response.Body.Bytes))
+		}
+	}
+	w.done = x.Received.Add(last)
+	w.settle = w.done.Add(j.cfg.Config.Settle)
+	w.give = later(w.asked, w.settle).Add(j.cfg.Config.Wait)
+	return w
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// settled hands on the exchanges whose settle time is over, in their order, as soon as
+// everything up to its end is read. The caller holds mu.
+func (j *Joiner) settled(now time.Time) {
+	for len(j.due) > 0 && !j.due[0].settle.After(now) {
+		j.overdue = append(j.overdue, heap.Pop(&j.due).(*waiting))
+	}
+	j.overdue = slices.DeleteFunc(j.overdue, func(w *waiting) bool {
+		unread, known := j.unreadOf(w, now)
+		if known {
+			j.release(w, unread)
+		}
+		return known
+	})
+	j.fresh = slices.DeleteFunc(j.fresh, func(w *waiting) bool {
+		if w.out != nil || w.settle.Before(now) {
+			return true
+		}
+		covered := j.covered(w.done)
+		if covered {
+			j.cfg.Metrics.barrier(now.Sub(later(w.asked, w.done)))
+		}
+		return covered
+	})
+}
+
+// covered reports whether every database was read up to a time.
+func (j *Joiner) covered(at time.Time) bool {
+	for _, s := range j.sources {
+		if s.covered.Before(at) {
+			return false
+		}
+	}
+	return true
+}
+
+// unreadOf says for each leg why its effects are not all known, "" where they are. It is
+// false while that may still come out.
+func (j *Joiner) unreadOf(w *waiting, now time.Time) (why [2]string, known bool) {
+	known = true
+	for _, s := range j.sources {
+		if text, gap := s.gapIn(w.x.Received, w.settle); gap {
+			why[s.leg] = text
+		} else if s.covered.Before(w.settle) {
+			known = false
+		}
+	}
+	reason := "was not waited for, as the other leg's effects are not known"
+	if why == [2]string{} {
+		if known || now.Before(w.give) {
+			return why, known
+		}
+		reason = "was not read in time"
+	}
+	for _, s := range j.sources {
+		if why[s.leg] == "" && s.covered.Before(w.settle) {
+			why[s.leg] = "the log of " + s.name + " " + reason
+		}
+	}
+	return why, true
+}
+
+// release takes what an exchange's legs did and hands it on. The caller holds mu.
+func (j *Joiner) release(w *waiting, why [2]string) {
+	out := *w.x
+	for _, leg := range legs {
+		call := *out.Legs[leg]
+		list, trouble := j.take(w, leg)
+		call.Effects, call.Unread = list, why[leg]
+		if call.Unread == "" {
+			call.Unread = trouble
+		}
+		out.Legs[leg] = &call
+		j.missed = j.missed || call.Unread != ""
+	}
+	w.out = &out
+	j.exchange.settle(w)
+	j.handing <- w
+}
+
+// giveUp hands on everything that waits, as not known. The caller holds mu.
+func (j *Joiner) giveUp(why string) {
+	for _, w := range append(j.overdue, j.due...) {
+		j.release(w, [2]string{why, why})
+	}
+	j.overdue, j.due, j.fresh = nil, nil, nil
+}
+
+// Missed reports whether an exchange was handed on of which not everything is known. From
+// then on a value without a partner may have one all the same.
+func (j *Joiner) Missed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.missed
+}
+
+// unread returns a copy of an exchange whose effects nobody knows.
+func unread(x *parallax.Exchange, why string) *parallax.Exchange {
+	out := *x
+	for _, leg := range legs {
+		call := *out.Legs[leg]
+		call.Unread = why
+		out.Legs[leg] = &call
+	}
+	return &out
+}

@@ -1,0 +1,397 @@
+package effects_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"parallax"
+	"parallax/compare/effects"
+	"parallax/compare/effects/effectstest"
+)
+
+// bench is a joiner at work on two logs, in a bubble of time of its own.
+type bench struct {
+	t                  *testing.T
+	joiner             *effects.Joiner
+	primary, candidate *effectstest.Log
+
+	mu      sync.Mutex
+	handed  map[parallax.ID]*parallax.Exchange
+	order   []parallax.ID
+	learned []parallax.ID
+	late    []effects.Late
+	stray   []effects.Stray
+	n       byte
+}
+
+// joined runs f with a joiner that reads, and stops it.
+func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		config := effects.DefaultConfig()
+		config.Primary = []effects.Database{{Postgres: "postgres://old/shop", Tables: []string{"orders"}}}
+		config.Candidate = []effects.Database{{Postgres: "postgres://new/shop", Tables: []string{"orders"}}}
+		if change != nil {
+			change(&config)
+		}
+		b := &bench{t: t, primary: effectstest.NewLog(time.Now), candidate: effectstest.NewLog(time.Now), handed: map[parallax.ID]*parallax.Exchange{}}
+		b.joiner = effects.NewJoiner(effects.JoinerConfig{
+			Service: "shop", Config: config, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Learn: func(x *parallax.Exchange) { b.note(func() { b.learned = append(b.learned, x.ID) }) },
+			Late:  func(l effects.Late) { b.note(func() { b.late = append(b.late, l) }) },
+			Stray: func(s effects.Stray) { b.note(func() { b.stray = append(b.stray, s) }) },
+		})
+		b.joiner.Add(parallax.Primary, "old/shop", b.primary)
+		b.joiner.Add(parallax.Candidate, "new/shop", b.candidate)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.joiner.Run(ctx) }()
+		b.pass(time.Second)
+		f(b)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}
+
+func (b *bench) note(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+// pass lets time pass.
+func (b *bench) pass(d time.Duration) {
+	time.Sleep(d) // of the bubble
+	synctest.Wait()
+}
+
+// exchange returns one that was received 10 ms ago and is answered now.
+func (b *bench) exchange() *parallax.Exchange {
+	b.n++
+	x := &parallax.Exchange{ID: parallax.ID{0: 1, 6: 0x70, 15: b.n}, Service: "shop", Endpoint: "POST /orders", Received: time.Now().Add(-10 * time.Millisecond)}
+	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+		x.Legs[leg] = &parallax.Call{Request: parallax.Request{Target: "/orders"}, Done: 10 * time.Millisecond}
+	}
+	return x
+}
+
+func (b *bench) traced(trace string, x *parallax.Exchange) *parallax.Exchange {
+	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+		x.Legs[leg].Request.Headers = []parallax.Field{{Name: "Traceparent", Value: trace}}
+	}
+	return x
+}
+
+func (b *bench) gather(list ...*parallax.Exchange) {
+	for _, x := range list {
+		b.joiner.Gather(x, func(out *parallax.Exchange) {
+			b.note(func() { b.handed[x.ID], b.order = out, append(b.order, x.ID) })
+		})
+	}
+}
+
+// want says what was handed on of each leg of an exchange: rows with their correlation, and
+// why it is not known. "-" is one that still waits.
+func (b *bench) want(name string, x *parallax.Exchange, primary, candidate string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.handed[x.ID]
+	for leg, want := range []string{primary, candidate} {
+		got := "-"
+		if out != nil {
+			got = shown(out.Legs[leg].Effects)
+			if why := out.Legs[leg].Unread; why != "" {
+				got = strings.TrimSpace(got + " ? " + why)
+			}
+		}
+		if got != want {
+			b.t.Errorf("%s: the %s's effects are %q, want %q", name, parallax.Leg(leg), got, want)
+		}
+	}
+}
+
+func shown(list []parallax.Effect) string {
+	var out []string
+	for _, e := range list {
+		late := ""
+		if e.Late {
+			late = " late"
+		}
+		out = append(out, fmt.Sprintf("%s:%s%s", *e.Key[0].Value, e.Correlation, late))
+	}
+	return strings.Join(out, " ")
+}
+
+// row is a transaction that inserts a row, with tags.
+func row(id string, tags ...string) effects.Transaction {
+	key := parallax.Column{Name: "id", Value: &id}
+	return effects.Transaction{Tags: tags, Changes: []effects.Change{{Table: "orders", Op: parallax.Insert, Key: []parallax.Column{key}, After: []parallax.Column{key}}}}
+}
+
+// rowOf is a row with the exchange in a column.
+func rowOf(id, exchange string) effects.Transaction {
+	tx := row(id)
+	tx.Changes[0].After = append(tx.Changes[0].After, parallax.Column{Name: "request_id", Value: &exchange})
+	return tx
+}
+
+// counted writes down what was counted.
+func (b *bench) counted() (out []string) {
+	list, _ := b.joiner.TakeCounts()
+	for _, c := range list {
+		out = append(out, fmt.Sprintf("%s %s %s %d", c.Leg, c.Table, c.Count, c.N))
+	}
+	return out
+}
+
+const (
+	trace  = "00-0123456789abcdef0123456789abcdef-00000000000000aa-01"
+	span   = "00-0123456789abcdef0123456789abcdef-00000000000000bb-01"
+	trace2 = "00-1123456789abcdef0123456789abcdef-00000000000000aa-01"
+)
+
+func TestCorrelations(t *testing.T) {
+	t.Parallel()
+	all := func(c *effects.Config) { c.Correlate = []string{"tag", "trace", "column:request_id", "key"} }
+	joined(t, all, func(b *bench) {
+		x, y, z := b.traced(trace, b.exchange()), b.exchange(), b.exchange()
+		z.Legs[parallax.Primary].Response.Body.Bytes = []byte(`{"id":"7","of":12.50}`)
+		z.Legs[parallax.Candidate].Request.Target = "/orders/70?from=1"
+		b.primary.Commit(row("1", x.ID.String()))                    // before the exchange is known
+		b.primary.Commit(row("2", x.ID.String()+"/primary", trace2)) // a tag is stronger than a trace
+		b.gather(x, y, z)
+		b.primary.Commit(row("3", trace))
+		b.candidate.Commit(row("4", span)) // a span of the service's own
+		b.candidate.Commit(rowOf("5", y.ID.String()))
+		b.candidate.Commit(row("6", x.ID.String(), y.ID.String())) // of two
+		b.primary.Commit(row("7"))
+		b.candidate.Commit(row("70"))
+		b.candidate.Commit(row("12"))                               // in no exchange
+		b.candidate.Commit(row("8", parallax.ID{1, 2, 3}.String())) // of one that is not compared
+		b.primary.Commit(row("9", x.ID.String()+"/nobody"))
+		b.pass(3 * time.Second)
+		b.want("tag and trace", x, "1:tag 2:tag 3:trace", "4:trace")
+		b.want("column", y, "", "5:column")
+		b.want("key", z, "7:key", "70:key")
+		b.pass(2 * time.Minute)
+		want := []string{
+			"primary orders key 1", "primary orders tag 2", "primary orders trace 1",
+			"candidate orders column 1", "candidate orders key 1", "candidate orders torn 1", "candidate orders trace 1",
+			"primary orders unattributed 1", "candidate orders uncompared 1", "candidate orders unattributed 1",
+		}
+		got := b.counted()
+		slices.Sort(got)
+		slices.Sort(want)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("counts (-want +got)\n%s", d)
+		}
+	})
+}
+
+func TestWhatProvesNothing(t *testing.T) {
+	t.Parallel()
+	joined(t, func(c *effects.Config) { c.Correlate = []string{"trace", "key"} }, func(b *bench) {
+		x, y := b.traced(trace, b.exchange()), b.traced(trace, b.exchange())
+		u, v := b.exchange(), b.exchange()
+		u.Legs[parallax.Primary].Request.Target, v.Legs[parallax.Primary].Request.Target = "/orders/17", "/orders/17"
+		b.primary.Commit(row("1", trace))
+		b.primary.Commit(row("2", u.ID.String())) // tags are off
+		b.primary.Commit(row("17"))
+		b.gather(x, y, u, v)
+		b.pass(3 * time.Second)
+		const twice = "? the trace of its effects is that of two exchanges"
+		b.want("one of two with a trace", x, twice, "")
+		b.want("the other", y, twice, "")
+		b.want("one of two with a key", u, "", "")
+		b.want("the other", v, "", "")
+	})
+	joined(t, nil, func(b *bench) {
+		x, y := b.traced(trace, b.exchange()), b.traced(span, b.exchange())
+		b.primary.Commit(row("1", trace))
+		b.primary.Commit(row("2", span))
+		b.gather(x, y)
+		b.pass(3 * time.Second)
+		b.want("spans of one trace", x, "1:trace", "")
+		b.want("the other", y, "2:trace", "")
+	})
+}
+
+func TestBarrierAndSettle(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		x := b.exchange()
+		b.gather(x)
+		b.pass(1900 * time.Millisecond)
+		b.candidate.Commit(row("1", x.ID.String()))
+		b.want("in its settle time", x, "-", "-")
+		b.candidate.Stall(true)
+		b.candidate.Commit(row("2", x.ID.String())) // committed in time, and read late
+		b.pass(3 * time.Second)
+		b.want("while the log is not read to its end", x, "-", "-")
+		b.candidate.Stall(false)
+		b.pass(50 * time.Millisecond)
+		b.want("once it is", x, "", "1:tag 2:tag")
+		b.candidate.Commit(row("3", x.ID.String()))
+		b.pass(time.Millisecond)
+		if len(b.late) != 1 || b.late[0].Exchange != x.ID || b.late[0].Leg != parallax.Candidate || shown(b.late[0].Effects) != "3:tag late" || b.late[0].Stamp != x.Stamp() {
+			t.Errorf("late is %+v", b.late)
+		}
+		asked := b.primary.Asked()
+		b.pass(time.Second)
+		if again := b.primary.Asked(); again != asked {
+			t.Errorf("the database was asked %d times while nothing waited", again-asked)
+		}
+		y := b.exchange()
+		b.candidate.Stall(true)
+		b.gather(y)
+		b.pass(11 * time.Second)
+		b.want("a log that does not come along", y, "-", "-")
+		b.pass(2 * time.Second)
+		b.want("is given up", y, "", "? the log of new/shop was not read in time")
+		if polls := b.primary.Asked() - asked; polls > 13*50 {
+			t.Errorf("%d polls in 13 s", polls)
+		}
+	})
+}
+
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		before := b.exchange()
+		b.gather(before)
+		b.pass(2100 * time.Millisecond)
+		b.want("before the gap", before, "", "")
+		if b.joiner.Missed() {
+			t.Error("something was missed before the gap")
+		}
+		b.primary.Cut("the server went away")
+		synctest.Wait()
+		during := b.exchange()
+		b.gather(during)
+		b.pass(2100 * time.Millisecond)
+		const other = "? the log of new/shop was not waited for, as the other leg's effects are not known"
+		b.want("in it", during, "? old/shop was not read: the server went away", other)
+		if !b.joiner.Missed() {
+			t.Error("nothing was missed in the gap")
+		}
+		across := b.exchange()
+		b.gather(across)
+		b.pass(time.Second)
+		b.primary.Mend()
+		synctest.Wait()
+		b.pass(2 * time.Second)
+		b.want("across its end", across, "? old/shop was not read: the server went away", other)
+		after := b.exchange()
+		b.gather(after)
+		b.primary.Commit(row("1", after.ID.String()))
+		b.pass(2100 * time.Millisecond)
+		b.want("after it", after, "1:tag", "")
+		_, gaps := b.joiner.TakeCounts()
+		if last := gaps[len(gaps)-1]; len(gaps) != 3 || last.Leg != parallax.Primary || last.Until.Sub(last.From) != 3100*time.Millisecond {
+			t.Errorf("gaps are %+v", gaps)
+		}
+	})
+}
+
+func TestCaps(t *testing.T) {
+	t.Parallel()
+	few := func(c *effects.Config) { c.Waiting.Exchanges = 2 }
+	joined(t, few, func(b *bench) {
+		x, y, z := b.exchange(), b.exchange(), b.exchange()
+		b.gather(x, y, z)
+		const many = "? too many exchanges were waiting for their effects"
+		b.want("the third", z, many, many)
+		b.pass(2100 * time.Millisecond)
+		b.want("the first", x, "", "")
+		u := b.exchange()
+		b.gather(u)
+		b.pass(2100 * time.Millisecond)
+		b.want("the next", u, "", "")
+		if d := cmp.Diff([]parallax.ID{x.ID, y.ID, u.ID}, b.learned); d != "" {
+			t.Errorf("learned (-want +got)\n%s", d)
+		}
+	})
+	joined(t, func(c *effects.Config) { c.Waiting.Memory = 1 << 10 }, func(b *bench) {
+		x := b.exchange()
+		x.Legs[parallax.Primary].Request.Body.Bytes = make([]byte, 10)
+		b.gather(x)
+		const many = "? too many exchanges were waiting for their effects"
+		b.want("a large one", x, many, many)
+	})
+	joined(t, func(c *effects.Config) { c.Log.Memory = 1 << 20 }, func(b *bench) {
+		x, y := b.exchange(), b.exchange()
+		b.primary.Commit(row("1", x.ID.String()))
+		for n := range 40 {
+			b.primary.Commit(row(strings.Repeat("x", 1<<15), parallax.ID{2, 15: byte(n)}.String()))
+		}
+		b.pass(5 * time.Second)
+		b.gather(x)
+		y.Received = time.Now()
+		b.gather(y)
+		b.pass(3 * time.Second)
+		b.want("whose change was forgotten", x, "? old/shop was not read: more was committed than effects.log.memory holds",
+			"? the log of new/shop was not waited for, as the other leg's effects are not known")
+		b.want("a later one", y, "", "")
+	})
+}
+
+func TestStraysAreTold(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		x := b.traced(trace, b.exchange())
+		x.Legs[parallax.Candidate].Request.Headers[0].Value = span
+		b.gather(x)
+		b.primary.Commit(row("1", x.ID.String()+"/candidate"))
+		b.primary.Commit(row("2", span))
+		b.primary.Commit(row("3", trace))
+		b.pass(3 * time.Second)
+		b.want("its own", x, "3:trace", "")
+		for _, s := range b.stray {
+			if s.Exchange != x.ID || s.Leg != parallax.Primary || s.By != parallax.Candidate || s.Table != "orders" {
+				t.Errorf("stray is %+v", s)
+			}
+		}
+		if len(b.stray) != 2 {
+			t.Errorf("%d strays were told of, want 2", len(b.stray))
+		}
+	})
+}
+
+func TestNotCompared(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		x := b.exchange()
+		x.Legs[parallax.Candidate].Err.Kind = parallax.NotAsked
+		b.gather(x)
+		b.want("handed on at once", x, "", "")
+		b.primary.Commit(row("1", x.ID.String()))
+		b.pass(2 * time.Minute)
+		if d := cmp.Diff([]string{"primary orders uncompared 1"}, b.counted()); d != "" {
+			t.Errorf("counts (-want +got)\n%s", d)
+		}
+	})
+}
+
+func TestStopHandsOn(t *testing.T) {
+	t.Parallel()
+	var left *bench
+	var x *parallax.Exchange
+	joined(t, nil, func(b *bench) {
+		left, x = b, b.exchange()
+		b.gather(x)
+	})
+	const stopped = "? Parallax was stopped"
+	left.want("what waited", x, stopped, stopped)
+}
