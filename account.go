@@ -23,13 +23,14 @@ type Place string
 
 // Places an exchange passes through. They are gauges.
 const (
-	InLive   Place = "in_flight/live"   // the live leg has not finished
-	InShadow Place = "in_flight/shadow" // a shadow leg has not finished
-	InLane   Place = "in_flight/lane"   // a shadow leg is not asked before what its user did first; see mirror.order_by
-	InQueue  Place = "in_flight/queue"
-	InWorker Place = "in_flight/worker"
-	InAgain  Place = "in_flight/again" // diverged, and both legs are being asked once more; see mirror.ask_again
-	InBatch  Place = "in_flight/batch" // compared, not yet acknowledged by the store
+	InLive    Place = "in_flight/live"   // the live leg has not finished
+	InShadow  Place = "in_flight/shadow" // a shadow leg has not finished
+	InLane    Place = "in_flight/lane"   // a shadow leg is not asked before what its user did first; see mirror.order_by
+	InQueue   Place = "in_flight/queue"
+	InWorker  Place = "in_flight/worker"
+	InEffects Place = "in_flight/effects" // waits for what its legs committed; see effects
+	InAgain   Place = "in_flight/again"   // diverged, and both legs are being asked once more; see mirror.ask_again
+	InBatch   Place = "in_flight/batch"   // compared, not yet acknowledged by the store
 )
 
 // Places where an exchange that was not sent to the other legs ends, with the
@@ -78,7 +79,7 @@ const (
 
 // Places lists every place there is.
 var Places = []Place{
-	InLive, InLane, InShadow, InQueue, InWorker, InAgain, InBatch,
+	InLive, InLane, InShadow, InQueue, InWorker, InEffects, InAgain, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,

@@ -238,6 +238,11 @@ func (s *scrubber) column(c parallax.Column) string {
 	return s.secret(text)
 }
 
+// Effects returns copies of effects without secrets.
+func (r *Redactor) Effects(effects []parallax.Effect) []parallax.Effect {
+	return r.scrubber(&parallax.Exchange{Legs: [parallax.Legs]*parallax.Call{{Effects: effects}}}, nil).effects(effects)
+}
+
 // difference redacts the values of one difference: all of them where its place
 // names a secret, otherwise what is secret inside.
 func (s *scrubber) difference(d Difference) Difference {

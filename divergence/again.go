@@ -46,7 +46,12 @@ func whole(x *parallax.Exchange, leg parallax.Leg) bool {
 
 // judgeAgain takes an exchange that was asked again to the recorder.
 func (w *Worker) judgeAgain(x *parallax.Exchange, second [parallax.Legs]*parallax.Call) {
-	if w.finish(x, &second) {
+	w.finishLater(x, &second)
+}
+
+// finishLater takes an exchange that was waited for to the recorder.
+func (w *Worker) finishLater(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) {
+	if w.finish(x, second) {
 		return
 	}
 	if err := w.cfg.Source.Ack(context.Background(), x.ID); err != nil {

@@ -33,6 +33,7 @@ type batch struct {
 	endings  []ending // of the records
 	ticks    []Tick
 	totals   []totalRow
+	notes    effectNotes
 	step     int
 }
 
@@ -42,7 +43,8 @@ func (r *Recorder) seal() *batch {
 	records := r.takeRecords()
 	endings := endingsOf(records)
 	counts := r.cfg.Ledger.take(maxCounts, endings)
-	if len(counts) == 0 && len(records) == 0 {
+	notes := r.notes.take()
+	if len(counts) == 0 && len(records) == 0 && notes.empty() {
 		return nil
 	}
 	r.seq++
@@ -50,7 +52,7 @@ func (r *Recorder) seal() *batch {
 	if now := r.cfg.Now().UTC().Truncate(time.Millisecond); now.After(r.written) {
 		r.written = now
 	}
-	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records, endings: endings}
+	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records, endings: endings, notes: notes}
 	b.ticks = r.ticks(b)
 	return b
 }
@@ -125,10 +127,13 @@ func (b Balance) addCounts(service string, w Window, counts []Count) {
 func (s *Store) write(ctx context.Context, b *batch, step int) error {
 	switch step {
 	case writeCounts:
-		return s.insertAll(ctx, "counts", b, len(b.counts), func(to driver.Batch, i int) error {
+		if err := s.insertAll(ctx, "counts", b, len(b.counts), func(to driver.Batch, i int) error {
 			c := &b.counts[i]
 			return to.Append(b.instance, b.seq, c.Minute, c.Service, c.Endpoint, c.Reason, c.N)
-		})
+		}); err != nil {
+			return err
+		}
+		return s.writeNotes(ctx, b)
 	case writeDivergences:
 		rows, repeats := differenceRows(b.records), repeatRows(b.records)
 		if err := s.insertAll(ctx, "divergences", b, len(rows), func(to driver.Batch, i int) error {
@@ -143,9 +148,12 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 		return s.insertAll(ctx, "rule_uses", b, len(uses), func(to driver.Batch, i int) error { return uses[i].append(to) })
 	case writeBodies:
 		rows := bodyRows(b.records)
-		return s.insertAll(ctx, "bodies", b, len(rows), func(to driver.Batch, i int) error {
+		if err := s.insertAll(ctx, "bodies", b, len(rows), func(to driver.Batch, i int) error {
 			return rows[i].record.appendCall(to, parallax.Leg(rows[i].n), b.written)
-		})
+		}); err != nil {
+			return err
+		}
+		return s.writeEffects(ctx, b)
 	case writeComparisons:
 		if len(b.records) == 0 {
 			return nil
@@ -161,7 +169,7 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 	return s.insertAll(ctx, "ticks", b, len(b.ticks), func(to driver.Batch, i int) error {
 		t := &b.ticks[i]
 		return to.Append(t.At, t.Instance, t.Seq, t.Service, t.Endpoint, t.RulesHash, t.PolicyHash, t.PrimaryVersion, t.CandidateVersion,
-			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered, t.Transient, t.Unmapped)
+			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered, t.Transient, t.Unmapped, t.Unknown, t.ByKey)
 	})
 }
 

@@ -131,7 +131,7 @@ func TestDifferencesAreBounded(t *testing.T) {
 		r.ledger.Move(x.Stamp(), parallax.InLive, parallax.InWorker)
 		r.add(w.redacted(judge, x, compare.Comparison{Outcome: compare.Diverged, Divergences: 2, Ruled: 1, Differences: []compare.Difference{
 			difference("1-aa", "$.a", ""), difference("1-aa", "$.b", ""), difference("1-cc", "$.c", "rule"),
-		}}, nil, nil))
+		}}, compare.Input{}))
 	}
 	r.mustFlush(t)
 	for table, want := range map[string]uint64{"divergences": 2 * maxIssueRows, "repeats": 20} {

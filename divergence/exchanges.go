@@ -102,6 +102,9 @@ func (s *Store) Exchange(ctx context.Context, service string, id parallax.ID) (E
 	if err := s.bodies(ctx, cond, id, &d); err != nil {
 		return d, fmt.Errorf("cannot read bodies of exchange %s: %w", id, err)
 	}
+	if err := s.effects(ctx, cond, &d); err != nil {
+		return d, fmt.Errorf("cannot read effects of exchange %s: %w", id, err)
+	}
 	return d, nil
 }
 
@@ -121,7 +124,7 @@ const callColumns = `leg, version, method, target, host, proto,
     request_header_names, request_header_values, request_trailer_names, request_trailer_values,
     request_body, request_size, request_sha256, request_cut,
     status, header_names, header_values, trailer_names, trailer_values, body, size, sha256, cut,
-    error, error_text, start_ns, first_ns, done_ns, identifiers`
+    error, error_text, start_ns, first_ns, done_ns, identifiers, unread`
 
 // bodies puts the exchange together again from its legs.
 func (s *Store) bodies(ctx context.Context, cond *where, id parallax.ID, d *ExchangeDetail) error {
@@ -156,7 +159,7 @@ func scanCall(rows driver.Rows) (uint8, *parallax.Call, knownText, error) {
 	err := rows.Scan(&leg, &c.Version, &c.Request.Method, &c.Request.Target, &c.Request.Host, &c.Request.Proto,
 		&names[0], &values[0], &names[1], &values[1], &body, &c.Request.Body.Size, &sum, &c.Request.Body.Cut,
 		&status, &names[2], &values[2], &names[3], &values[3], &answer, &c.Response.Body.Size, &answerSum, &c.Response.Body.Cut,
-		&kind, &c.Err.Text, &start, &first, &finish, &identifiers)
+		&kind, &c.Err.Text, &start, &first, &finish, &identifiers, &c.Unread)
 	c.Request.Headers, c.Request.Trailers = fields(names[0], values[0]), fields(names[1], values[1])
 	c.Response.Headers, c.Response.Trailers = fields(names[2], values[2]), fields(names[3], values[3])
 	c.Request.Body.Bytes, c.Response.Body.Bytes = []byte(body), []byte(answer)

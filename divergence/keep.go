@@ -117,6 +117,7 @@ func bodyBytes(x *parallax.Exchange) int64 {
 				n += int64(len(f.Name) + len(f.Value))
 			}
 		}
+		n += effectBytes(c.Effects)
 	}
 	return n
 }

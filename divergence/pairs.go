@@ -99,6 +99,14 @@ func (s *Store) load(ctx context.Context, service string, pairs []StoredPair) ([
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.loadEffects(ctx, cond, func(id parallax.ID) *parallax.Exchange {
+			if i, asked := at[id]; asked {
+				return out[i]
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read stored pairs: %w", err)
 	}

@@ -194,7 +194,7 @@ func (q *Quota) busy(ctx context.Context) (busy bool, err error) {
 // dropBodies drops the oldest bodies, and returns by how much the tables are
 // still too large.
 func (q *Quota) dropBodies(ctx context.Context, parts []dayOf, excess int64) (int64, error) {
-	cut, left, err := q.cut(ctx, []string{"bodies"}, "bodies", parts, excess)
+	cut, left, err := q.cut(ctx, []string{"bodies", "effects"}, "bodies", parts, excess)
 	if err != nil || cut.IsZero() {
 		return excess, err
 	}
@@ -221,7 +221,7 @@ type class struct {
 }
 
 var (
-	oldBodies = class{"'bodies'", "bodies AS c", "what = 'bodies'", []table{{"bodies", "received"}}}
+	oldBodies = class{"'bodies'", "bodies AS c", "what = 'bodies'", []table{{"bodies", "received"}, {"effects", "received"}}}
 	oldRows   = class{"outcome", "comparisons AS c FINAL", "what != 'bodies'", []table{{"comparisons", "received"}, {"divergences", "received"}, {"repeats", "minute"}}}
 )
 

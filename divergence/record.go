@@ -35,7 +35,7 @@ type record struct {
 	outcome  compare.Outcome
 	timing   timing
 
-	concurrent, covered, truncated, primaryFailed, candidateFailed bool
+	concurrent, covered, truncated, primaryFailed, candidateFailed, byKey bool
 }
 
 // filing is what a record is filed under, in words. Records share it, and nobody
@@ -95,7 +95,7 @@ func (f filing) clone() filing {
 func (f *filing) record(x *parallax.Exchange, c *compare.Comparison, repeats []issue, kept *parallax.Exchange) record {
 	r := record{
 		filing: f, id: x.ID, received: x.Received.UnixMilli(), live: x.Live, source: x.Source, concurrent: x.Concurrent, covered: x.Covered,
-		outcome: c.Outcome, truncated: c.Truncated, primaryFailed: c.PrimaryFailed, candidateFailed: c.CandidateFailed,
+		outcome: c.Outcome, truncated: c.Truncated, primaryFailed: c.PrimaryFailed, candidateFailed: c.CandidateFailed, byKey: foundByKey(x),
 		divergences: uint32(c.Divergences), noise: uint32(c.Noise), ruled: uint32(c.Ruled), accepted: uint32(c.Accepted),
 	}
 	for leg, call := range x.Legs {
@@ -194,7 +194,7 @@ func (r *record) appendCall(b driver.Batch, leg parallax.Leg, written time.Time)
 		q.Method, q.Target, q.Host, q.Proto, requestNames, requestValues, requestTrailerNames, requestTrailerValues,
 		q.Body.Bytes, q.Body.Size, q.Body.SHA256[:], q.Body.Cut,
 		uint16(a.Status), names, values, trailerNames, trailerValues, a.Body.Bytes, a.Body.Size, a.Body.SHA256[:], a.Body.Cut,
-		uint8(c.Err.Kind), c.Err.Text, int64(c.Start), int64(c.First), int64(c.Done), written, known.String())
+		uint8(c.Err.Kind), c.Err.Text, int64(c.Start), int64(c.First), int64(c.Done), written, known.String(), c.Unread)
 }
 
 // tally adds up ticks by what they are filed under.
@@ -258,11 +258,13 @@ func (t *tally) add(r record) {
 		tick.Unanswered += one(r.unanswered())
 		tick.Transient += one(r.reason == compare.ReasonTransient)
 		tick.Unmapped += one(r.reason == compare.ReasonUnmapped)
+		tick.Unknown += one(r.reason == compare.ReasonEffects)
 	case compare.Diverged:
 		tick.K++
 		fallthrough
 	default:
 		tick.N++
+		tick.ByKey += one(r.byKey)
 	}
 	tick.Noise += one(r.noise > 0)
 	tick.Accepted += one(r.accepted > 0)

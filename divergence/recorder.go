@@ -112,6 +112,8 @@ type Recorder struct {
 	versions map[entryKey]tickKey // what each endpoint's last exchange was filed under
 	totals   runningTotals
 
+	notes notes // of effects; it has a lock of its own
+
 	looks looks // what the store said a moment ago
 
 	mu       sync.Mutex

@@ -131,7 +131,7 @@ func (r *Rehearsal) judged(p *StoredPair, x *parallax.Exchange, rules *compare.R
 	if !ok {
 		return compare.Comparison{Outcome: compare.NotComparable, Reason: compare.ReasonRedacted}, false
 	}
-	return compare.Compare(restored, compare.Input{Rules: rules, Noise: j.Noise, Accepted: j.accepted(), IDs: j.IDs.stored(p.known), Stored: true, At: r.now()}), true
+	return compare.Compare(restored, compare.Input{Rules: rules, Noise: j.Noise, Accepted: j.accepted(), IDs: j.IDs.stored(p.known), Effects: j.Effects.stored(p.known), Stored: true, At: r.now()}), true
 }
 
 // find returns what a service is compared by.

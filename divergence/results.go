@@ -252,10 +252,12 @@ type DifferenceLine struct {
 // ExchangeDetail is everything that is stored about one exchange.
 type ExchangeDetail struct {
 	ExchangeSummary
-	Differences []DifferenceLine   `json:"differences"`           // those that count first, then by path
-	Identifiers []IdentifierPair   `json:"identifiers,omitempty"` // that its answers were compared by, redacted; with its bodies only
-	Unmapped    []string           `json:"unmapped,omitempty"`    // identifiers that a shadow request named without a partner
-	Exchange    *parallax.Exchange `json:"-"`                     // redacted, Received to the millisecond, without User and Effects; nil when its bodies were not kept
+	Differences []DifferenceLine   `json:"differences"`               // those that count first, then by path
+	Identifiers []IdentifierPair   `json:"identifiers,omitempty"`     // that its answers were compared by, redacted; with its bodies only
+	Unmapped    []string           `json:"unmapped,omitempty"`        // identifiers that a shadow request named without a partner
+	Effects     []EffectLine       `json:"effects,omitempty"`         // what its legs did to their databases, redacted, in the order of each leg's commits; those that came late, and with its bodies all
+	Unread      map[string]string  `json:"effects_unknown,omitempty"` // by leg: why they may not be all
+	Exchange    *parallax.Exchange `json:"-"`                         // redacted, Received to the millisecond, without User; nil when its bodies were not kept
 }
 
 // IdentifierPair is what two legs call the same thing.

@@ -25,6 +25,8 @@ type Tick struct {
 	Unanswered    uint64 // of NotComparable: those whose primary gave nothing to compare with, whatever the candidate did
 	Transient     uint64 // of NotComparable: those whose primary answered otherwise when it was asked again
 	Unmapped      uint64 // of NotComparable: those with an identifier that has no known partner
+	Unknown       uint64 // of NotComparable: those of which nobody knows all effects
+	ByKey         uint64 // of N: those of which an effect was found by its key alone, which is no proof
 	Noise         uint64 // exchanges with at least one difference that was noise
 	Accepted      uint64 // exchanges with at least one accepted difference
 

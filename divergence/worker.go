@@ -33,6 +33,7 @@ type Judge struct {
 	Noise    *compare.NoiseModel // nil: no noise is known
 	Redactor *compare.Redactor
 	IDs      *Identifiers // nil: nothing is known of identifiers
+	Effects  *Effects     // nil: effects are not compared
 	Slower   Slower
 	Policy   string // hash of the promotion policy, for ticks
 
@@ -135,15 +136,16 @@ func (s Slower) slower(a, b time.Duration) bool {
 	return a.Seconds() > s.Ratio*b.Seconds()+s.Plus.Seconds()
 }
 
-// WorkerConfig is what a [Worker] needs. All fields but Goroutines and Again are required.
+// WorkerConfig is what a [Worker] needs. All fields but Goroutines, Again and Gather are required.
 type WorkerConfig struct {
 	Source     Source
 	Recorder   *Recorder
 	Ledger     *Ledger
 	Judge      func(service string) *Judge // nil for a service that is not configured
 	Log        *slog.Logger
-	Goroutines int   // 0: 2
-	Again      Asker // asks a diverging safe exchange again; nil: none is
+	Goroutines int      // 0: 2
+	Again      Asker    // asks a diverging safe exchange again; nil: none is
+	Gather     Gatherer // waits for what an exchange's legs did to their databases; nil: nobody knows
 }
 
 // Worker takes exchanges from a source, compares them and hands what it found to
@@ -151,7 +153,7 @@ type WorkerConfig struct {
 type Worker struct {
 	cfg    WorkerConfig
 	panics sync.Once
-	asked  sync.WaitGroup // exchanges that are asked again
+	asked  sync.WaitGroup // exchanges that are asked again, or wait for their effects
 }
 
 // receiveMax is how many exchanges a goroutine takes at once.
@@ -224,7 +226,7 @@ func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
 // recorder will acknowledge it.
 func (w *Worker) one(x *parallax.Exchange) bool {
 	w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
-	return w.finish(x, nil)
+	return w.gather(x) || w.finish(x, nil)
 }
 
 // finish compares an exchange that is in the worker, with the second answers if it
@@ -260,7 +262,8 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 	j.settleNoise(x)
 	accepted := j.accepted()
 	known := j.IDs.of(x)
-	in := compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known}
+	effects := j.Effects.of(x)
+	in := compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known, Effects: effects}
 	c := compare.Compare(x, in)
 	var came seconds
 	if second != nil {
@@ -269,24 +272,24 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 		return record{}, true, nil
 	}
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
-	r = w.redacted(j, x, c, known, accepted)
+	r = w.redacted(j, x, c, in)
 	r.note(came)
 	return r, false, nil
 }
 
 // redacted takes the secrets out of everything that will be stored, and out of what
 // is learnt about noise.
-func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, known *compare.Identifiers, accepted *compare.Acceptances) record {
+func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, in compare.Input) record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
 	all, keep := len(c.Differences), keeper.keep(x, c)
 	// Fast path: an exchange that leaves nothing behind is not searched (BenchmarkExchange).
-	if leaves := keep || all > 0 || c.Sample.Places() > 0; leaves && known != nil {
-		c.Pairs = known.View.Known()
+	if leaves := keep || all > 0 || c.Sample.Places() > 0; leaves {
+		c.Pairs = pairsIn(in)
 	}
 	switch {
 	case keep:
-		kept, c = j.Redactor.Both(x, c)
+		kept, c = j.Redactor.Both(storable(x), c)
 	case all > 0 || c.Sample.Places() > 0:
 		c = j.Redactor.Comparison(x, c)
 		c.Pairs = nil // They are stored beside bodies only.
@@ -299,7 +302,7 @@ func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, 
 		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
 		c.Truncated = c.Truncated || len(c.Differences) < all
 	}
-	r := j.filing(x, accepted, c.Reason).record(x, &c, repeats, kept)
+	r := j.filing(x, in.Accepted, c.Reason).record(x, &c, repeats, kept)
 	r.timing = j.Slower.timing(x)
 	return r
 }

@@ -28,6 +28,8 @@ type sums struct {
 	received, lost, n, k      uint64
 	notComparable, unanswered uint64
 	transient, unmapped       uint64 // of notComparable
+	unknown                   uint64 // likewise: their effects are
+	byKey                     uint64 // of n: their effects were found by key alone
 	noise                     uint64
 	b, c                      uint64
 	timed, slowB, slowC       uint64
@@ -47,6 +49,8 @@ func (s *sums) add(t sums) {
 	s.unanswered += t.unanswered
 	s.transient += t.transient
 	s.unmapped += t.unmapped
+	s.unknown += t.unknown
+	s.byKey += t.byKey
 	s.noise += t.noise
 	s.b += t.b
 	s.c += t.c
@@ -60,10 +64,12 @@ func (s *sums) add(t sums) {
 func sumsOf(t divergence.Tick) sums {
 	unanswered := min(t.Unanswered, t.NotComparable)
 	transient := min(t.Transient, t.NotComparable-unanswered)
+	unmapped := min(t.Unmapped, t.NotComparable-unanswered-transient)
 	return sums{
 		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: unanswered,
-		transient: transient, unmapped: min(t.Unmapped, t.NotComparable-unanswered-transient),
+		transient: transient, unmapped: unmapped,
+		unknown: min(t.Unknown, t.NotComparable-unanswered-transient-unmapped), byKey: min(t.ByKey, t.N),
 		noise: min(t.Noise, t.N+t.NotComparable-unanswered),
 		b:     min(t.B, t.N), c: t.C,
 		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,

@@ -26,6 +26,7 @@ type Promotion struct {
 	MaxNoiseShare     float64           `yaml:"max_noise_share" doc:"share of an endpoint's compared exchanges that may have noise, places where primary and secondary differ too; above it the verdict holds; 1 for no limit"`
 	MaxTransientShare float64           `yaml:"max_transient_share" doc:"share of an endpoint's compared exchanges that may be transient: they diverged, and the primary itself answered otherwise when it was asked again; above it the verdict holds; 1 for no limit"`
 	MaxUnmappedShare  float64           `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
+	MaxUnknownShare   float64           `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
 	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
@@ -57,6 +58,7 @@ func DefaultPromotion() Promotion {
 		MaxNoiseShare:     0.5,
 		MaxTransientShare: 0.05,
 		MaxUnmappedShare:  0.01,
+		MaxUnknownShare:   0.01,
 	}
 }
 
@@ -95,6 +97,7 @@ func (p Promotion) Validate() []parallax.Fault {
 		{"max_noise_share", p.MaxNoiseShare, "0.5 is every other exchange"},
 		{"max_transient_share", p.MaxTransientShare, "0.05 is one in twenty"},
 		{"max_unmapped_share", p.MaxUnmappedShare, "0.01 is one in a hundred"},
+		{"max_unknown_share", p.MaxUnknownShare, "0.01 is one in a hundred"},
 	} {
 		if !(share.value >= 0 && share.value <= 1) {
 			fault(share.path, fmt.Sprintf("want a share from 0 to 1, found %v", share.value), share.hint)

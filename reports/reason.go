@@ -29,6 +29,10 @@ const (
 	TransientShare Code = "transient_share"
 	// Too many exchanges name identifiers of which nobody knows the partner.
 	UnmappedShare Code = "unmapped_share"
+	// Of too many exchanges nobody knows what their legs did to their databases.
+	EffectsUnknown Code = "effects_unknown"
+	// The effects of too many exchanges were found by their keys alone, which is no proof.
+	EffectsByKey Code = "effects_by_key"
 	// Too many exchanges have noise, so that too much of them is unchecked.
 	NoiseShare Code = "noise_share"
 	// The endpoint has traffic and nothing of it was ever sent to the candidate. It
@@ -53,7 +57,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, NoiseShare, NotCovered, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, EffectsByKey, NoiseShare, NotCovered, LateRegression,
 	TooShort, NoTraffic, Stale, Paused, MirroringPaused, StoreAway,
 }
 
@@ -134,6 +138,12 @@ func (r Reason) clause() string {
 			count(r.K), count(r.N), percent(r.Threshold))
 	case UnmappedShare:
 		return fmt.Sprintf("%s of %s exchanges name identifiers of which nobody knows the partner; at most %s may: declare where such values are born",
+			count(r.K), count(r.N), percent(r.Threshold))
+	case EffectsUnknown:
+		return fmt.Sprintf("of %s of %s exchanges nobody knows all that they did to the databases; at most %s may be left unjudged for that",
+			count(r.K), count(r.N), percent(r.Threshold))
+	case EffectsByKey:
+		return fmt.Sprintf("effects of %s of %s exchanges were found by their keys alone, which is no proof; at most %s may: let the service write the exchange's id or traceparent into its transactions",
 			count(r.K), count(r.N), percent(r.Threshold))
 	case NoiseShare:
 		return fmt.Sprintf("%s of %s exchanges have noise, at which a wrong candidate may not be seen; at most %s may: rules that name the random fields check the rest",

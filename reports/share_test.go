@@ -14,12 +14,17 @@ func TestTooMuchLeftUnjudgedHolds(t *testing.T) {
 	f := func(code Code, n uint64, want bool) {
 		t.Helper()
 		policy := DefaultPromotion()
-		policy.MinDuration, policy.MaxLostShare, policy.MaxTransientShare, policy.MaxUnmappedShare = 0, 0, 0.2, 0.1
+		policy.MinDuration, policy.MaxLostShare, policy.MaxTransientShare, policy.MaxUnmappedShare, policy.MaxUnknownShare = 0, 0, 0.2, 0.1, 0.05
 		tick := divergence.Tick{At: noon, Endpoint: "GET /", Received: 10_000, N: 10_000 - n, Timed: 10_000 - n, NotComparable: n}
-		if code == TransientShare {
+		switch code {
+		case TransientShare:
 			tick.Transient = n
-		} else {
+		case UnmappedShare:
 			tick.Unmapped = n
+		case EffectsUnknown:
+			tick.Unknown = n
+		case EffectsByKey: // They are compared.
+			tick.N, tick.Timed, tick.NotComparable, tick.ByKey = 10_000, 10_000, 0, n
 		}
 		e := NewEvidence(policy)
 		e.Add(tick)
@@ -37,4 +42,8 @@ func TestTooMuchLeftUnjudgedHolds(t *testing.T) {
 	f(TransientShare, 2001, true)
 	f(UnmappedShare, 1000, false)
 	f(UnmappedShare, 1001, true)
+	f(EffectsUnknown, 500, false)
+	f(EffectsUnknown, 501, true)
+	f(EffectsByKey, 500, false)
+	f(EffectsByKey, 501, true)
 }

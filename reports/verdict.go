@@ -288,7 +288,7 @@ func (e *Evidence) lostTooMany(endpoint string, s sums) (Reason, bool) {
 // says nothing about the candidate, and would hold an endpoint whose primary
 // fails at times forever. What has a share of its own is left out too.
 func (e *Evidence) incomparableTooMany(endpoint string, s sums) (Reason, bool) {
-	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered-s.transient-s.unmapped
+	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered-s.transient-s.unmapped-s.unknown
 	return Reason{Code: NotComparable, Endpoint: endpoint, K: k, N: s.n + k, Threshold: share},
 		float64(k) > share*float64(s.n+k)
 }
@@ -302,6 +302,17 @@ func (e *Evidence) transientTooMany(endpoint string, s sums) (Reason, bool) {
 // unmappedTooMany says that too many exchanges name identifiers without a partner.
 func (e *Evidence) unmappedTooMany(endpoint string, s sums) (Reason, bool) {
 	return tooMany(UnmappedShare, endpoint, s.unmapped, s, e.policy.MaxUnmappedShare)
+}
+
+// unknownTooMany says that nobody knows the effects of too many exchanges.
+func (e *Evidence) unknownTooMany(endpoint string, s sums) (Reason, bool) {
+	return tooMany(EffectsUnknown, endpoint, s.unknown, s, e.policy.MaxUnknownShare)
+}
+
+// byKeyTooMany says that the effects of too many exchanges were found by their keys
+// alone: they may be somebody else's.
+func (e *Evidence) byKeyTooMany(endpoint string, s sums) (Reason, bool) {
+	return tooMany(EffectsByKey, endpoint, s.byKey, s, e.policy.MaxUnknownShare)
 }
 
 // tooMany says that a part of the exchanges whose primary answered is larger than a
@@ -380,7 +391,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	if r, over := e.incomparableTooMany(p.name, s); over {
 		out = append(out, r)
 	}
-	for _, check := range []func(string, sums) (Reason, bool){e.transientTooMany, e.unmappedTooMany, e.noisyTooMany} {
+	for _, check := range []func(string, sums) (Reason, bool){e.transientTooMany, e.unmappedTooMany, e.unknownTooMany, e.byKeyTooMany, e.noisyTooMany} {
 		if r, over := check(p.name, s); over {
 			out = append(out, r)
 		}

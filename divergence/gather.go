@@ -1,0 +1,111 @@
+package divergence
+
+import (
+	"context"
+
+	"parallax"
+	"parallax/compare"
+	"parallax/internal/ids"
+)
+
+// Gatherer waits for what the legs of an exchange did to their databases, or returns nil if
+// nobody reads those. The function it returns is called once and returns at once. From
+// then on the exchange is in [parallax.InEffects], until then is called, from any
+// goroutine, with a copy that has the effects, or says why they are not known.
+type Gatherer func(x *parallax.Exchange, then func(x *parallax.Exchange)) (gather func())
+
+// gather makes an exchange wait for its effects, if somebody reads them, and reports
+// whether it does. The queue keeps it until then.
+func (w *Worker) gather(x *parallax.Exchange) bool {
+	if w.cfg.Gather == nil {
+		return false
+	}
+	gather := w.cfg.Gather(x, func(x *parallax.Exchange) {
+		defer w.asked.Done()
+		w.cfg.Ledger.Move(x.Stamp(), parallax.InEffects, parallax.InWorker)
+		w.finishLater(x, nil)
+	})
+	if gather == nil {
+		return false
+	}
+	w.asked.Add(1)
+	w.cfg.Ledger.Move(x.Stamp(), parallax.InWorker, parallax.InEffects)
+	gather()
+	return true
+}
+
+// Effects is what a judge knows of the databases of a service.
+type Effects struct {
+	Tables *compare.EffectTables
+	Map    ids.Map     // where the values that databases make up are kept, with their partners
+	Missed func() bool // reports whether values may have been made up that nobody read
+}
+
+// of returns what the effects of an exchange are compared by; nil where there is nothing to
+// be known of them.
+func (e *Effects) of(x *parallax.Exchange) *compare.Effects {
+	if e == nil {
+		return nil
+	}
+	out := &compare.Effects{Tables: e.Tables, Gap: e.Missed()}
+	refs := out.Refs(x)
+	if len(refs) == 0 {
+		return out
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	view, truncated, err := ids.Look(ctx, e.Map, refs)
+	// Where not all could be asked for, a value without a partner may have one.
+	out.View, out.Gap = view, out.Gap || truncated || err != nil
+	return out
+}
+
+// Learn notes which values that the databases made up for an exchange belong together, for
+// those that come after it.
+func (e *Effects) Learn(ctx context.Context, x *parallax.Exchange) error {
+	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
+	if p == nil || c == nil || len(p.Effects) == 0 || len(c.Effects) == 0 {
+		return nil
+	}
+	facts := e.of(x).Born(x)
+	if len(facts) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return e.Map.Learn(ctx, facts...)
+}
+
+// stored returns what the effects of a stored exchange are compared by.
+func (e *Effects) stored(known []ids.Known) *compare.Effects {
+	if e == nil {
+		return nil
+	}
+	return &compare.Effects{Tables: e.Tables, View: ids.NewView(known), Gap: true}
+}
+
+// pairsIn lists all that was known of identifiers and of what databases make up.
+func pairsIn(in compare.Input) (known []ids.Known) {
+	if in.IDs != nil {
+		known = in.IDs.View.Known()
+	}
+	if in.Effects != nil {
+		known = append(known, in.Effects.View.Known()...)
+	}
+	return known
+}
+
+// foundByKey reports whether an effect was found by its key alone.
+func foundByKey(x *parallax.Exchange) bool {
+	for _, call := range x.Legs {
+		if call == nil {
+			continue
+		}
+		for i := range call.Effects {
+			if call.Effects[i].Correlation == parallax.ByKey {
+				return true
+			}
+		}
+	}
+	return false
+}
