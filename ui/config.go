@@ -80,6 +80,9 @@ type Service struct {
 	// Mirroring may be nil; mirroring:pause and mirroring:resume then answer 501.
 	Mirroring Mirroring
 
+	// Events takes change events, by leg; a leg without an inbox answers 404.
+	Events map[string]EventInbox
+
 	// MaxDivergenceRate is the policy's limit, drawn into charts; 0 for none.
 	MaxDivergenceRate float64
 }

@@ -398,6 +398,7 @@ type rig struct {
 
 	evidence  *fakeEvidence
 	mirroring *fakeMirroring
+	events    *fakeEvents
 	rehearsal *fakeRehearsal
 }
 
@@ -409,12 +410,13 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r.rehearsal = &fakeRehearsal{}
 	rules, _ := compare.Compile(fakeRules)
 	r.evidence, r.mirroring = &fakeEvidence{judge: r.judge}, &fakeMirroring{}
+	r.events = &fakeEvents{taken: TakenEvents{Events: 2}}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Decisions: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Rehearsal: r.rehearsal,
 		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
-			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, MaxDivergenceRate: 0.001,
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
 			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots, Noise: fakeNoise,
 			Legs: func() []LegStatus {
 				return []LegStatus{
@@ -447,6 +449,17 @@ func (f *fakeReloads) Reload(context.Context) Reload {
 }
 
 func (f *fakeReloads) LastReload() Reload { return f.last }
+
+// fakeEvents takes every body in the same way.
+type fakeEvents struct {
+	taken          TakenEvents
+	body, database string
+}
+
+func (f *fakeEvents) Take(body []byte, database string) TakenEvents {
+	f.body, f.database = string(body), database
+	return f.taken
+}
 
 // logBuffer is a log that tests read.
 type logBuffer struct {

@@ -25,6 +25,7 @@ const (
 	api                  // may ask the store; errors are problem documents
 	apiWrite             // changes something; the same
 	apiWait              // may take as long as a long poll
+	apiTake              // takes a large body into memory
 	page                 // may ask the store; errors are pages
 	asset                // a file
 )
@@ -70,6 +71,8 @@ func (s *Server) routes() []route {
 		{"POST", service + `/rules\:blind-spots`, api, s.apiBlindSpots},
 		{"GET", service + `/identifiers\:suggest`, api, s.apiSuggestIdentifiers},
 
+		{"POST", "/api/v1/effects/:service/:leg", apiTake, s.apiTakeEvents},
+
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},
 		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},
@@ -96,6 +99,7 @@ func (s *Server) router() *echo.Echo {
 		api:      {shared, within(requestTime)},
 		apiWrite: {shared, within(requestTime)},
 		apiWait:  {slots(maxWaiting)},
+		apiTake:  {slots(maxTaking), within(requestTime)},
 		page:     {shared, within(requestTime)},
 	}
 	for _, r := range s.routes() {

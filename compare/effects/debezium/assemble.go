@@ -232,6 +232,10 @@ func (a *assembler) hand(t *started, now time.Time) {
 
 // emit hands over what was sent to the outside: each by itself.
 func (a *assembler) emit(e *event, now time.Time) {
+	if _, ok := a.source.name(e.table); !ok {
+		a.stats.Unlisted++
+		return
+	}
 	id := hex.EncodeToString(e.mark[:])
 	if e.mark == [16]byte{} {
 		if a.since == 0 {

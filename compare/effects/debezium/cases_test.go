@@ -96,7 +96,7 @@ func newTestInbox(t *testing.T, sources ...Source) *Inbox {
 			named = append(named, s)
 		}
 	}
-	in, err := NewInbox(named, time.Now)
+	in, err := NewInbox(named, []string{"mail", "kafka:orders", "payments"}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package debezium
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,13 +27,17 @@ func (f Faults) Error() string {
 // Inbox takes the events of one leg's databases. It is safe for concurrent use.
 type Inbox struct {
 	readers []*Reader
-	outbox  *Reader
+	outbox  *Reader // nil: plain envelopes are refused
 }
 
-// NewInbox returns the inbox of a leg with these databases; there may be none. It fails
-// when two have one name.
-func NewInbox(sources []Source, now func() time.Time) (*Inbox, error) {
-	in := &Inbox{outbox: newReader(Source{Quiet: quiet, Delay: outboxDelay}, now)}
+// NewInbox returns the inbox of a leg with these databases, and with these sinks that
+// plain envelopes may name; there may be none of either. It fails when two databases
+// have one name.
+func NewInbox(sources []Source, sinks []string, now func() time.Time) (*Inbox, error) {
+	in := &Inbox{}
+	if len(sinks) > 0 {
+		in.outbox = newReader(Source{Tables: sinks, Quiet: quiet, Delay: outboxDelay, Silence: -1}, now)
+	}
 	for _, s := range sources {
 		if s.Name == "" || in.reader(s.Name) != nil {
 			return nil, fmt.Errorf("cannot take events of %q: a source needs a name of its own", s.Name)
@@ -45,7 +50,8 @@ func NewInbox(sources []Source, now func() time.Time) (*Inbox, error) {
 // Reader returns the reader of a database, nil if it has none of that name.
 func (in *Inbox) Reader(name string) *Reader { return in.reader(name) }
 
-// Outbox returns the reader of plain envelopes: what the leg sent to the outside.
+// Outbox returns the reader of plain envelopes: what the leg sent to the outside. It is
+// nil if no sink is named.
 func (in *Inbox) Outbox() *Reader { return in.outbox }
 
 // Take queues the events of a body, and returns how many there were. On an error none
@@ -84,6 +90,9 @@ func (in *Inbox) Take(body []byte, name string) (int, error) {
 // for the outbox, -1 for none.
 func (in *Inbox) route(e *event, name string) (int, *Fault) {
 	if e.kind == emitted {
+		if in.outbox == nil {
+			return 0, &Fault{Field: "sink", Text: "this leg has no sinks: name them in effects"}
+		}
 		return len(in.readers), nil
 	}
 	wanted := e.source
@@ -109,23 +118,22 @@ func (in *Inbox) route(e *event, name string) (int, *Fault) {
 // push queues all parts or none.
 func (in *Inbox) push(parts [][]event) bool {
 	var queues []*queue
-	for i := range parts {
-		q := in.outbox.queue
-		if i < len(in.readers) {
-			q = in.readers[i].queue
+	for _, r := range append(slices.Clip(in.readers), in.outbox) {
+		if r == nil { // no outbox, and nothing for it
+			continue
 		}
-		q.mu.Lock() // always in this order
-		defer q.mu.Unlock()
-		queues = append(queues, q)
+		r.queue.mu.Lock() // always in this order
+		defer r.queue.mu.Unlock()
+		queues = append(queues, r.queue)
 	}
-	for i, list := range parts {
-		if !queues[i].room(len(list), size(list)) {
+	for i, q := range queues {
+		if !q.room(len(parts[i]), size(parts[i])) {
 			return false
 		}
 	}
-	for i, list := range parts {
-		if len(list) > 0 {
-			queues[i].push(list)
+	for i, q := range queues {
+		if len(parts[i]) > 0 {
+			q.push(parts[i])
 		}
 	}
 	return true

@@ -45,7 +45,7 @@ func insert(source string, id int, at time.Time) string {
 // refused whole, also its part for another source.
 func TestFullInboxQueuesNothing(t *testing.T) {
 	t.Parallel()
-	in, err := NewInbox([]Source{{Name: "a"}, {Name: "b"}}, time.Now)
+	in, err := NewInbox([]Source{{Name: "a"}, {Name: "b"}}, []string{"mail"}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,15 +75,21 @@ func TestFullInboxQueuesNothing(t *testing.T) {
 func TestSourcesNeedNames(t *testing.T) {
 	t.Parallel()
 	for _, sources := range [][]Source{{{}}, {{Name: "a"}, {Name: "a"}}} {
-		if _, err := NewInbox(sources, time.Now); err == nil {
+		if _, err := NewInbox(sources, nil, time.Now); err == nil {
 			t.Errorf("%+v is taken", sources)
 		}
 	}
-	in, err := NewInbox(nil, time.Now)
-	if err != nil || in.Reader("a") != nil {
+	in, err := NewInbox(nil, nil, time.Now)
+	if err != nil || in.Reader("a") != nil || in.Outbox() != nil {
 		t.Fatal(err)
 	}
 	var faults Faults
+	if _, err := in.Take([]byte(`{"sink":"mail"}`), ""); !errors.As(err, &faults) || !strings.Contains(err.Error(), "has no sinks") {
+		t.Errorf("got %v", err)
+	}
+	if n, err := in.Take([]byte("null"), ""); n != 1 || err != nil {
+		t.Errorf("a tombstone: %d, %v", n, err)
+	}
 	if _, err := in.Take([]byte(insert("a", 1, time.Now())), ""); !errors.As(err, &faults) || !strings.Contains(err.Error(), "are none") {
 		t.Errorf("got %v", err)
 	}

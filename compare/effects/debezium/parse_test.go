@@ -17,7 +17,7 @@ func changeWith(old, with string) string {
 
 func TestFaultsNameEventAndField(t *testing.T) {
 	t.Parallel()
-	in, err := NewInbox([]Source{{Name: "shop"}, {Name: "billing"}}, time.Now)
+	in, err := NewInbox([]Source{{Name: "shop"}, {Name: "billing"}}, []string{"mail"}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func FuzzTake(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		in, err := NewInbox([]Source{{Name: "shop"}}, time.Now)
+		in, err := NewInbox([]Source{{Name: "shop"}}, []string{"mail"}, time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 // Source is one database whose changes Debezium sends.
 type Source struct {
 	Name   string              // the connector's topic.prefix
-	Tables []string            // those that are read, each with its schema where that is not public, or its database; empty: all
+	Tables []string            // those that are read, each with its schema where that is not public, or of MySQL its database; empty: all
 	Keys   map[string][]string // the columns that name a row, by table as in Tables: Debezium's HTTP sink does not send keys
 
 	// Quiet is how long nothing of a transaction has come when it is complete, where
@@ -32,7 +32,7 @@ const (
 	quiet       = 500 * time.Millisecond
 	delay       = 2 * time.Second
 	silence     = 30 * time.Second
-	outboxDelay = time.Second
+	outboxDelay = 500 * time.Millisecond
 )
 
 func (s Source) withDefaults() Source {
@@ -155,9 +155,11 @@ type watch struct {
 
 func (w *watch) start(now time.Time) {
 	w.last = now
-	if w.source.Silence > 0 {
-		w.open(now, fmt.Sprintf("%s has not been heard yet", w.source.Name))
+	if w.source.Silence < 0 {
+		w.to.Gap(now, now, "reading has not begun")
+		return
 	}
+	w.open(now, fmt.Sprintf("%s has not been heard yet", w.source.Name))
 }
 
 // slack is what the clocks of databases are exact to: MySQL tells commits by the
