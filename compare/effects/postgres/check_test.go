@@ -120,7 +120,7 @@ func TestPublicationIsMade(t *testing.T) {
 		create table a (id int primary key); create table b (id int primary key); create table c (id int primary key); create table bare (id int);
 		alter table a owner to reader; alter table b owner to reader;`)
 	published := func() string {
-		return s.SQL("postgres", "select string_agg(tablename, ' ' order by 1) || puballtables from pg_publication_tables join pg_publication using (pubname) group by puballtables")
+		return s.SQL("postgres", "select string_agg(tablename, ' ' order by tablename) || puballtables from pg_publication_tables join pg_publication using (pubname) group by puballtables")
 	}
 	r := read(t, s, s.As("reader", "postgres"), "a")
 	if got := published(); got != "afalse" {

@@ -47,6 +47,15 @@ func (s Source) Validate() []parallax.Fault {
 }
 
 func (s Source) parse() (source, []parallax.Fault) {
+	out, faults := s.read()
+	if len(s.Tables) == 0 {
+		faults = append(faults, parallax.Fault{Path: "tables", Text: "names no table", Hint: "list the tables whose rows are to be compared"})
+	}
+	return out, faults
+}
+
+// read is parse for what needs no tables.
+func (s Source) read() (source, []parallax.Fault) {
 	out := source{publication: s.Publication}
 	var faults []parallax.Fault
 	config, err := pgx.ParseConfig(s.DSN)
@@ -56,9 +65,6 @@ func (s Source) parse() (source, []parallax.Fault) {
 			Hint: "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded"})
 	} else {
 		out.configure(config)
-	}
-	if len(s.Tables) == 0 {
-		faults = append(faults, parallax.Fault{Path: "tables", Text: "names no table", Hint: "list the tables whose rows are to be compared"})
 	}
 	for i, each := range s.Tables {
 		n, err := parseName(each)
@@ -83,11 +89,15 @@ func (s Source) parse() (source, []parallax.Fault) {
 // ready is parse with its faults as one error.
 func (s Source) ready() (source, error) {
 	src, faults := s.parse()
+	return src, asError(faults)
+}
+
+func asError(faults []parallax.Fault) error {
 	errs := make([]error, len(faults))
 	for i, f := range faults {
 		errs[i] = f
 	}
-	return src, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // configure sets what every connection of Parallax has. A session's own settings

@@ -36,11 +36,11 @@ func InstallSQL(s Source) (string, error) {
 	return b.String(), nil
 }
 
-// UninstallSQL returns the statements of [Uninstall], the publication's included, for
-// people to read and run.
+// UninstallSQL returns the statements of [Uninstall], for people to read and run.
+// Without tables it drops the triggers with their function, all at once.
 func UninstallSQL(s Source) (string, error) {
-	src, err := s.ready()
-	if err != nil {
+	src, faults := s.read()
+	if err := asError(faults); err != nil {
 		return "", err
 	}
 	var b strings.Builder
@@ -48,7 +48,11 @@ func UninstallSQL(s Source) (string, error) {
 	for _, each := range src.tables {
 		fmt.Fprintf(&b, "DROP TRIGGER IF EXISTS %s ON %s;\n", triggerName, each.written())
 	}
-	fmt.Fprintf(&b, "DROP FUNCTION IF EXISTS parallax.tag();\nDROP SCHEMA IF EXISTS parallax;\nDROP PUBLICATION IF EXISTS %s;\n", plain(src.publication))
+	with := ""
+	if len(src.tables) == 0 {
+		with = " CASCADE"
+	}
+	fmt.Fprintf(&b, "DROP FUNCTION IF EXISTS parallax.tag()%s;\nDROP SCHEMA IF EXISTS parallax;\nDROP PUBLICATION IF EXISTS %s;\n", with, plain(src.publication))
 	return b.String(), nil
 }
 
@@ -62,7 +66,11 @@ func createTrigger(n name) string {
 // tables, or TRIGGER on them, and CREATE in the database. Each table is a transaction of its own;
 // one that is locked for more than two seconds fails, and Install may be run again.
 func Install(ctx context.Context, s Source) error {
-	return s.change(ctx, func(src source, conn *pgx.Conn) error {
+	src, err := s.ready()
+	if err != nil {
+		return err
+	}
+	return src.change(ctx, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, triggerSQL, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fmt.Errorf("cannot create the trigger's function: %w", err)
 		}
@@ -76,11 +84,15 @@ func Install(ctx context.Context, s Source) error {
 	})
 }
 
-// Uninstall removes what Install made, from whichever tables it was put on, and the
-// publication if the role owns it. Nothing but it may use the schema parallax. A
-// reader that is at work meanwhile makes its publication again.
+// Uninstall removes what Install made, from whichever tables it was put on (the source
+// need not list them), and the publication. It stops at what the role may not remove. A
+// reader that is at work meanwhile has a gap, and makes its publication again.
 func Uninstall(ctx context.Context, s Source) error {
-	return s.change(ctx, func(src source, conn *pgx.Conn) error {
+	src, faults := s.read()
+	if err := asError(faults); err != nil {
+		return err
+	}
+	return src.change(ctx, func(conn *pgx.Conn) error {
 		tables, err := triggered(ctx, conn)
 		if err != nil {
 			return fmt.Errorf("cannot read which tables have the trigger: %w", err)
@@ -116,17 +128,13 @@ func triggered(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 }
 
 // change does something to the database of a source.
-func (s Source) change(ctx context.Context, do func(source, *pgx.Conn) error) error {
-	src, err := s.ready()
-	if err != nil {
-		return err
-	}
-	src.config.RuntimeParams["lock_timeout"] = lockTimeout
-	src.config.RuntimeParams["search_path"] = "public" // as for the statements that are printed
-	conn, _, err := src.connect(ctx)
+func (s *source) change(ctx context.Context, do func(*pgx.Conn) error) error {
+	s.config.RuntimeParams["lock_timeout"] = lockTimeout
+	s.config.RuntimeParams["search_path"] = "public" // as for the statements that are printed
+	conn, _, err := s.connect(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot connect: %w", err)
 	}
 	defer closeConn(conn)
-	return src.hidden(do(src, conn))
+	return s.hidden(do(conn))
 }

@@ -127,7 +127,7 @@ func TestTrigger(t *testing.T) {
 		r.stop()
 		s.SQL("postgres", `create table forgotten (id int primary key); create trigger parallax_tag before insert on forgotten execute function parallax.tag()`)
 		for range 2 {
-			if err := postgres.Uninstall(t.Context(), source); err != nil {
+			if err := postgres.Uninstall(t.Context(), postgres.Source{DSN: source.DSN}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -150,6 +150,14 @@ func TestTrigger(t *testing.T) {
 		for range 2 {
 			s.SQL("postgres", "set client_min_messages = warning;"+text)
 		}
+		nothingIsLeft(t, s)
+		if err := postgres.Install(t.Context(), source); err != nil {
+			t.Fatal(err)
+		}
+		if text, err = postgres.UninstallSQL(postgres.Source{}); err != nil {
+			t.Fatal(err)
+		}
+		s.SQL("postgres", "set client_min_messages = warning;"+text)
 		nothingIsLeft(t, s)
 	})
 }
@@ -176,7 +184,7 @@ func TestInstallNamesWhatItCannot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "lock timeout") || strings.Contains(err.Error(), "theirs") {
 		t.Error(err)
 	}
-	if got := s.SQL("postgres", "select string_agg(tgrelid::regclass::text, ' ' order by 1) from pg_trigger where tgname = 'parallax_tag'"); got != "mine theirs" {
+	if got := s.SQL("postgres", "select string_agg(tgrelid::regclass::text, ' ' order by tgrelid::regclass::text) from pg_trigger where tgname = 'parallax_tag'"); got != "mine theirs" {
 		t.Errorf("the tables with a trigger are %s", got)
 	}
 }
