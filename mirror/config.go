@@ -122,7 +122,7 @@ func DefaultOptions() Options {
 // that this version refuses rather than ignores, as paths within the service.
 func NotYet() []string {
 	paths := []string{
-		"partitioned_by", "egress", "net",
+		"partitioned_by", "net",
 	}
 	for _, leg := range []string{"primary", "candidate", "secondary"} {
 		for _, key := range []string{"outbound", "jobs"} {

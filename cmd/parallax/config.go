@@ -14,6 +14,7 @@ import (
 	"parallax"
 	"parallax/compare"
 	"parallax/compare/effects"
+	"parallax/compare/effects/egress"
 	"parallax/divergence"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
@@ -67,6 +68,7 @@ type ServiceConfig struct {
 	Redact         compare.RedactConfig `yaml:"redact" doc:"what is replaced before anything is stored, on top of the built-in list"`
 	Effects        effects.Config       `yaml:"effects" doc:"the databases that the legs write to, and how what they commit is compared"`
 	Promotion      reports.Promotion    `yaml:"promotion" doc:"when the candidate may take over"`
+	Egress         egress.Config        `yaml:"egress" doc:"a forward proxy for the calls that the legs make to others, so that a shadow's do no harm and both versions' are compared"`
 
 	Protobuf compare.ProtobufConfig `yaml:"protobuf" doc:"what the messages of gRPC and protobuf are, so that they are compared field by field"`
 	messages *compare.Messages      // what Protobuf says; whoever reads the configuration fills it in
@@ -80,6 +82,7 @@ func (s *ServiceConfig) SetDefaults() {
 	s.Timeouts, s.Mirror = mirror.DefaultTimeouts(), mirror.DefaultOptions()
 	s.Effects = effects.DefaultConfig()
 	s.Promotion = reports.DefaultPromotion()
+	s.Egress = egress.DefaultConfig()
 }
 
 func defaultConfig() Config {
@@ -186,24 +189,20 @@ func (c Config) Validate() []parallax.Fault {
 
 func (c Config) validateServices() []parallax.Fault {
 	var faults []parallax.Fault
-	names, listens := map[string]int{}, map[string]int{c.Admin.Listen: -1, c.Store.Listen: -2}
+	names, listens := map[string]int{}, map[string]string{c.Admin.Listen: "admin.listen", c.Store.Listen: "store.listen"}
 	for i, s := range c.Services {
 		at := fmt.Sprintf("services[%d]", i)
 		found := s.validate()
 		if first, ok := names[s.Name]; ok {
 			found = append(found, parallax.Fault{Path: "name", Text: fmt.Sprintf("%q is the name of services[%d] too", s.Name, first)})
 		}
-		if first, ok := listens[s.Listen]; ok && !strings.HasSuffix(s.Listen, ":0") {
-			other := "admin.listen"
-			if first == -2 {
-				other = "store.listen"
+		names[s.Name] = i
+		for _, l := range []struct{ key, address string }{{"listen", s.Listen}, {"egress.listen", s.Egress.Listen}} {
+			if other, ok := listens[l.address]; ok && l.address != "" && !strings.HasSuffix(l.address, ":0") {
+				found = append(found, parallax.Fault{Path: l.key, Text: fmt.Sprintf("%q is taken by %s", l.address, other)})
 			}
-			if first >= 0 {
-				other = fmt.Sprintf("services[%d].listen", first)
-			}
-			found = append(found, parallax.Fault{Path: "listen", Text: fmt.Sprintf("%q is taken by %s", s.Listen, other)})
+			listens[l.address] = at + "." + l.key
 		}
-		names[s.Name], listens[s.Listen] = i, i
 		faults = append(faults, parallax.Under(at, found)...)
 	}
 	return faults
@@ -237,6 +236,7 @@ func (s ServiceConfig) validate() []parallax.Fault {
 	_, wrong = compare.NewRedactor(make([]byte, 32), s.Redact)
 	faults = append(faults, parallax.Under("redact", wrong)...)
 	faults = append(faults, parallax.Under("effects", s.Effects.Validate())...)
+	faults = append(faults, parallax.Under("egress", s.Egress.Validate())...)
 	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)
 }
 

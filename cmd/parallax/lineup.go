@@ -86,6 +86,7 @@ func (s *server) start(svc *service) {
 	serving, stop := context.WithCancel(s.stopping)
 	svc.stop, svc.judging = stop, background(svc.judge.Run)
 	listener := svc.listener
+	s.startCalls(svc)
 	s.mirrors.Go(func() error {
 		defer stop()
 		if err := svc.mirror.Serve(serving, listener); err != nil {
@@ -120,6 +121,9 @@ func (s *server) leave(svc *service) {
 		break
 	}
 	_ = svc.judging.stop() // a judge has no errors
+	if err := svc.calling.stop(); err != nil {
+		s.log.Warn("the proxy of a service that left did not end well", "service", svc.name, "error", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current.Store(s.current.Load().without(svc))

@@ -118,6 +118,8 @@ type step struct {
 	terms    *terms
 	change   *mirror.Change // nil for one that is added
 	listener net.Listener   // to move to; nil: it stays
+	calls    net.Listener   // for the legs' calls, if moves says so; nil: none
+	moves    bool
 }
 
 // plan builds everything. With faults the plan is to be discarded.
@@ -170,6 +172,12 @@ func (p *plan) alter(at string, svc *service, c ServiceConfig) (faults []string)
 			faults = append(faults, fmt.Sprintf("%s.listen: %v", at, err))
 		}
 	}
+	if st.moves = c.Egress.Listen != before.cfg.Egress.Listen; st.moves && c.Egress.Configured() {
+		var err error
+		if st.calls, err = net.Listen("tcp", c.Egress.Listen); err != nil {
+			faults = append(faults, fmt.Sprintf("%s.egress.listen: %v", at, err))
+		}
+	}
 	p.steps = append(p.steps, st)
 	p.next = p.next.with(svc)
 	return faults
@@ -184,9 +192,13 @@ func (p *plan) discard() {
 		if st.listener != nil {
 			st.listener.Close()
 		}
+		if st.calls != nil {
+			st.calls.Close()
+		}
 		if st.added {
 			st.svc.mirror.Close()
 			st.svc.listener.Close()
+			st.svc.outward.close()
 		}
 	}
 }
@@ -230,6 +242,7 @@ func (st step) commit(s *server) (changes []string) {
 	if step := svc.mirror.Split().Step(); step > 0 && step < split.Buckets && reshuffled(before.cfg.Split, st.terms.cfg.Split) {
 		changes = append(changes, fmt.Sprintf("service %s: step %d stays, but other users than before are on the candidate now", svc.name, step))
 	}
+	changes = append(changes, st.commitCalls()...)
 	if st.listener == nil {
 		return changes
 	}

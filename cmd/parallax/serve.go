@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parallax"
+	"parallax/compare/effects/egress"
 	"parallax/divergence"
 	"parallax/divergence/embedded"
 	"parallax/internal/ids/redis"
@@ -85,6 +86,9 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 	}
 	for _, svc := range s.current.Load().services {
 		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
+		if svc.calls != nil {
+			fmt.Fprintf(e.stdout, "calls that %s makes go through http://LEG@%s\n", svc.name, svc.calls.Addr())
+		}
 	}
 	fmt.Fprintf(e.stdout, "pages, API and metrics are on %s\n", s.AdminURL())
 	obeying := background(func(ctx context.Context) error { return s.obey(ctx, orders, e.getenv) })
@@ -128,6 +132,7 @@ type server struct {
 	administrating *stage
 
 	deps      mirror.Deps
+	calls     egress.Deps
 	redaction []byte // key
 
 	queue    *mirror.MemQueue
@@ -176,6 +181,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
 		Catalog: new(consul.Catalog),
 	}
+	s.calls = s.egressDeps(secrets)
 	if err := s.openIdentifiers(secrets); err != nil {
 		return nil, err
 	}
@@ -306,7 +312,7 @@ func (s *server) Run(ctx context.Context) error {
 		tell(s.stops)
 	}
 
-	err = errors.Join(err, mirrors.Wait())
+	err = errors.Join(err, s.retireCalls(), mirrors.Wait(), s.stopCalls())
 	s.queue.Close()
 	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
@@ -342,6 +348,7 @@ func tell(f func()) {
 func (s *server) close() {
 	for _, svc := range s.current.Load().services {
 		svc.listener.Close()
+		svc.outward.close()
 	}
 	if s.adminListener != nil {
 		s.adminListener.Close()

@@ -32,6 +32,7 @@ type service struct {
 	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
 
 	listener net.Listener // guarded by server.mu once it serves
+	outward               // the calls of its legs
 	stop     context.CancelFunc
 	judging  *stage
 }
@@ -87,6 +88,10 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	}
 	if svc.listener, err = s.given.listen(c.Name, c.Listen); err != nil {
 		return nil, fmt.Errorf("cannot open the listener of service %q: %w", c.Name, err)
+	}
+	if svc.outward, err = s.newOutward(c); err != nil {
+		svc.listener.Close()
+		return nil, err
 	}
 	return svc, nil
 }

@@ -23,6 +23,8 @@ type log struct {
 	name string // unique, so that its transactions are
 	now  func() time.Time
 
+	complete time.Time // from when on all calls are in it
+
 	mu      sync.Mutex
 	open    bool // somebody reads it
 	list    []effects.Transaction
@@ -30,6 +32,7 @@ type log struct {
 	last    effects.Position
 	wake    chan struct{} // has room for one
 	dropped time.Time     // since when calls find no room; zero while they do
+	retired time.Time     // since when another process takes calls, too; zero while none does
 }
 
 var _ effects.Reader = (*log)(nil)
@@ -50,12 +53,7 @@ func (l *log) add(tag string, e parallax.Effect, more bool) bool {
 	if !l.open {
 		return true
 	}
-	defer func() {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
-	}()
+	defer l.rouse()
 	if !l.dropped.IsZero() || len(l.list) >= maxLogged || l.bytes+size > maxBytes {
 		if l.dropped.IsZero() {
 			l.dropped = at
@@ -84,23 +82,53 @@ func (l *log) Run(ctx context.Context, to effects.Sink) error {
 	l.open = true
 	begin, last := l.now(), l.last
 	l.mu.Unlock()
-	to.Gap(begin, begin, "reading has not begun")
+	defer l.close()
+	const why = "another process may have taken calls"
+	if wait := l.complete.Sub(begin); wait > 0 {
+		to.Gap(begin, time.Time{}, why)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+	to.Gap(begin, l.now(), "reading has not begun")
 	to.Passed(last)
 	for {
 		select {
 		case <-ctx.Done():
-			l.close()
 			return nil
 		case <-l.wake:
-			l.hand(to)
+			if since := l.hand(to); !since.IsZero() {
+				to.Gap(since, time.Time{}, why)
+				l.close()
+				<-ctx.Done()
+				return nil
+			}
 		}
 	}
 }
 
-// hand hands on what there is.
-func (l *log) hand(to effects.Sink) {
+// retire says that from now on other calls are made than the log has.
+func (l *log) retire() {
 	l.mu.Lock()
-	list, last, dropped := l.list, l.last, l.dropped
+	l.retired = l.now()
+	l.mu.Unlock()
+	l.rouse()
+}
+
+// rouse makes who reads look.
+func (l *log) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// hand hands on what there is, and returns since when the log is not complete.
+func (l *log) hand(to effects.Sink) (retired time.Time) {
+	l.mu.Lock()
+	list, last, dropped, retired := l.list, l.last, l.dropped, l.retired
 	l.list, l.bytes, l.dropped = nil, 0, time.Time{}
 	l.mu.Unlock()
 	for _, tx := range list {
@@ -110,6 +138,7 @@ func (l *log) hand(to effects.Sink) {
 		to.Gap(dropped, l.now(), "more calls were made than were read")
 	}
 	to.Passed(last)
+	return retired
 }
 
 func (l *log) close() {

@@ -44,6 +44,7 @@ type Deps struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics *Metrics
+	Shared  time.Duration                                                // how long from now on another process may take calls of the same service; nobody here knows those
 	Roots   *x509.CertPool                                               // what certificates are checked by; nil: those of the system
 	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's resolver
 }
@@ -90,7 +91,7 @@ func New(service string, cfg Config, deps Deps) (*Proxy, []parallax.Fault) {
 	}
 	p.policy.Store(newPolicy(cfg))
 	for leg := range p.logs {
-		p.logs[leg] = &log{leg: parallax.Leg(leg), name: p.name, now: deps.Now, wake: make(chan struct{}, 1)}
+		p.logs[leg] = &log{leg: parallax.Leg(leg), name: p.name, now: deps.Now, wake: make(chan struct{}, 1), complete: deps.Now().Add(deps.Shared)}
 	}
 	p.transport = newTransport(p.dial, deps.Roots)
 	p.forward = &httputil.ReverseProxy{
@@ -126,8 +127,9 @@ func (p *Proxy) Set(cfg Config) []parallax.Fault {
 // Reader returns the calls of a leg as a log for the joiner.
 func (p *Proxy) Reader(leg parallax.Leg) effects.Reader { return p.logs[leg] }
 
-// Serve takes calls from a listener until ctx ends. Then calls may finish for 10 s, and
-// tunnels as long as something moves in them; what is left is cut. It may be called once.
+// Serve takes calls from a listener, nil for none yet, until ctx ends. Then calls may
+// finish for 10 s, and tunnels as long as something moves in them; what is left is cut.
+// It may be called once.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	p.accept(l)
 	var err error
@@ -143,6 +145,9 @@ func (p *Proxy) accept(l net.Listener) {
 	p.mu.Lock()
 	p.listener = l
 	p.mu.Unlock()
+	if l == nil {
+		return
+	}
 	p.accepts.Go(func() {
 		err := p.server.Serve(l)
 		p.mu.Lock()
@@ -158,7 +163,8 @@ func (p *Proxy) accept(l net.Listener) {
 	})
 }
 
-// Move takes calls from another listener and closes the one before. Connections stay.
+// Move takes calls from another listener, nil for none, and closes the one before.
+// Connections stay.
 func (p *Proxy) Move(l net.Listener) error {
 	p.mu.Lock()
 	before := p.listener
@@ -168,6 +174,17 @@ func (p *Proxy) Move(l net.Listener) error {
 		return nil
 	}
 	return before.Close()
+}
+
+// Retire leaves further calls to another process that has the same listener. What calls
+// there are from now on is not all in the logs, and the joiner is told so.
+func (p *Proxy) Retire() error {
+	for _, l := range p.logs {
+		l.retire()
+	}
+	err := p.Move(nil)
+	p.server.SetKeepAlivesEnabled(false)
+	return err
 }
 
 // leave ends the proxy.

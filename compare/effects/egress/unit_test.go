@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -166,6 +167,38 @@ func TestLogWithoutRoom(t *testing.T) {
 		}
 		if p, err := l.Position(t.Context()); p != 5 || err != nil {
 			t.Errorf("position %d, %v", p, err)
+		}
+	})
+}
+
+// TestLogOfTwoProcesses has another process take calls at the beginning, and in the end.
+func TestLogOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &log{now: time.Now, wake: make(chan struct{}, 1), complete: time.Now().Add(5 * time.Second)}
+		e := parallax.Effect{Table: "mails", Op: parallax.Emit}
+		var r recorder
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx, &r) }()
+		synctest.Wait()
+		l.add("early", e, false)
+		if len(r.said) != 1 || !strings.HasSuffix(r.said[0], "another process may have taken calls") {
+			t.Errorf("at the beginning it said %q", r.said)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		l.retire()
+		synctest.Wait()
+		l.add("late", e, false)
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		want := []string{"gap of 5s: reading has not begun", "passed 0", "call early", "passed 1"}
+		if got := slices.Compact(r.said[1:]); len(got) != 5 || !cmp.Equal(want, got[:4]) || !strings.HasSuffix(got[4], "another process may have taken calls") {
+			t.Errorf("it said %q, want %q and a gap", got, want)
 		}
 	})
 }
