@@ -91,6 +91,7 @@ func Clean() {
 type Parallax struct {
 	Admin    string            // base URL of the admin listener
 	Services map[string]string // base URL of each service's listener
+	Egress   map[string]string // host:port of each service's proxy for calls
 
 	t       testing.TB
 	cmd     *exec.Cmd
@@ -100,7 +101,7 @@ type Parallax struct {
 	stopped sync.Once
 }
 
-var served = regexp.MustCompile(`^(\S+) is served on (http://\S+)$|^pages, API and metrics are on (http://\S+)$`)
+var served = regexp.MustCompile(`^(\S+) is served on (http://\S+)$|^pages, API and metrics are on (http://\S+)$|^calls that (\S+) makes go through http://LEG@(\S+)$`)
 
 // Start runs `parallax serve` on a configuration and returns when its listeners
 // are open. The process is stopped when the test ends; its log is shown when the
@@ -124,7 +125,7 @@ func StartIn(t testing.TB, dir, config string) *Parallax {
 // descriptors from 3 on.
 func StartCommand(t testing.TB, files []*os.File, name string, args ...string) *Parallax {
 	t.Helper()
-	p := &Parallax{Services: map[string]string{}, t: t, logs: &lockedBuffer{}, done: make(chan struct{})}
+	p := &Parallax{Services: map[string]string{}, Egress: map[string]string{}, t: t, logs: &lockedBuffer{}, done: make(chan struct{})}
 	p.cmd = exec.Command(name, args...)
 	p.cmd.ExtraFiles = files
 	p.cmd.Stderr = p.logs
@@ -176,6 +177,8 @@ func (p *Parallax) readAddresses(stdout io.Reader) {
 		case m == nil:
 		case m[1] != "":
 			p.Services[m[1]] = m[2]
+		case m[4] != "":
+			p.Egress[m[4]] = m[5]
 		default:
 			p.Admin = m[3]
 			go func() {
