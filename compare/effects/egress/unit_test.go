@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,12 +119,28 @@ allow:
 }
 
 // recorder is a sink that notes what it is told.
-type recorder struct{ said []string }
+type recorder struct {
+	mu   sync.Mutex
+	list []string
+}
 
-func (r *recorder) Transaction(t effects.Transaction) { r.said = append(r.said, "call "+t.Tags[0]) }
-func (r *recorder) Passed(p effects.Position)         { r.said = append(r.said, fmt.Sprint("passed ", p)) }
+func (r *recorder) say(args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, fmt.Sprint(args...))
+}
+
+// said returns what it was told.
+func (r *recorder) said() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.list)
+}
+
+func (r *recorder) Transaction(t effects.Transaction) { r.say("call ", t.Tags[0]) }
+func (r *recorder) Passed(p effects.Position)         { r.say("passed ", p) }
 func (r *recorder) Gap(from, until time.Time, why string) {
-	r.said = append(r.said, fmt.Sprint("gap of ", until.Sub(from), ": ", why))
+	r.say("gap of ", until.Sub(from), ": ", why)
 }
 
 // TestLogWithoutRoom fills a log that is not read, and has the joiner told of the gap.
@@ -162,7 +179,7 @@ func TestLogWithoutRoom(t *testing.T) {
 		want := []string{
 			"gap of 0s: reading has not begun", "passed 1", "call first", "gap of 1s: more calls were made than were read", "passed 4", "call fourth", "passed 5",
 		}
-		if d := cmp.Diff(want, r.said); d != "" {
+		if d := cmp.Diff(want, r.said()); d != "" {
 			t.Errorf("the joiner was told (-want +got):\n%s", d)
 		}
 		if p, err := l.Position(t.Context()); p != 5 || err != nil {
@@ -183,8 +200,8 @@ func TestLogOfTwoProcesses(t *testing.T) {
 		go func() { ended <- l.Run(ctx, &r) }()
 		synctest.Wait()
 		l.add("early", e, false)
-		if len(r.said) != 1 || !strings.HasSuffix(r.said[0], "another process may have taken calls") {
-			t.Errorf("at the beginning it said %q", r.said)
+		if len(r.said()) != 1 || !strings.HasSuffix(r.said()[0], "another process may have taken calls") {
+			t.Errorf("at the beginning it said %q", r.said())
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
@@ -197,7 +214,7 @@ func TestLogOfTwoProcesses(t *testing.T) {
 			t.Error(err)
 		}
 		want := []string{"gap of 5s: reading has not begun", "passed 0", "call early", "passed 1"}
-		if got := slices.Compact(r.said[1:]); len(got) != 5 || !cmp.Equal(want, got[:4]) || !strings.HasSuffix(got[4], "another process may have taken calls") {
+		if got := slices.Compact(r.said()[1:]); len(got) != 5 || !cmp.Equal(want, got[:4]) || !strings.HasSuffix(got[4], "another process may have taken calls") {
 			t.Errorf("it said %q, want %q and a gap", got, want)
 		}
 	})
