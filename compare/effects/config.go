@@ -42,7 +42,11 @@ type Database struct {
 	Postgres    DSN      `yaml:"postgres,omitempty" doc:"connection string of a PostgreSQL server, such as postgres://parallax:secret@db:5432/shop; not of a pooler; the role needs REPLICATION"`
 	Publication string   `yaml:"publication,omitempty" doc:"of PostgreSQL: the publication with these tables; parallax if empty, and made where the role may"`
 	Debezium    string   `yaml:"debezium,omitempty" doc:"instead: the name under which Debezium sends this database's changes to /api/v1/effects/{service}/{leg}"`
-	Tables      []string `yaml:"tables" doc:"the tables that are read, each with its schema where that is not public"`
+	Outbox      bool     `yaml:"outbox,omitempty" doc:"instead: what the leg says it sent to the outside, in plain envelopes at the same address; tables then names the sinks, such as mail"`
+	Tables      []string `yaml:"tables" doc:"the tables that are read, each with its schema where that is not public, or of MySQL its database"`
+
+	Keys  map[string][]string `yaml:"keys,omitempty" doc:"with debezium: the columns that name a row, by table, such as {orders: [id]}; Debezium's HTTP sink does not send them"`
+	Delay time.Duration       `yaml:"delay,omitempty" doc:"with debezium: how long after a commit its events may come; exchanges wait that long for them; 2s if it is not there"`
 }
 
 // DSN is a connection string. It is written and logged without its password.
@@ -75,7 +79,10 @@ func (d DSN) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // Name is what the database is called in messages: without secrets.
 func (d Database) Name() string {
-	if d.Postgres == "" {
+	switch {
+	case d.Outbox:
+		return "outbox"
+	case d.Postgres == "":
 		return "debezium " + d.Debezium
 	}
 	u, err := url.Parse(string(d.Postgres))
@@ -164,8 +171,8 @@ func validateDatabases(list []Database) (read map[string]bool, faults []parallax
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("[%d]%s", i, path), Text: text, Hint: hint})
 		}
 		switch {
-		case (d.Postgres == "") == (d.Debezium == ""):
-			add("", "wants either postgres or debezium", "write postgres: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or a name that Debezium sends with")
+		case d.kinds() != 1:
+			add("", "wants one of postgres, debezium and outbox", "write postgres: postgres://USER:PASSWORD@HOST:PORT/DATABASE, a name that Debezium sends with, or outbox: true")
 		case d.Debezium != "" && d.Publication != "":
 			add(".publication", "is PostgreSQL's, and this database is read by Debezium", "")
 		case d.Debezium != "" && names[d.Debezium]:
@@ -174,6 +181,10 @@ func validateDatabases(list []Database) (read map[string]bool, faults []parallax
 			add(".postgres", "is not a connection string of PostgreSQL", "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded")
 		}
 		names[d.Debezium] = true
+		d.checkEvents(add)
+		if d.Outbox && slices.ContainsFunc(list[:i], func(o Database) bool { return o.Outbox }) {
+			add(".outbox", "the leg has an outbox already", "name all sinks in one")
+		}
 		if len(d.Tables) == 0 {
 			add(".tables", "names no table", "list the tables whose rows are to be compared")
 		}

@@ -43,9 +43,15 @@ func TestValidate(t *testing.T) {
 			{Tables: []string{"orders"}}, {Postgres: "host=old", Debezium: "x", Tables: []string{"a", "", "a"}}, {Postgres: "host=old password=s3cret"},
 			{Debezium: "y", Publication: "p", Tables: []string{"public.a"}}, {Debezium: "y", Tables: []string{"b"}}}
 	},
-		"primary[0]: wants either postgres or debezium", "primary[1]: wants either postgres or debezium", "primary[1].tables[1]: is empty", "primary[1].tables[2]: a is listed twice",
+		"primary[0]: wants one of postgres, debezium and outbox", "primary[1]: wants one of postgres, debezium and outbox", "primary[1].tables[1]: is empty", "primary[1].tables[2]: a is listed twice",
 		"primary[2].postgres: is not a connection string of PostgreSQL", "primary[2].tables: names no table",
 		"primary[3].publication: is PostgreSQL's, and this database is read by Debezium", "primary[3].tables[0]: a is listed twice", `primary[4].debezium: "y" is another database's name too`)
+	f("events", func(c *Config) {
+		c.Primary = append(c.Primary, Database{Debezium: "x", Tables: []string{"public.a", "b"}, Keys: map[string][]string{"a": {"id"}, "b": {}, "c": {"id"}}, Delay: time.Hour},
+			Database{Outbox: true, Tables: []string{"mail"}}, Database{Outbox: true, Tables: []string{"sms"}, Keys: map[string][]string{"sms": {"id"}}})
+	},
+		"primary[1].delay: 1h0m0s is not between 0 and 1m0s", "primary[1].keys.b: names no column, or one without a name", "primary[1].keys.c: is not a table that is read",
+		"primary[3]: keys and delay are of databases with debezium", "primary[3].outbox: the leg has an outbox already")
 	f("correlations", func(c *Config) { c.Correlate = []string{"tag", "tag", "column:", "guess", "column:request_id", "key"} },
 		`correlate[1]: "tag" is listed twice`, "correlate[2]: names no column", `correlate[3]: "guess" is none of them`)
 	f("none", func(c *Config) { c.Correlate = nil }, "correlate: is empty: no change would find its exchange")

@@ -36,6 +36,11 @@ const (
 )
 
 func (s Source) withDefaults() Source {
+	keys := make(map[string][]string, len(s.Keys))
+	for table, columns := range s.Keys {
+		keys[strings.TrimPrefix(table, "public.")] = columns
+	}
+	s.Keys = keys
 	if s.Quiet <= 0 {
 		s.Quiet = quiet
 	}
