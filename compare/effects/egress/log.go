@@ -2,7 +2,6 @@ package egress
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,7 +22,8 @@ type log struct {
 	name string // unique, so that its transactions are
 	now  func() time.Time
 
-	complete time.Time // from when on all calls are in it
+	complete time.Time     // from when on all calls are in it
+	turn     chan struct{} // held by the one who reads; has room for one
 
 	mu      sync.Mutex
 	open    bool // somebody reads it
@@ -36,8 +36,6 @@ type log struct {
 }
 
 var _ effects.Reader = (*log)(nil)
-
-var errRead = errors.New("the calls of this leg are being read already")
 
 // add appends a call; false says that there is no room. While nobody reads there is
 // none, and nothing is missing.
@@ -72,13 +70,19 @@ func (l *log) add(tag string, e parallax.Effect, more bool) bool {
 	return true
 }
 
-// Run implements [effects.Reader]. One at a time may run.
+func newLog(leg parallax.Leg, name string, now func() time.Time, complete time.Time) *log {
+	return &log{leg: leg, name: name, now: now, complete: complete, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+}
+
+// Run implements [effects.Reader]. It waits for whoever reads already to end.
 func (l *log) Run(ctx context.Context, to effects.Sink) error {
-	l.mu.Lock()
-	if l.open {
-		l.mu.Unlock()
-		return errRead
+	select {
+	case <-ctx.Done():
+		return nil
+	case l.turn <- struct{}{}:
 	}
+	defer func() { <-l.turn }()
+	l.mu.Lock()
 	l.open = true
 	begin, last := l.now(), l.last
 	l.mu.Unlock()

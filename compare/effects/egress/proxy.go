@@ -91,7 +91,7 @@ func New(service string, cfg Config, deps Deps) (*Proxy, []parallax.Fault) {
 	}
 	p.policy.Store(newPolicy(cfg))
 	for leg := range p.logs {
-		p.logs[leg] = &log{leg: parallax.Leg(leg), name: p.name, now: deps.Now, wake: make(chan struct{}, 1), complete: deps.Now().Add(deps.Shared)}
+		p.logs[leg] = newLog(parallax.Leg(leg), fmt.Sprintf("%s-%s", p.name, parallax.Leg(leg)), deps.Now, deps.Now().Add(deps.Shared))
 	}
 	p.transport = newTransport(p.dial, deps.Roots)
 	p.forward = &httputil.ReverseProxy{

@@ -2,7 +2,6 @@ package egress_test
 
 import (
 	"bufio"
-	"context"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -473,14 +472,5 @@ parallax_egress_strangers_total{service="shop",why="no_leg"} 1
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "parallax_egress_calls_total", "parallax_egress_attributed_total", "parallax_egress_strangers_total"); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestReaderOnce refuses a second reader, and reads again after the first.
-func TestReaderOnce(t *testing.T) {
-	t.Parallel()
-	r := start(t, nil)
-	if err := r.Reader(parallax.Primary).Run(context.Background(), newSink()); err == nil {
-		t.Error("two readers of one log")
 	}
 }

@@ -147,7 +147,7 @@ func (r *recorder) Gap(from, until time.Time, why string) {
 func TestLogWithoutRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &log{name: "l", now: time.Now, wake: make(chan struct{}, 1)}
+		l := newLog(parallax.Primary, "l", time.Now, time.Now())
 		text := strings.Repeat("x", maxBytes/2)
 		e := parallax.Effect{Table: "mails", Op: parallax.Emit, After: []parallax.Column{{Name: "body", Value: &text}}}
 		if !l.add("unread", e, false) || len(l.list) > 0 {
@@ -192,7 +192,7 @@ func TestLogWithoutRoom(t *testing.T) {
 func TestLogOfTwoProcesses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &log{now: time.Now, wake: make(chan struct{}, 1), complete: time.Now().Add(5 * time.Second)}
+		l := newLog(parallax.Primary, "l", time.Now, time.Now().Add(5*time.Second))
 		e := parallax.Effect{Table: "mails", Op: parallax.Emit}
 		var r recorder
 		ctx, cancel := context.WithCancel(t.Context())
