@@ -164,6 +164,18 @@ func (c *collected) transactions() []effects.Transaction {
 	return append([]effects.Transaction(nil), c.list...)
 }
 
+func (c *collected) position() effects.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed
+}
+
+func (c *collected) gapsSeen() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.gaps...)
+}
+
 func (c *collected) String() string {
 	var b strings.Builder
 	for _, tx := range c.transactions() {
