@@ -21,6 +21,8 @@ type EffectTable struct {
 	Columns    map[string]string `yaml:"columns,omitempty" json:",omitempty" doc:"the candidate's names of columns, such as {total_cents: amount}, where they differ"`
 	Ignore     []string          `yaml:"ignore,omitempty" json:",omitempty" doc:"columns that are not compared"`
 	Generated  []string          `yaml:"generated,omitempty" json:",omitempty" doc:"columns whose values each database makes up, besides those that it says have an identity, a sequence or a random default"`
+	Key        []string          `yaml:"key,omitempty" json:",omitempty" doc:"for effects verify: columns that name a row alike in both databases and have a unique index there, where the primary key does not"`
+	Age        string            `yaml:"age,omitempty" json:",omitempty" doc:"for effects verify: the column that says when a row was changed last, such as updated_at, so that young rows can be left out"`
 	References map[string]string `yaml:"references,omitempty" json:",omitempty" doc:"columns that repeat another one's values without a foreign key, such as {order_id: orders.id}"`
 }
 
