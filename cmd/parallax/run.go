@@ -54,7 +54,7 @@ func verbs() []verb {
 		{"check", checkUsage, "say everything that is wrong with FILE, then what it comes to", runCheck},
 		{"diff", "diff [--rules FILE] [--endpoint E] [--type T] PRIMARY CANDIDATE", "compare two bodies as Parallax does",
 			func(_ context.Context, e env, args []string) int { return runDiff(args, e.stdin, e.stdout, e.stderr) }},
-		{"effects", effectsUsage, "prepare databases so that what is committed finds its exchange", runEffects},
+		{"effects", effectsUsage, "what the legs' databases need, and whether they hold the same", runEffects},
 		{"rules", rulesUsage, "look through rules, and try them on what is stored", runRules},
 		{"verdict", "verdict --server URL --service S [--wait 30m] [--format text|json|markdown|junit]", "ask a running Parallax, for CI",
 			func(ctx context.Context, e env, args []string) int { return runVerdict(ctx, args, e.stdout, e.stderr) }},

@@ -23,6 +23,7 @@ type Config struct {
 	Wait      time.Duration         `yaml:"wait" doc:"how long after that a database's log is waited for; then the exchange is not comparable: effects_unknown"`
 	Waiting   Waiting               `yaml:"waiting" doc:"how many exchanges may wait for their effects; more are not comparable: effects_unknown"`
 	Log       Log                   `yaml:"log" doc:"what is remembered of what the databases committed, for exchanges that come later"`
+	Verify    Verify                `yaml:"verify" doc:"comparing whole tables of both databases, now and then"`
 }
 
 // Waiting bounds the exchanges of a service that wait for their effects.
@@ -98,6 +99,7 @@ func DefaultConfig() Config {
 		Correlate: []string{"tag", "trace"}, Settle: 2 * time.Second, Wait: 10 * time.Second,
 		Waiting: Waiting{Exchanges: 20_000, Memory: 128 << 20},
 		Log:     Log{Memory: 64 << 20, Age: time.Minute},
+		Verify:  DefaultVerify(),
 	}
 }
 
@@ -143,6 +145,7 @@ func (c Config) Validate() []parallax.Fault {
 		faults = append(faults, parallax.Under(leg.String(), found)...)
 	}
 	faults = append(faults, c.unread(read)...)
+	faults = append(faults, parallax.Under("verify", c.Verify.Validate())...)
 	faults = append(faults, c.validateCorrelate()...)
 	if c.Settle <= 0 || c.Settle > maxSettle {
 		add("settle", fmt.Sprintf("%s is not between 0 and %s", c.Settle, maxSettle), "2s is enough for services that work on after an answer for a moment")

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parallax/compare/effects/postgres/verify"
+	"parallax/internal/rig"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// effectsFile writes a configuration of one service with two databases.
+func effectsFile(t *testing.T, primary, candidate string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "parallax.yaml")
+	text := fmt.Sprintf(`
+services:
+- name: shop
+  listen: 127.0.0.1:0
+  primary: { urls: ["http://127.0.0.1:1"] }
+  candidate: { urls: ["http://127.0.0.1:2"] }
+  redact: { paths: ["$.email"] }
+  effects:
+    primary: [{ postgres: %q, tables: [orders, people] }]
+    candidate: [{ postgres: %q, tables: [purchases, people] }]
+    tables: [{ primary: orders, candidate: purchases, columns: {total: amount} }]
+    verify: { min_age: 0s }
+`, primary, candidate)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func effectsVerb(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), append([]string{"effects"}, args...), func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+func TestEffectsVerify(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create database old; create database new")
+	s.SQL("old", `create table orders (id int primary key, total numeric); insert into orders values (1, 1.50), (2, 2); create table people (id int primary key, email text); insert into people values (1, 'ann@example.com')`)
+	s.SQL("new", `create table purchases (id int primary key, amount numeric); insert into purchases values (1, 1.5), (2, 2); create table people (id int primary key, email text); insert into people values (1, 'ann@example.com')`)
+	file := effectsFile(t, s.DSN("old"), s.DSN("new"))
+
+	out, errs, code := effectsVerb(t, "verify", "-c", file)
+	if code != exitGood || !strings.Contains(out, "orders / purchases: same by key id; 2 and 2 rows") || !strings.Contains(out, "same in 3 rows of 2 tables") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	s.SQL("new", `update purchases set amount = 3 where id = 2; update people set email = 'bob@example.com'; insert into purchases values (3, 1)`)
+	out, errs, code = effectsVerb(t, "verify", "-c", file, "--service", "shop")
+	if code != exitNot || !strings.Contains(out, "  id=2 total changed: 2 -> 3\n  id=3 is only on the candidate: {\"id\":3,\"total\":1}\n") || !strings.Contains(out, "redacted:") || strings.Contains(out, "example.com") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	out, errs, code = effectsVerb(t, "verify", "-c", file, "--table", "orders", "--format", "json", "--rate", "1000")
+	var got struct {
+		Same   bool
+		Tables []verify.Table
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitNot || got.Same || len(got.Tables) != 1 || len(got.Tables[0].Differences) != 2 {
+		t.Errorf("exit %d, %v\n%s%s", code, err, out, errs)
+	}
+	for name, args := range map[string][]string{
+		"no database of the primary lists a table others": {"verify", "-c", file, "--table", "others"},
+		`there is no service "x" with databases`:          {"verify", "-c", file, "--service", "x"},
+		"there is no table people":                        {"verify", "-c", effectsFile(t, s.DSN("old"), s.DSN("postgres")), "--table", "people"},
+		"usage: parallax effects verify":                  {"verify"},
+		"one of verify, plan":                             {},
+	} {
+		if _, errs, code := effectsVerb(t, args...); code != exitError || !strings.Contains(errs, name) {
+			t.Errorf("%s: exit %d, %s", name, code, errs)
+		}
+	}
+}
+
+func TestEffectsPlan(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t, "wal_level=replica")
+	s.SQL("postgres", "create database old; create role parallax login")
+	s.SQL("old", `create table orders (id int primary key); create table people (id int)`)
+	file := effectsFile(t, s.As("parallax", "old"), "postgres://parallax:hunter22@127.0.0.1:1/new")
+	out, errs, code := effectsVerb(t, "plan", "-c", file)
+	if code != exitGood || strings.Contains(out, "hunter22") {
+		t.Fatalf("exit %d\n%s%s", code, out, errs)
+	}
+	for _, want := range []string{
+		"-- What Parallax needs to read what the primary of shop writes",
+		"\nALTER SYSTEM SET wal_level = 'logical';", "-- done: max_wal_senders: 0 of 10 are taken", "-- Restart: yes, once.",
+		"\nALTER ROLE parallax REPLICATION;", "\nGRANT SELECT ON orders, people TO parallax;", "-- done: orders: its rows can be named",
+		"\nALTER TABLE people REPLICA IDENTITY FULL;", "\nCREATE PUBLICATION", "--   ALTER TABLE people REPLICA IDENTITY DEFAULT;", "--   DROP PUBLICATION IF EXISTS parallax;",
+		"-- It could not be asked (", "\nCREATE ROLE parallax LOGIN PASSWORD '...';",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, out)
+		}
+	}
+
+	// What it asks for can be run as it is, and then nothing is missing.
+	page, _, _ := strings.Cut(out, "-- What Parallax needs to read what the candidate")
+	var statements []string
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(line, "--") && !strings.HasPrefix(line, "ALTER SYSTEM") {
+			statements = append(statements, line)
+		}
+	}
+	s.SQL("old", strings.Join(statements, ""))
+	s.SQL("old", "alter system set wal_level = 'logical'")
+	ready := rig.Postgres(t)
+	ready.SQL("postgres", "create database old; create role parallax login")
+	ready.SQL("old", "create table orders (id int primary key); create table people (id int)")
+	ready.SQL("old", strings.Join(statements, ""))
+	out, _, _ = effectsVerb(t, "plan", "-c", effectsFile(t, ready.As("parallax", "old"), "postgres://parallax:hunter22@127.0.0.1:1/new"))
+	page, _, _ = strings.Cut(out, "-- What Parallax needs to read what the candidate")
+	if !strings.Contains(page, "nothing is missing") || !strings.Contains(page, "-- Restart: no.") {
+		t.Errorf("after all of it was run:\n%s", page)
+	}
+	for line := range strings.Lines(page) {
+		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "--") {
+			t.Errorf("still asked for: %s", line)
+		}
+	}
+}
+
+func TestVerifyBar(t *testing.T) {
+	t.Parallel()
+	got := barText(verify.Progress{Table: "orders", Number: 1, Of: 2, Rows: 500, Guessed: 1000, Rate: 100, Left: 5 * time.Second, Suspects: 2})
+	if d := cmp.Diff("[===============               ]  50 %  orders (1 of 2): 500 rows, 100/s, 5s left; 2 rows differ at first sight", got); d != "" {
+		t.Error(d)
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"parallax"
+	"parallax/compare/effects/postgres"
+)
+
+const effectsPlanUsage = "effects plan -c FILE [--service S]"
+
+// runEffectsPlan prints what the administrators of the legs' databases are asked for,
+// a page a database.
+func runEffectsPlan(ctx context.Context, e env, args []string) int {
+	set := e.flags("effects plan", effectsPlanUsage)
+	file := set.String("c", "", "configuration `FILE`")
+	service := set.String("service", "", "the `service`; needed where several have databases")
+	if ok, code := parse(set, args); !ok {
+		return code
+	}
+	if set.NArg() > 0 || *file == "" {
+		set.Usage()
+		return exitError
+	}
+	_, s, ok := serviceOf(e, *file, *service)
+	if !ok {
+		return exitError
+	}
+	if err := printPlan(ctx, e.stdout, s); err != nil {
+		return e.fail("cannot say what the databases of %q need: %v", s.Name, err)
+	}
+	return exitGood
+}
+
+// printPlan writes a page for each database of a service.
+func printPlan(ctx context.Context, w io.Writer, s ServiceConfig) error {
+	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+		for _, d := range s.Effects.Databases(leg) {
+			fmt.Fprintf(w, "-- What Parallax needs to read what the %s of %s writes\n", leg, s.Name)
+			if d.Postgres == "" {
+				fmt.Fprintf(w, "-- %s: Debezium reads it and needs what its own documentation says; Parallax asks nothing of the database.\n\n", d.Name())
+				continue
+			}
+			page, err := postgres.Request(ctx, postgres.Source{DSN: string(d.Postgres), Tables: d.Tables, Publication: d.Publication})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(w, page)
+		}
+	}
+	return nil
+}
