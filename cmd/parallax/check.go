@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -41,7 +42,8 @@ func runCheck(ctx context.Context, e env, args []string) int {
 		return e.fail("%v", err)
 	}
 	advice, wrong := checkRedis(ctx, *file, cfg, faults)
-	if faults = append(faults, wrong...); len(faults) > 0 {
+	faults = append(faults, wrong...)
+	if faults = append(faults, checkEffects(ctx, *file, cfg, faults)...); len(faults) > 0 {
 		printFaults(e.stderr, faults)
 		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
 		return exitNot
@@ -67,6 +69,15 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	printCatalogue(e.stdout)
 	printIdentifiers(e.stdout)
+	for _, s := range cfg.Services {
+		var plan strings.Builder
+		if err := printPlan(ctx, &plan, s); err != nil {
+			return e.fail("cannot say what the databases of %q need: %v", s.Name, err)
+		}
+		for line := range strings.Lines(plan.String()) {
+			fmt.Fprint(e.stdout, "# ", line)
+		}
+	}
 	return exitGood
 }
 

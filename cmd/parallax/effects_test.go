@@ -106,6 +106,10 @@ func TestEffectsPlan(t *testing.T) {
 		}
 	}
 
+	if out, errs, code := checked(t, file); code != exitNot || !strings.Contains(errs, "services[0].effects.primary[0].postgres: wal_level is replica") || strings.Contains(out+errs, "hunter22") {
+		t.Errorf("check: exit %d\n%s%s", code, out, errs)
+	}
+
 	// What it asks for can be run as it is, and then nothing is missing.
 	page, _, _ := strings.Cut(out, "-- What Parallax needs to read what the candidate")
 	var statements []string
@@ -114,13 +118,15 @@ func TestEffectsPlan(t *testing.T) {
 			statements = append(statements, line)
 		}
 	}
-	s.SQL("old", strings.Join(statements, ""))
-	s.SQL("old", "alter system set wal_level = 'logical'")
 	ready := rig.Postgres(t)
 	ready.SQL("postgres", "create database old; create role parallax login")
 	ready.SQL("old", "create table orders (id int primary key); create table people (id int)")
 	ready.SQL("old", strings.Join(statements, ""))
-	out, _, _ = effectsVerb(t, "plan", "-c", effectsFile(t, ready.As("parallax", "old"), "postgres://parallax:hunter22@127.0.0.1:1/new"))
+	file = effectsFile(t, ready.As("parallax", "old"), "postgres://parallax:hunter22@127.0.0.1:1/new")
+	if out, errs, code := checked(t, file); code != exitGood || !strings.Contains(out, "# -- It was asked just now: nothing is missing.") || strings.Contains(out+errs, "hunter22") {
+		t.Errorf("check: exit %d\n%s%s", code, out, errs)
+	}
+	out, _, _ = effectsVerb(t, "plan", "-c", file)
 	page, _, _ = strings.Cut(out, "-- What Parallax needs to read what the candidate")
 	if !strings.Contains(page, "nothing is missing") || !strings.Contains(page, "-- Restart: no.") {
 		t.Errorf("after all of it was run:\n%s", page)
@@ -130,6 +136,13 @@ func TestEffectsPlan(t *testing.T) {
 			t.Errorf("still asked for: %s", line)
 		}
 	}
+}
+
+func checked(t *testing.T, file string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), []string{"check", "-c", file}, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+	return out.String(), errs.String(), code
 }
 
 func TestVerifyBar(t *testing.T) {

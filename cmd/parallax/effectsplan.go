@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"parallax"
+	"parallax/compare/effects"
 	"parallax/compare/effects/postgres"
+	"parallax/internal/yamlstrict"
 )
 
 const effectsPlanUsage = "effects plan -c FILE [--service S]"
@@ -51,4 +54,36 @@ func printPlan(ctx context.Context, w io.Writer, s ServiceConfig) error {
 		}
 	}
 	return nil
+}
+
+// checkEffects asks the databases of a configuration, unless that has faults already,
+// and returns what they lack. One that cannot be reached from here is no fault: the plan
+// says so.
+func checkEffects(ctx context.Context, file string, c Config, before []yamlstrict.Fault) (faults []yamlstrict.Fault) {
+	if len(before) > 0 {
+		return nil
+	}
+	for i, s := range c.Services {
+		for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+			for k, d := range s.Effects.Databases(leg) {
+				for _, f := range lacking(ctx, d) {
+					at := fmt.Sprintf("services[%d].effects.%s[%d].%s", i, leg, k, f.Path)
+					faults = append(faults, yamlstrict.Fault{File: file, Path: at, Text: f.Text, Hint: f.Hint + "; all that is needed: parallax effects plan -c " + file})
+				}
+			}
+		}
+	}
+	return faults
+}
+
+// lacking returns what a database lacks, nothing if it cannot be reached.
+func lacking(ctx context.Context, d effects.Database) []parallax.Fault {
+	if d.Postgres == "" {
+		return nil
+	}
+	faults := postgres.Check(ctx, postgres.Source{DSN: string(d.Postgres), Tables: d.Tables, Publication: d.Publication})
+	if len(faults) == 1 && strings.HasPrefix(faults[0].Text, "cannot connect") {
+		return nil
+	}
+	return faults
 }
