@@ -49,6 +49,8 @@ type LegConfig struct {
 	Rewrite  []Rewrite     `yaml:"rewrite" doc:"changes of the path, the query and the host of the leg's requests, live or shadow"`
 	Host     string        `yaml:"host" doc:"the Host of the leg's requests: keep for the caller's, leg for that of the instance, or a name; keep when empty"`
 	State    State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
+	Outbound Outbound      `yaml:"outbound" enum:"contained,none" doc:"what becomes of the leg's calls to the outside (mails, payments, messages): contained if nothing gets out, none if it makes none; needed before a leg that is own or dry gets unsafe requests"`
+	Jobs     Jobs          `yaml:"jobs" enum:"off,own" doc:"what becomes of the leg's timers and queue consumers: off if they do not run, own if they run on its own data alone; needed before a leg that is own or dry gets unsafe requests"`
 	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version, of which 128 bytes count; empty: versions are not known"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
 
@@ -121,15 +123,7 @@ func DefaultOptions() Options {
 // NotYet lists the keys of a service that are part of the stable surface and
 // that this version refuses rather than ignores, as paths within the service.
 func NotYet() []string {
-	paths := []string{
-		"partitioned_by", "net",
-	}
-	for _, leg := range []string{"primary", "candidate", "secondary"} {
-		for _, key := range []string{"outbound", "jobs"} {
-			paths = append(paths, leg+"."+key)
-		}
-	}
-	return paths
+	return []string{"partitioned_by", "net"}
 }
 
 var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -162,6 +156,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, s.validateGraphQL()...)
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	faults = append(faults, s.idleDeclarations()...)
+	faults = append(faults, s.undeclaredActs()...)
 	_, wrong := ids.Compile(s.Identifiers)
 	faults = append(faults, parallax.Under("identifiers", wrong)...)
 	return append(faults, parallax.Under("split", s.Split.Validate())...)
@@ -206,7 +201,7 @@ func (s Service) tapContradictions() []parallax.Fault {
 func (l LegConfig) Validate() []parallax.Fault { return l.validate("") }
 
 func (l LegConfig) validate(listen string) []parallax.Fault {
-	faults := l.State.validate()
+	faults := append(l.State.validate(), l.validateContained()...)
 	for i, text := range l.URLs {
 		at := fmt.Sprintf("urls[%d]", i)
 		how, u, err := parseAddress(text.URL)

@@ -52,7 +52,7 @@ func TestDeclarationsThatAreWrongOrNeverMatter(t *testing.T) {
 		t.Helper()
 		s := Service{
 			Name: "shop", Mirror: DefaultOptions(), Endpoints: []string{"GET /years/2026"},
-			Primary: LegConfig{URLs: LegURLs("http://127.0.0.1:1")}, Candidate: LegConfig{URLs: LegURLs("http://127.0.0.1:2"), State: state},
+			Primary: LegConfig{URLs: LegURLs("http://127.0.0.1:1")}, Candidate: LegConfig{URLs: LegURLs("http://127.0.0.1:2"), State: state, Outbound: OutboundContained, Jobs: JobsOff},
 		}
 		s.Mirror.Endpoints = map[string]EndpointOptions{key: e}
 		faults := s.Validate()

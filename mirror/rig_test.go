@@ -37,7 +37,7 @@ var keys = mirror.Keys{User: []byte("user key of the tests"), Fleet: []byte("fle
 
 // at returns a leg at one backend.
 func at(url string, state mirror.State) mirror.LegConfig {
-	return mirror.LegConfig{URLs: mirror.LegURLs(url), State: state}
+	return mirror.LegConfig{URLs: mirror.LegURLs(url), State: state, Outbound: mirror.OutboundContained, Jobs: mirror.JobsOff}
 }
 
 // pair is a service with two legs, unsafe requests allowed where state permits.

@@ -55,7 +55,7 @@ func newTestMirror(t *testing.T, primary, candidate string) (*Mirror, *mirrortes
 	t.Helper()
 	o := DefaultOptions()
 	o.Timeout, o.Unsafe = time.Hour, UnsafeAllowed
-	cfg := Service{Name: "shop", Mirror: o, Primary: LegConfig{URLs: LegURLs(primary)}, Candidate: LegConfig{URLs: LegURLs(candidate), State: Own}}
+	cfg := Service{Name: "shop", Mirror: o, Primary: LegConfig{URLs: LegURLs(primary)}, Candidate: LegConfig{URLs: LegURLs(candidate), State: Own, Outbound: OutboundNone, Jobs: JobsOff}}
 	key := []byte("0123456789abcdef")
 	ledger := mirrortest.NewLedger()
 	m, faults := New(cfg, Deps{

@@ -67,7 +67,7 @@ func TestCanariesAreInNoSink(t *testing.T) {
 	}
 	address, dir := freeAddress(t), t.TempDir()
 	p := rig.StartIn(t, dir, fmt.Sprintf("store: { listen: %q }\n", address)+shopConfig(legs["primary"], legs["candidate"],
-		fmt.Sprintf(`  secondary: { urls: [%q], state: own }
+		fmt.Sprintf(`  secondary: { urls: [%q], state: own, outbound: none, jobs: off }
   mirror: { unsafe: allowed }
   redact: { paths: ["$..email"] }
   identifiers: [{ name: login, from: ["POST /orders $.token"], in: ["GET /orders/{id} $.token"] }]

@@ -123,7 +123,7 @@ services:
 - name: shop
   listen: "127.0.0.1:0"
   primary: { urls: [%q], protocol: http2 }
-  candidate: { urls: [%q], protocol: http2, state: own }
+  candidate: { urls: [%q], protocol: http2, state: own, outbound: none, jobs: off }
   endpoints: ["POST /shop.Orders/Get"]
   protobuf: { descriptors: %q }
   mirror: { unsafe: allowed }

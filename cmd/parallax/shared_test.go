@@ -31,7 +31,7 @@ services:
 - name: shop
   listen: "127.0.0.1:0"
   primary: { urls: [%q] }
-  candidate: { urls: [%q], state: own }
+  candidate: { urls: [%q], state: own, outbound: none, jobs: off }
   endpoints: ["POST /users", "POST /login", "POST /orders", "GET /orders", "GET /orders/{id}", "PUT /orders/{id}", "DELETE /orders/{id}"]
   mirror: { unsafe: allowed, order_by: "header:X-User", timeout: 30s, in_flight: 4096 }
 %s`, keys, "unix://"+redis, password, primary, candidate, statefulIdentifiers)

@@ -30,7 +30,7 @@ services:
 - name: shop
   listen: "127.0.0.1:0"
   primary: { urls: [%q] }
-  candidate: { urls: [%q], state: own }
+  candidate: { urls: [%q], state: own, outbound: none, jobs: off }
   endpoints: ["GET /orders/{id}", "POST /orders", "GET /broken"]
 %s`, primary, candidate, more)
 }
