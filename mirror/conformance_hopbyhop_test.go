@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"parallax"
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
 )
@@ -47,7 +48,9 @@ func TestHeadersOfEachLeg(t *testing.T) {
 	f("X-Drop", "d", "")
 	f("X-Shadow", "", "1")
 	f("Te", "trailers", "trailers")
-	f("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	const callers = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	trace, _ := parallax.ParseTraceparent(callers)
+	f("Traceparent", callers, trace.ForShadow(x.ID, parallax.Candidate).String())
 	if got := p.Get("Baggage"); !strings.HasPrefix(got, "tenant=7,parallax-role=live:shop:"+x.ID.String()+":1:") || strings.Count(got, "parallax-role") != 1 {
 		t.Errorf("primary got Baggage %q", got)
 	}

@@ -119,6 +119,15 @@
 // caller sent none, Baggage, and X-Parallax-*. An answer passes without
 // additions, a Date neither.
 //
+// The live leg gets the traceparent of the caller, or one of a trace that begins
+// here, whose trace id is the exchange's id. Each shadow leg gets one of the same trace
+// with a parent of its own: the last eight bytes of the exchange's id, the first two
+// bits of which say the leg (11 the primary, 00 the candidate, 01 the secondary). So a
+// service that passes the header on as it came, into a comment of its SQL for one, says
+// which request of which leg it works for, also where both legs have one database. One
+// that begins spans of its own keeps the trace alone. What another service's shadow
+// calls keeps the traceparent it came with ([parallax.Traceparent]).
+//
 // A caller that sent Expect: 100-continue gets its 100 when the live leg has
 // agreed, or after a second in which the leg said nothing. A caller that takes
 // longer than the service's timeouts allow is cut off (timeouts.go). That a caller

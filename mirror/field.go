@@ -174,6 +174,7 @@ func (f *flight) forward() []parallax.Field {
 	keep := out[:0]
 	var forwardedFor, forwarded, baggage []string
 	var proto, host, traced bool
+	var trace parallax.Traceparent
 	for _, h := range out {
 		switch {
 		case ours(h.Name):
@@ -188,10 +189,11 @@ func (f *flight) forward() []parallax.Field {
 			baggage = append(baggage, h.Value)
 			continue
 		case sameName(h.Name, "Traceparent"):
-			if traced || !validTraceparent(h.Value) {
+			t, valid := parallax.ParseTraceparent(h.Value)
+			if traced || !valid {
 				continue
 			}
-			traced = true
+			trace, traced = t, true
 		case sameName(h.Name, "X-Forwarded-Proto"):
 			proto = true
 		case sameName(h.Name, "X-Forwarded-Host"):
@@ -214,7 +216,10 @@ func (f *flight) forward() []parallax.Field {
 	if !host && in.Host != "" {
 		keep = append(keep, parallax.Field{Name: "X-Forwarded-Host", Value: in.Host})
 	}
-	if traceparent := f.identify(); !traced {
+	if !traced {
+		trace = parallax.TraceOf(f.x.ID)
+	}
+	if traceparent := f.identify(trace); !traced {
 		keep = append(keep, parallax.Field{Name: "Traceparent", Value: traceparent})
 	}
 	f.baggage = withoutMarks(baggage)
@@ -236,6 +241,7 @@ func (f *flight) headersFor(l *leg, r role) []parallax.Field {
 		out = append(make([]parallax.Field, 0, len(out)+maxOwn), out...)
 	}
 	if r == shadow && !f.isShadowCall() {
+		f.traceShadow(l, out)
 		out = f.service.changes.apply(out)
 	}
 	out = l.rewriting.headers.apply(out)
@@ -245,6 +251,18 @@ func (f *flight) headersFor(l *leg, r role) []parallax.Field {
 		parallax.Field{Name: headerLeg, Value: l.name.String()},
 		parallax.Field{Name: headerRole, Value: r.String()},
 	)
+}
+
+// traceShadow puts the leg's own traceparent in the place of the one that all legs
+// share, so that what the leg does as a shadow can be told from what the live leg
+// does, in one database too.
+func (f *flight) traceShadow(l *leg, fields []parallax.Field) {
+	for i := range fields {
+		if sameName(fields[i].Name, "Traceparent") {
+			fields[i].Value = f.traces[l.name]
+			return
+		}
+	}
 }
 
 // changes are the declared header changes of shadow requests, in a fixed order.

@@ -22,15 +22,16 @@ type flight struct {
 	id       string
 	start    time.Time
 	endpoint *endpoint
-	live     *leg             // nil: the request is a copy that another proxy sent
-	headers  []parallax.Field // what every leg gets of the caller's
-	baggage  string           // the caller's, without role marks
-	marks    [roles]string    // role marks of requests to legs
-	from     mark             // the mark it came with; zero for none
-	hops     int              // Parallaxes it came through in a row, this one counted
-	upgrade  string           // protocol the caller wants to change to
-	rpc      *rpc             // nil: it is no gRPC call
-	body     *tap             // nil: the request has no body
+	live     *leg                  // nil: the request is a copy that another proxy sent
+	headers  []parallax.Field      // what every leg gets of the caller's
+	baggage  string                // the caller's, without role marks
+	marks    [roles]string         // role marks of requests to legs
+	traces   [parallax.Legs]string // traceparents of requests to shadow legs
+	from     mark                  // the mark it came with; zero for none
+	hops     int                   // Parallaxes it came through in a row, this one counted
+	upgrade  string                // protocol the caller wants to change to
+	rpc      *rpc                  // nil: it is no gRPC call
+	body     *tap                  // nil: the request has no body
 
 	window *window // of the watchdog that the request fell into; nil for none
 	timed  bool    // it counts there
@@ -229,10 +230,11 @@ func (f *flight) outgoing(l *leg, c *parallax.Call) *outgoing {
 	return r
 }
 
-// identify writes down by what the legs know the request: its id, a traceparent,
-// and a role mark for each role. A shadow's own call keeps the origin that it came
-// with. All of it is one string, in pieces (BenchmarkIdentify).
-func (f *flight) identify() (traceparent string) {
+// identify writes down by what the legs know the request: its id, the traceparent of
+// its trace, one more for each shadow leg, and a role mark for each role. A shadow's
+// own call keeps the origin that it came with. All of it is one string, in pieces
+// (BenchmarkIdentify).
+func (f *flight) identify(t parallax.Traceparent) (traceparent string) {
 	var room [512]byte
 	m := mark{service: f.service.name, exchange: f.x.ID, hops: f.hops}
 	if f.isShadowCall() {
@@ -242,12 +244,25 @@ func (f *flight) identify() (traceparent string) {
 	signature := f.m.fleet.both(signed)
 	b := f.x.ID.Append(room[:0])
 	id := len(b)
-	b = appendTraceparent(b, f.x.ID)
+	b = t.Append(b)
 	trace := len(b)
+	var traces [parallax.Legs]int // where each leg's begins
+	for _, l := range f.service.legs {
+		if l != nil && l != f.live {
+			traces[l.name] = len(b)
+			b = t.ForShadow(f.x.ID, l.name).Append(b)
+		}
+	}
+	marks := len(b)
 	b = appendMark(b, live, signed, signature)
 	mark := len(b)
 	text := string(appendMark(b, shadow, signed, signature))
-	f.id, f.marks[live], f.marks[shadow] = text[:id], text[trace:mark], text[mark:]
+	f.id, f.marks[live], f.marks[shadow] = text[:id], text[marks:mark], text[mark:]
+	for l, at := range traces {
+		if at > 0 {
+			f.traces[l] = text[at : at+trace-id]
+		}
+	}
 	return text[id:trace]
 }
 

@@ -150,35 +150,3 @@ func withoutMarks(lines []string) string {
 	}
 	return out
 }
-
-// appendTraceparent makes the header of a trace that begins here (W3C Trace
-// Context): the exchange id is the trace id. It says "not sampled", so that
-// putting Parallax in front of a service never multiplies its spans.
-func appendTraceparent(b []byte, id parallax.ID) []byte {
-	b = hex.AppendEncode(append(b, "00-"...), id[:])
-	b = hex.AppendEncode(append(b, '-'), id[8:])
-	return append(b, "-00"...)
-}
-
-// validTraceparent reports whether a traceparent can be continued: a version
-// other than ff, ids that are not all zeros, lower-case hex.
-func validTraceparent(s string) bool {
-	if len(s) < 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || s[:2] == "ff" {
-		return false
-	}
-	if (s[:2] == "00" && len(s) != 55) || (len(s) > 55 && s[55] != '-') {
-		return false
-	}
-	trace, span := s[3:35], s[36:52]
-	return lowerHex(s[:2]) && lowerHex(trace) && lowerHex(span) && lowerHex(s[53:55]) &&
-		strings.Trim(trace, "0") != "" && strings.Trim(span, "0") != ""
-}
-
-func lowerHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}

@@ -50,28 +50,6 @@ func TestRoleMark(t *testing.T) {
 	}
 }
 
-func TestTraceparent(t *testing.T) {
-	t.Parallel()
-	id := parallax.ID{6: 0x70, 8: 0x80}
-	if made := string(appendTraceparent(nil, id)); !validTraceparent(made) {
-		t.Errorf("made %q, which is not valid", made)
-	}
-	f := func(s string, want bool) {
-		t.Helper()
-		if got := validTraceparent(s); got != want {
-			t.Errorf("validTraceparent(%q) = %t", s, got)
-		}
-	}
-	f("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true)
-	f("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", true)
-	f("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", false)
-	f("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)
-	f("00-00000000000000000000000000000000-b7ad6b7169203331-01", false)
-	f("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false)
-	f("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false)
-	f("", false)
-}
-
 func TestCapture(t *testing.T) {
 	t.Parallel()
 	f := func(max, budget int64, pieces []string, wantBytes string, wantCut parallax.Place) {
@@ -307,9 +285,13 @@ func BenchmarkRoleMark(b *testing.B) {
 func BenchmarkIdentify(b *testing.B) {
 	m := &Mirror{fleet: newMACs([]byte("0123456789abcdef"))}
 	f := &flight{m: m, service: &service{name: "shop"}, x: &parallax.Exchange{ID: parallax.ID{1, 2, 3, 15: 9}}, hops: 1}
+	for l := range parallax.Leg(2) {
+		f.service.legs[l] = &leg{name: l}
+	}
+	f.live = f.service.legs[parallax.Primary]
 	b.ReportAllocs()
 	for b.Loop() {
-		f.identify()
+		f.identify(parallax.TraceOf(f.x.ID))
 	}
 }
 
