@@ -53,6 +53,7 @@ const (
 	UnmirroredSuspicious  Place = "unmirrored/suspicious"  // it looks like an act although its method is safe, and nobody declared it
 	UnmirroredRate        Place = "unmirrored/rate"        // over mirror.max_rps
 	UnmirroredPaused      Place = "unmirrored/paused"      // somebody paused mirroring
+	UnmirroredTripped     Place = "unmirrored/tripped"     // the leg did as a shadow what it must not, and waits for a person's word
 	UnmirroredWatchdog    Place = "unmirrored/watchdog"    // the watchdog measures the live leg without mirroring, or paused it
 )
 
@@ -82,7 +83,7 @@ var Places = []Place{
 	InLive, InLane, InShadow, InQueue, InWorker, InEffects, InAgain, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
-	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredWatchdog,
+	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredTripped, UnmirroredWatchdog,
 	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBreakerOpen, LostRateLimited, LostAnswerSize,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }

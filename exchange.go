@@ -32,6 +32,16 @@ func (l Leg) String() string {
 	return fmt.Sprintf("leg(%d)", uint8(l))
 }
 
+// ParseLeg reads what [Leg.String] writes.
+func ParseLeg(name string) (Leg, bool) {
+	for l := range Leg(Legs) {
+		if l.String() == name {
+			return l, true
+		}
+	}
+	return 0, false
+}
+
 // Source says where the traffic of an exchange came from.
 type Source uint8
 

@@ -110,6 +110,9 @@ func (a *asking) admit() (why string) {
 		return againShare
 	}
 	for _, l := range a.legs {
+		if m.tripped(l) {
+			return againPaused
+		}
 		if l.gate.open() {
 			return againBreaker
 		}

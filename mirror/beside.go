@@ -46,6 +46,9 @@ func (f *flight) comparable() {
 	if f.reason != "" || f.bothCompared() {
 		return
 	}
+	if len(f.m.Tripped()) > 0 {
+		f.lose(parallax.UnmirroredTripped)
+	}
 	if f.endpoint.safe {
 		f.lose(parallax.UnmirroredNoLeg)
 	}

@@ -70,8 +70,9 @@
 // method does not (declare.go). A GET that looks like an act is not mirrored until
 // it is declared (suspicious.go).
 // How much is mirrored is bounded by mirror.sample and mirror.max_rps (pace.go), and
-// [Mirror.Pause] stops all of it from the next request on (pause.go). So does the
-// watchdog, where it finds that the live leg is slower with mirroring (watchdog.go,
+// [Mirror.Pause] stops all of it from the next request on (pause.go); [Mirror.Trip] stops
+// it to one leg, whose writes as a shadow were found where they must not be (trip.go).
+// So does the watchdog, where it finds that the live leg is slower with mirroring (watchdog.go,
 // detector.go).
 // What a leg calls in turn carries a signed role mark, so that another Parallax
 // on the way keeps a shadow's calls from a primary's state, and a request that

@@ -160,6 +160,8 @@ func (f *flight) legsFor(e *endpoint) (legs []*leg, why parallax.Place) {
 // as a shadow; "" if it does.
 func (f *flight) refuses(e *endpoint, l *leg) parallax.Place {
 	switch {
+	case f.m.tripped(l):
+		return parallax.UnmirroredTripped
 	case e.operations != nil:
 		return "" // the body will tell
 	case e.off:

@@ -158,6 +158,8 @@ func notAskedText(why parallax.Place) string {
 		return "Parallax was shutting down"
 	case parallax.LostAnswerSize:
 		return "the leg's answers on this endpoint are too long to be read at this rate"
+	case parallax.UnmirroredTripped:
+		return "mirroring to the leg has stopped: it did as a shadow what it must not"
 	case parallax.LostBreakerOpen:
 		return "the leg's circuit breaker is open: it gave no answers"
 	}

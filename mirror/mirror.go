@@ -78,6 +78,7 @@ type Mirror struct {
 	fleet       *macs        // with Keys.Fleet
 	users       *macs        // with Keys.User
 	pauses      pauses
+	trips       tripwires
 	window      atomic.Pointer[window] // what the watchdog measures; nil: nothing
 
 	swapping sync.Mutex        // one change of current at a time

@@ -86,6 +86,9 @@ func (f *flight) giveUp(why parallax.Place) { f.unasked.Store(&why) }
 // database of the leg's own must not miss is not kept from it for the sake of
 // long answers.
 func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
+	if f.m.tripped(l) { // while it waited
+		return 0, parallax.UnmirroredTripped
+	}
 	if (f.endpoint.safe || l.state != Own) && f.leavesAlone(l) {
 		return 0, parallax.LostAnswerSize
 	}

@@ -54,3 +54,42 @@ func TestPauseOfMirroringSurvivesARestart(t *testing.T) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
+
+// A leg that did what it must not holds whatever was compared, until it is released.
+func TestATrippedLegHolds(t *testing.T) {
+	t.Parallel()
+	e := fold(quick(), tick("GET /a", 1, 4000, 0))
+	is(t, at(e, 1), Promote)
+	v := e.Verdict(at(e, 1).AsOf, Context{Service: "shop", Tripped: "the candidate is not asked as a shadow, it wrote to orders"})
+	is(t, v, Hold, "tripped ")
+	want := "Mirroring has stopped until a person resumes it: the candidate is not asked as a shadow, it wrote to orders."
+	if got := v.Reasons[0].Sentence(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	is(t, e.Verdict(v.AsOf, Context{Service: "shop"}), Promote)
+}
+
+func TestTripsSurviveARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f, err := OpenState(dir, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trips := []LegTrip{{Leg: "candidate", Reason: "it wrote", At: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}}
+	if err := f.Update(func(s *State) { s.Tripped = trips }); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = OpenState(dir, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(State{Tripped: trips}, f.State()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "odd.json"), []byte(`{"step":100,"tripped":[{"leg":"canary","reason":"x"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenState(dir, "odd"); err == nil {
+		t.Error("a leg that there is not is taken for one")
+	}
+}

@@ -51,6 +51,9 @@ const (
 	Paused Code = "paused"
 	// Mirroring is paused, by a person, a signal or the watchdog: Detail says why.
 	MirroringPaused Code = "mirroring_paused"
+	// A leg is asked as a shadow no more: what it did as one was found where it must
+	// not be. Detail says what.
+	Tripped Code = "tripped"
 	// The store cannot be read, so nothing can be said.
 	StoreAway Code = "store_away"
 )
@@ -58,7 +61,7 @@ const (
 // Codes lists every reason there is.
 var Codes = []Code{
 	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, EffectsByKey, NoiseShare, NotCovered, LateRegression,
-	TooShort, NoTraffic, Stale, Paused, MirroringPaused, StoreAway,
+	TooShort, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
 // Test names what was tested.
@@ -98,7 +101,7 @@ type Reason struct {
 	Seconds     float64 `json:"seconds,omitempty"`
 	NeedSeconds float64 `json:"need_seconds,omitempty"`
 
-	// Detail is what a person or the watchdog wrote.
+	// Detail is what a person or the watchdog wrote, or what was found.
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -166,6 +169,8 @@ func (r Reason) clause() string {
 			text += ": " + strings.TrimSuffix(r.Detail, ".")
 		}
 		return text
+	case Tripped:
+		return "mirroring has stopped until a person resumes it: " + strings.TrimSuffix(r.Detail, ".")
 	case StoreAway:
 		return "the store cannot be read, so nothing can be said about the candidate"
 	}

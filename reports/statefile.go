@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"parallax"
 	"parallax/internal/atomicfile"
 )
 
@@ -31,6 +32,17 @@ type State struct {
 
 	// Mirroring is a person's pause of mirroring; nil while there is none.
 	Mirroring *MirroringPause `json:"mirroring_paused,omitempty"`
+
+	// Tripped are the legs that are asked as a shadow no more, until a person says
+	// that they may be.
+	Tripped []LegTrip `json:"tripped,omitempty"`
+}
+
+// LegTrip is that a leg did as a shadow what it must not.
+type LegTrip struct {
+	Leg    string    `json:"leg"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // MirroringPause is that mirroring stands still on a person's word.
@@ -89,6 +101,11 @@ func (s *State) parse(text []byte) error {
 func (s *State) check() error {
 	if s.Step < 0 || s.Step > 10_000 {
 		return fmt.Errorf("step %d is not in 0..10000", s.Step)
+	}
+	for _, t := range s.Tripped {
+		if _, ok := parallax.ParseLeg(t.Leg); !ok {
+			return fmt.Errorf("there is no leg %q", t.Leg)
+		}
 	}
 	return nil
 }

@@ -93,6 +93,10 @@ type Context struct {
 	// mirror holds: what was compared before says nothing about now.
 	MirroringPaused string
 
+	// Tripped says which leg is asked as a shadow no more, and what it did; empty
+	// while there is none. It holds until a person resumes mirroring.
+	Tripped string
+
 	// RulesHash returns the hash of the rules now in force for an endpoint.
 	// Evidence under other rules does not count. Nil: the latest tick's rules are
 	// in force.
@@ -261,6 +265,9 @@ func (e *Evidence) serviceReasons(now time.Time, judged int, total sums, in Cont
 	}
 	if in.MirroringPaused != "" {
 		out = append(out, Reason{Code: MirroringPaused, Detail: in.MirroringPaused})
+	}
+	if in.Tripped != "" {
+		out = append(out, Reason{Code: Tripped, Detail: in.Tripped})
 	}
 	if e.last.IsZero() || judged == 0 {
 		return append(out, Reason{Code: NoTraffic})

@@ -12,10 +12,12 @@ import (
 //	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
 //	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
 //	parallax_mirroring_paused{service}    1 while mirroring is paused
+//	parallax_mirroring_tripped{service}   legs that are asked as a shadow no more
 type Collector struct {
 	services      func() []Service
 	step, verdict *prometheus.Desc
 	paused        *prometheus.Desc
+	tripped       *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -31,6 +33,8 @@ func NewCollector(services func() []Service) *Collector {
 			"1 for the present verdict on the candidate, 0 for the others.", []string{"service", "verdict"}, nil),
 		paused: prometheus.NewDesc("parallax_mirroring_paused",
 			"1 while mirroring is paused, by whomever.", []string{"service"}, nil),
+		tripped: prometheus.NewDesc("parallax_mirroring_tripped",
+			"Legs that are asked as a shadow no more, because they did as one what they must not.", []string{"service"}, nil),
 	}
 }
 
@@ -39,16 +43,18 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.step
 	ch <- c.verdict
 	ch <- c.paused
+	ch <- c.tripped
 }
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, service := range c.services() {
 		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
-		paused := 0.0
-		if service.mirroring().Paused {
+		paused, mirroring := 0.0, service.mirroring()
+		if mirroring.Paused {
 			paused = 1
 		}
+		ch <- prometheus.MustNewConstMetric(c.tripped, prometheus.GaugeValue, float64(len(mirroring.Tripped)), service.Name)
 		ch <- prometheus.MustNewConstMetric(c.paused, prometheus.GaugeValue, paused, service.Name)
 		present := service.Judge.Verdict().Decision
 		for _, d := range []reports.Decision{reports.Promote, reports.Hold, reports.Rollback} {

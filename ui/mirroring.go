@@ -17,12 +17,12 @@ type Mirroring interface {
 	// on. It returns when that holds and is on disk, so that it survives a restart;
 	// with an error it holds until then.
 	Pause(ctx context.Context, who, reason string) error
-	// Resume ends every pause, whoever began it.
+	// Resume ends every pause, whoever began it, and has legs that tripped asked again.
 	Resume(ctx context.Context, who, reason string) error
 }
 
-// MirroringState is whether mirroring of a service is paused. All but Paused is
-// empty while it is not.
+// MirroringState is whether mirroring of a service is paused, and which legs are asked
+// as a shadow no more. All but Paused and Tripped is empty while it is not paused.
 type MirroringState struct {
 	Paused bool      `json:"paused"`
 	By     string    `json:"by,omitempty"` // person, signal or watchdog
@@ -30,6 +30,16 @@ type MirroringState struct {
 	Reason string    `json:"reason,omitempty"`
 	At     time.Time `json:"at,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // when it ends by itself; zero for never
+
+	Tripped []LegTrip `json:"tripped,omitempty"`
+}
+
+// LegTrip is that a leg is asked as a shadow no more, because what it did as one was
+// found where it must not be. It lasts until a person resumes mirroring.
+type LegTrip struct {
+	Leg    string    `json:"leg"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }
 
 // mirroringDocument is the answer about mirroring.
@@ -79,7 +89,8 @@ func (s *Server) switchMirroring(c echo.Context, verb string, do func(Mirroring,
 	if err := s.readBody(c, &in, true); err != nil {
 		return err
 	}
-	if faults := checkReason(in.Reason, false); len(faults) > 0 {
+	released := verb == "resume" && len(service.mirroring().Tripped) > 0 // nobody does that in a hurry
+	if faults := checkReason(in.Reason, released); len(faults) > 0 {
 		return invalid(faults...)
 	}
 	if err := do(service.Mirroring, c.Request().Context(), caller, in.Reason); err != nil {

@@ -65,3 +65,24 @@ func TestTheWatchdogsPauseSaysWhenItEnds(t *testing.T) {
 		}
 	}
 }
+
+// A leg that tripped is shown with what it did, and released with a reason alone.
+func TestATrippedLegIsReleasedByAPersonWhoSaysWhy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	trip := LegTrip{Leg: "candidate", Reason: "it committed an insert into orders", At: now}
+	r.mirroring.state = MirroringState{Tripped: []LegTrip{trip}}
+	page := r.call("GET", "/", "", "Accept", "text/html").Body.String()
+	for _, want := range []string{"Mirroring to the candidate", "it committed an insert into orders", "until a person resumes mirroring"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	const target = "/api/v1/services/shop/mirroring:resume"
+	if p := readProblem(t, r.call("POST", target, "")); p.Status != 422 || !strings.Contains(p.Detail, "say why") {
+		t.Errorf("without a reason: %+v", p)
+	}
+	if answer := r.call("POST", target, `{"reason":"it is declared shared now"}`); answer.Code != 200 || strings.Contains(answer.Body.String(), "tripped") {
+		t.Errorf("with a reason: %d %s", answer.Code, answer.Body)
+	}
+}

@@ -138,6 +138,7 @@ func TestCollector(t *testing.T) {
 	answer := r.call("GET", "/metrics", "")
 	for _, want := range []string{
 		`parallax_step_basis_points{service="shop"} 2500`,
+		`parallax_mirroring_tripped{service="shop"} 0`,
 		`parallax_mirroring_paused{service="shop"} 1`,
 		`parallax_verdict{service="shop",verdict="hold"} 1`,
 		`parallax_verdict{service="shop",verdict="promote"} 0`,

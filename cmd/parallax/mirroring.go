@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"parallax"
 	"parallax/divergence"
 	"parallax/mirror"
 	"parallax/reports"
@@ -14,12 +18,13 @@ import (
 )
 
 // mirroring pauses and resumes the mirroring of one service on a person's word,
-// which survives a restart.
+// which survives a restart, and so does that a leg has tripped.
 type mirroring struct {
 	mirror *mirror.Mirror
 	file   *reports.StateFile
 	now    func() time.Time
 	record func(context.Context, divergence.Decision) // into the store's history
+	log    *slog.Logger
 
 	mu sync.Mutex // one change at a time, of file and mirror together
 }
@@ -27,23 +32,68 @@ type mirroring struct {
 var _ ui.Mirroring = (*mirroring)(nil)
 
 // newMirroring puts the pause on disk in force, which a person began before a
-// restart.
+// restart, and the trips of legs.
 func newMirroring(m *mirror.Mirror, file *reports.StateFile, steps *stepper) *mirroring {
-	if p := file.State().Mirroring; p != nil {
+	state := file.State()
+	if p := state.Mirroring; p != nil {
 		m.Pause(mirror.Pause{By: mirror.ByPerson, Who: p.Who, Reason: p.Reason, At: p.At})
 	} else {
 		m.Resume(mirror.ByPerson)
 	}
-	return &mirroring{mirror: m, file: file, now: steps.now, record: steps.record}
+	var trips []mirror.Trip
+	for _, t := range state.Tripped {
+		leg, _ := parallax.ParseLeg(t.Leg) // checked when the file was read
+		trips = append(trips, mirror.Trip{Leg: leg, Reason: t.Reason, At: t.At})
+	}
+	m.SetTrips(trips)
+	out := &mirroring{mirror: m, file: file, now: steps.now, record: steps.record, log: steps.log.With("service", steps.service)}
+	m.OnTrip(out.keepTrip)
+	return out
+}
+
+// keepTrip writes a trip down, which is in force by then, unless a person has
+// released the leg meanwhile.
+func (m *mirroring) keepTrip(t mirror.Trip) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.mirror.Tripped(), t) {
+		return
+	}
+	err := m.file.Update(func(s *reports.State) { s.Tripped = legTrips(m.mirror.Tripped()) })
+	if err != nil {
+		m.log.Error("that mirroring to a leg has stopped would not outlive this process", "leg", t.Leg.String(), "error", err)
+	}
+	m.record(context.Background(), divergence.Decision{At: t.At, Kind: "mirroring", Key: "tripped", Value: t.Leg.String(), Who: "parallax", Note: t.Reason})
+}
+
+func legTrips(trips []mirror.Trip) []reports.LegTrip {
+	var out []reports.LegTrip
+	for _, t := range trips {
+		out = append(out, reports.LegTrip{Leg: t.Leg.String(), Reason: t.Reason, At: t.At})
+	}
+	return out
+}
+
+// tripped says which legs are asked as a shadow no more and why, for the verdict; ""
+// while there is none.
+func (m *mirroring) tripped() string {
+	var out []string
+	for _, t := range m.mirror.Tripped() {
+		out = append(out, fmt.Sprintf("the %s is not asked as a shadow, %s", t.Leg, strings.TrimSuffix(t.Reason, ".")))
+	}
+	return strings.Join(out, "; ")
 }
 
 // State implements ui.Mirroring.
 func (m *mirroring) State() ui.MirroringState {
-	p, paused := m.mirror.Paused()
-	if !paused {
-		return ui.MirroringState{}
+	var state ui.MirroringState
+	if p, paused := m.mirror.Paused(); paused {
+		state = ui.MirroringState{Paused: true, By: string(p.By), Who: p.Who, Reason: p.Reason, At: p.At, Until: p.Until}
 	}
-	return ui.MirroringState{Paused: true, By: string(p.By), Who: p.Who, Reason: p.Reason, At: p.At, Until: p.Until}
+	for _, t := range m.mirror.Tripped() {
+		state.Tripped = append(state.Tripped, ui.LegTrip{Leg: t.Leg.String(), Reason: t.Reason, At: t.At})
+	}
+	return state
 }
 
 // why says why mirroring is paused, for the verdict; "" while it is not.
@@ -70,14 +120,15 @@ func (m *mirroring) Pause(ctx context.Context, who, reason string) error {
 	return err
 }
 
-// Resume writes down that the pause is over before it ends it, so that after a
-// crash nothing is mirrored that a person stopped.
+// Resume writes down that the pause is over, and the legs are released, before it is
+// so, so that after a crash nothing is mirrored that a person stopped.
 func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.file.Update(func(s *reports.State) { s.Mirroring = nil }); err != nil {
+	if err := m.file.Update(func(s *reports.State) { s.Mirroring, s.Tripped = nil, nil }); err != nil {
 		return err
 	}
+	m.mirror.SetTrips(nil)
 	m.mirror.Resume()
 	m.record(ctx, divergence.Decision{At: m.now().UTC(), Kind: "mirroring", Key: "paused", Value: "false", Who: who, Note: reason})
 	return nil

@@ -132,6 +132,9 @@ func (s *server) unwritten() error {
 		if svc.mirror.PausedBy(mirror.ByPerson) != (state.Mirroring != nil) {
 			return fmt.Errorf("a pause of mirroring of service %s is not on disk: pause or resume it again", svc.name)
 		}
+		if len(svc.mirror.Tripped()) != len(state.Tripped) {
+			return fmt.Errorf("that mirroring of service %s to a leg has stopped is not on disk: resume it, or mend state_dir", svc.name)
+		}
 	}
 	return nil
 }

@@ -131,6 +131,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		From:       state.EvidenceFrom,
 
 		MirroringPaused: svc.pauses.why(),
+		Tripped:         svc.pauses.tripped(),
 		Caught:          svc.caught(),
 	}, nil
 }
