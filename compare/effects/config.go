@@ -145,6 +145,7 @@ func (c Config) Validate() []parallax.Fault {
 		faults = append(faults, parallax.Under(leg.String(), found)...)
 	}
 	faults = append(faults, c.unread(read)...)
+	faults = append(faults, c.checkDelays()...)
 	faults = append(faults, parallax.Under("verify", c.Verify.Validate())...)
 	faults = append(faults, c.validateCorrelate()...)
 	if c.Settle <= 0 || c.Settle > maxSettle {

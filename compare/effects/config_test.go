@@ -52,6 +52,8 @@ func TestValidate(t *testing.T) {
 	},
 		"primary[1].delay: 1h0m0s is not between 0 and 1m0s", "primary[1].keys.b: names no column, or one without a name", "primary[1].keys.c: is not a table that is read",
 		"primary[3]: keys and delay are of databases with debezium", "primary[3].outbox: the leg has an outbox already")
+	f("a delay nobody waits for", func(c *Config) { c.Candidate[1].Delay = 10 * time.Second },
+		"candidate[1].delay: 10s is not shorter than effects.wait, 10s: no exchange would wait for its events")
 	f("correlations", func(c *Config) { c.Correlate = []string{"tag", "tag", "column:", "guess", "column:request_id", "key"} },
 		`correlate[1]: "tag" is listed twice`, "correlate[2]: names no column", `correlate[3]: "guess" is none of them`)
 	f("none", func(c *Config) { c.Correlate = nil }, "correlate: is empty: no change would find its exchange")

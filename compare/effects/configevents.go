@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"parallax"
 )
 
 // maxDelay bounds how long exchanges wait for Debezium.
@@ -19,6 +21,22 @@ func (d Database) kinds() (n int) {
 		}
 	}
 	return n
+}
+
+// checkDelays returns a fault for each database whose events would never be waited for long
+// enough.
+func (c Config) checkDelays() (faults []parallax.Fault) {
+	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+		for i, d := range c.Databases(leg) {
+			if d.Delay > 0 && d.Delay <= maxDelay && d.Delay >= c.Wait {
+				faults = append(faults, parallax.Fault{
+					Path: fmt.Sprintf("%s[%d].delay", leg, i), Text: fmt.Sprintf("%s is not shorter than effects.wait, %s: no exchange would wait for its events", d.Delay, c.Wait),
+					Hint: "make wait longer",
+				})
+			}
+		}
+	}
+	return faults
 }
 
 // checkEvents checks what is said of a database that Debezium reads.
