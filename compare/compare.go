@@ -43,6 +43,7 @@ const (
 	ReasonNotAsked      = "not_asked"           // a leg was not asked
 	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, or in an answer without other differences
 	ReasonEffects       = "effects_unknown"     // nobody knows all that a leg did to its database: what it committed was not read for a while, or too many exchanges waited
+	ReasonInherited     = "inherited"           // its effects differ in rows only that differed before: the first exchange that did says why
 	ReasonTransient     = "transient"           // asked again, the primary itself answered otherwise: its state had moved
 	ReasonNoSecondary   = "no_secondary"        // lines or elements differ that are usually noise, and no secondary answered that could tell
 )
@@ -52,7 +53,7 @@ const (
 const ReasonRedacted = "redacted"
 
 // Reasons lists every reason why traffic is not comparable.
-var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonEffects, ReasonTransient, ReasonNoSecondary}
+var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonEffects, ReasonInherited, ReasonTransient, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.
@@ -218,6 +219,7 @@ func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum
 func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
 	out.Truncated, out.Uses, out.Unjudged = f.truncated, f.uses, f.unjudged
+	out.Inherited, out.Drifted, out.Agreed = f.inherited, f.drifted, f.agreed
 	out.Divergences, out.Noise, out.Ruled, out.Accepted = f.counting, f.noisy, f.ruled, f.excused
 	switch {
 	case f.counting > 0:
@@ -226,6 +228,8 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 		out.Outcome, out.Reason = NotComparable, ReasonTruncated
 	case f.unmapped > 0:
 		out.Outcome, out.Reason = NotComparable, ReasonUnmapped
+	case f.inherited > 0:
+		out.Outcome, out.Reason = NotComparable, ReasonInherited
 	case f.unjudged > 0:
 		out.Outcome, out.Reason = NotComparable, ReasonRedacted
 	case f.noise != nil && f.noise.unsure:

@@ -57,7 +57,7 @@ const (
 // Suppression says why a difference does not count. If By is empty it counts: it
 // is a divergence.
 type Suppression struct {
-	By     string // "", "rule", "noise", "accepted", "declared_noise", "identifier" or "transient"; of stored pairs also "redacted"
+	By     string // "", "rule", "noise", "accepted", "declared_noise", "identifier", "inherited" or "transient"; of stored pairs also "redacted"
 	Detail string // the rule as written with its position, or the noise figures; of the kinds unmet and unfit the rule that asks
 }
 
@@ -88,6 +88,11 @@ type Comparison struct {
 	Uses        []RuleUse    // Ruled by rule, in the order of first use
 	Pairs       []ids.Known  // what was known of identifiers, where the exchange is kept; the worker fills it in
 	Unjudged    int          // how many redaction left nobody able to judge; see [Input.Stored]
+
+	// Rows of the databases that differ now, and those that did before and do not any
+	// more; Inherited is how many differences stand in rows that differed before.
+	Inherited       int
+	Drifted, Agreed []Entity
 
 	// Error evidence: who failed, over exchanges that both legs were asked.
 	PrimaryFailed, CandidateFailed bool

@@ -20,6 +20,11 @@ type Effects struct {
 	Tables *EffectTables
 	View   *ids.View // of the values that [Effects.Refs] lists
 
+	// Inherited are those rows of [Effects.Entities] that differed before. What differs in
+	// them is not this exchange's: it does not count, and without a difference that does the
+	// exchange is not comparable, [ReasonInherited].
+	Inherited Inherited
+
 	// Gap says that values may have been made up while nobody read what was committed:
 	// then one without a partner may yet stand for another one.
 	Gap bool
@@ -109,6 +114,7 @@ type rowAt struct {
 	table string
 	n     int
 	names map[string]rowName // of its columns with values that the databases make up
+	since parallax.ID        // with which exchange it began to differ; zero: it did not before this one
 }
 
 // rowName is what a value of the candidate stands for.
@@ -138,7 +144,7 @@ func compareEffects(p, c *parallax.Call, e *Effects, find *finder) {
 		at.n = numbers[at.table]
 		numbers[at.table]++
 		touched[at.table] = true
-		e.compareRow(m, pair, at, find)
+		e.compareEntity(m, pair, at, find)
 	}
 	find.expectRows(touched)
 }

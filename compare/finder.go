@@ -64,8 +64,11 @@ type finder struct {
 	excused    int                    // by it
 	unjudged   int                    // differences that redaction left nobody able to judge
 	names      *names
-	row        *rowAt // whose differences are taken; nil for those of answers
-	unmapped   int    // differences between values of which nobody knows what they stand for
+	row        *rowAt   // whose differences are taken; nil for those of answers
+	inherited  int      // differences of rows that differed before
+	drifted    []Entity // rows that differ
+	agreed     []Entity // rows that differed before and do not
+	unmapped   int      // differences between values of which nobody knows what they stand for
 }
 
 // full reports that no further difference is of use, or that no step is left to
@@ -140,8 +143,9 @@ func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name name
 	}
 	if why = f.accept(at, kind, primary, candidate); why.By != "" {
 		f.excused++
+		return why, false
 	}
-	return why, false
+	return f.inherit(), false
 }
 
 func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppression) {

@@ -38,6 +38,7 @@ func (w *Worker) gather(x *parallax.Exchange) bool {
 type Effects struct {
 	Tables *compare.EffectTables
 	Map    ids.Map     // where the values that databases make up are kept, with their partners
+	Drift  *Drift      // which rows differ already; nil: each exchange is judged by itself
 	Missed func() bool // reports whether values may have been made up that nobody read
 }
 
@@ -48,6 +49,7 @@ func (e *Effects) of(x *parallax.Exchange) *compare.Effects {
 		return nil
 	}
 	out := &compare.Effects{Tables: e.Tables, Gap: e.Missed()}
+	out.Inherited = e.Drift.of(out, x)
 	refs := out.Refs(x)
 	if len(refs) == 0 {
 		return out

@@ -259,6 +259,7 @@ func (t *tally) add(r record) {
 		tick.Transient += one(r.reason == compare.ReasonTransient)
 		tick.Unmapped += one(r.reason == compare.ReasonUnmapped)
 		tick.Unknown += one(r.reason == compare.ReasonEffects)
+		tick.Inherited += one(r.reason == compare.ReasonInherited)
 	case compare.Diverged:
 		tick.K++
 		fallthrough

@@ -26,6 +26,7 @@ type Tick struct {
 	Transient     uint64 // of NotComparable: those whose primary answered otherwise when it was asked again
 	Unmapped      uint64 // of NotComparable: those with an identifier that has no known partner
 	Unknown       uint64 // of NotComparable: those of which nobody knows all effects
+	Inherited     uint64 // of NotComparable: those whose effects differ in rows only that differed before
 	ByKey         uint64 // of N: those of which an effect was found by its key alone, which is no proof
 	Noise         uint64 // exchanges with at least one difference that was noise
 	Accepted      uint64 // exchanges with at least one accepted difference

@@ -29,6 +29,7 @@ type sums struct {
 	notComparable, unanswered uint64
 	transient, unmapped       uint64 // of notComparable
 	unknown                   uint64 // likewise: their effects are
+	inherited                 uint64 // likewise: all that differs did before
 	byKey                     uint64 // of n: their effects were found by key alone
 	noise                     uint64
 	b, c                      uint64
@@ -50,6 +51,7 @@ func (s *sums) add(t sums) {
 	s.transient += t.transient
 	s.unmapped += t.unmapped
 	s.unknown += t.unknown
+	s.inherited += t.inherited
 	s.byKey += t.byKey
 	s.noise += t.noise
 	s.b += t.b
@@ -65,11 +67,13 @@ func sumsOf(t divergence.Tick) sums {
 	unanswered := min(t.Unanswered, t.NotComparable)
 	transient := min(t.Transient, t.NotComparable-unanswered)
 	unmapped := min(t.Unmapped, t.NotComparable-unanswered-transient)
+	unknown := min(t.Unknown, t.NotComparable-unanswered-transient-unmapped)
 	return sums{
 		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: unanswered,
 		transient: transient, unmapped: unmapped,
-		unknown: min(t.Unknown, t.NotComparable-unanswered-transient-unmapped), byKey: min(t.ByKey, t.N),
+		unknown: unknown, inherited: min(t.Inherited, t.NotComparable-unanswered-transient-unmapped-unknown),
+		byKey: min(t.ByKey, t.N),
 		noise: min(t.Noise, t.N+t.NotComparable-unanswered),
 		b:     min(t.B, t.N), c: t.C,
 		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,

@@ -27,6 +27,7 @@ type Promotion struct {
 	MaxTransientShare float64           `yaml:"max_transient_share" doc:"share of an endpoint's compared exchanges that may be transient: they diverged, and the primary itself answered otherwise when it was asked again; above it the verdict holds; 1 for no limit"`
 	MaxUnmappedShare  float64           `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
 	MaxUnknownShare   float64           `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
+	MaxInheritedShare float64           `yaml:"max_inherited_share" doc:"share of an endpoint's compared exchanges whose effects may differ in rows only that differed before; above it the verdict holds; 1 for no limit"`
 	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
@@ -59,6 +60,7 @@ func DefaultPromotion() Promotion {
 		MaxTransientShare: 0.05,
 		MaxUnmappedShare:  0.01,
 		MaxUnknownShare:   0.01,
+		MaxInheritedShare: 0.01,
 	}
 }
 
@@ -97,6 +99,7 @@ func (p Promotion) Validate() []parallax.Fault {
 		{"max_noise_share", p.MaxNoiseShare, "0.5 is every other exchange"},
 		{"max_transient_share", p.MaxTransientShare, "0.05 is one in twenty"},
 		{"max_unmapped_share", p.MaxUnmappedShare, "0.01 is one in a hundred"},
+		{"max_inherited_share", p.MaxInheritedShare, "0.01 is one in a hundred"},
 		{"max_unknown_share", p.MaxUnknownShare, "0.01 is one in a hundred"},
 	} {
 		if !(share.value >= 0 && share.value <= 1) {

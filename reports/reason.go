@@ -31,6 +31,8 @@ const (
 	UnmappedShare Code = "unmapped_share"
 	// Of too many exchanges nobody knows what their legs did to their databases.
 	EffectsUnknown Code = "effects_unknown"
+	// The effects of too many exchanges differ in rows only that differed before.
+	InheritedShare Code = "inherited_share"
 	// The effects of too many exchanges were found by their keys alone, which is no proof.
 	EffectsByKey Code = "effects_by_key"
 	// Too many exchanges have noise, so that too much of them is unchecked.
@@ -60,7 +62,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, EffectsByKey, NoiseShare, NotCovered, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, LateRegression,
 	TooShort, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
@@ -144,6 +146,9 @@ func (r Reason) clause() string {
 			count(r.K), count(r.N), percent(r.Threshold))
 	case EffectsUnknown:
 		return fmt.Sprintf("of %s of %s exchanges nobody knows all that they did to the databases; at most %s may be left unjudged for that",
+			count(r.K), count(r.N), percent(r.Threshold))
+	case InheritedShare:
+		return fmt.Sprintf("%s of %s exchanges differ only in rows that differed before; at most %s may: mend those rows, or take a fresh copy of the data, and start anew",
 			count(r.K), count(r.N), percent(r.Threshold))
 	case EffectsByKey:
 		return fmt.Sprintf("effects of %s of %s exchanges were found by their keys alone, which is no proof; at most %s may: let the service write the exchange's id or traceparent into its transactions",

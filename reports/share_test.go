@@ -14,7 +14,7 @@ func TestTooMuchLeftUnjudgedHolds(t *testing.T) {
 	f := func(code Code, n uint64, want bool) {
 		t.Helper()
 		policy := DefaultPromotion()
-		policy.MinDuration, policy.MaxLostShare, policy.MaxTransientShare, policy.MaxUnmappedShare, policy.MaxUnknownShare = 0, 0, 0.2, 0.1, 0.05
+		policy.MinDuration, policy.MaxLostShare, policy.MaxTransientShare, policy.MaxUnmappedShare, policy.MaxUnknownShare, policy.MaxInheritedShare = 0, 0, 0.2, 0.1, 0.05, 0.02
 		tick := divergence.Tick{At: noon, Endpoint: "GET /", Received: 10_000, N: 10_000 - n, Timed: 10_000 - n, NotComparable: n}
 		switch code {
 		case TransientShare:
@@ -23,6 +23,8 @@ func TestTooMuchLeftUnjudgedHolds(t *testing.T) {
 			tick.Unmapped = n
 		case EffectsUnknown:
 			tick.Unknown = n
+		case InheritedShare:
+			tick.Inherited = n
 		case EffectsByKey: // They are compared.
 			tick.N, tick.Timed, tick.NotComparable, tick.ByKey = 10_000, 10_000, 0, n
 		}
@@ -44,6 +46,8 @@ func TestTooMuchLeftUnjudgedHolds(t *testing.T) {
 	f(UnmappedShare, 1001, true)
 	f(EffectsUnknown, 500, false)
 	f(EffectsUnknown, 501, true)
+	f(InheritedShare, 200, false)
+	f(InheritedShare, 201, true)
 	f(EffectsByKey, 500, false)
 	f(EffectsByKey, 501, true)
 }

@@ -295,7 +295,7 @@ func (e *Evidence) lostTooMany(endpoint string, s sums) (Reason, bool) {
 // says nothing about the candidate, and would hold an endpoint whose primary
 // fails at times forever. What has a share of its own is left out too.
 func (e *Evidence) incomparableTooMany(endpoint string, s sums) (Reason, bool) {
-	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered-s.transient-s.unmapped-s.unknown
+	share, k := e.policy.MaxLostShare, s.notComparable-s.unanswered-s.transient-s.unmapped-s.unknown-s.inherited
 	return Reason{Code: NotComparable, Endpoint: endpoint, K: k, N: s.n + k, Threshold: share},
 		float64(k) > share*float64(s.n+k)
 }
@@ -314,6 +314,12 @@ func (e *Evidence) unmappedTooMany(endpoint string, s sums) (Reason, bool) {
 // unknownTooMany says that nobody knows the effects of too many exchanges.
 func (e *Evidence) unknownTooMany(endpoint string, s sums) (Reason, bool) {
 	return tooMany(EffectsUnknown, endpoint, s.unknown, s, e.policy.MaxUnknownShare)
+}
+
+// inheritedTooMany says that too many exchanges differ only in rows that differed before:
+// nobody can tell what the candidate does to those.
+func (e *Evidence) inheritedTooMany(endpoint string, s sums) (Reason, bool) {
+	return tooMany(InheritedShare, endpoint, s.inherited, s, e.policy.MaxInheritedShare)
 }
 
 // byKeyTooMany says that the effects of too many exchanges were found by their keys
@@ -398,7 +404,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	if r, over := e.incomparableTooMany(p.name, s); over {
 		out = append(out, r)
 	}
-	for _, check := range []func(string, sums) (Reason, bool){e.transientTooMany, e.unmappedTooMany, e.unknownTooMany, e.byKeyTooMany, e.noisyTooMany} {
+	for _, check := range []func(string, sums) (Reason, bool){e.transientTooMany, e.unmappedTooMany, e.unknownTooMany, e.inheritedTooMany, e.byKeyTooMany, e.noisyTooMany} {
 		if r, over := check(p.name, s); over {
 			out = append(out, r)
 		}

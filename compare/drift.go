@@ -1,0 +1,89 @@
+package compare
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"parallax"
+	"parallax/compare/rows"
+)
+
+// Entity names a row of the service's data across exchanges: a hash over its table and
+// its primary key. A row that only the candidate has is named by its own key.
+type Entity [16]byte
+
+// Inherited says of rows that differed before with which exchange that began.
+type Inherited map[Entity]parallax.ID
+
+// entityOf returns the name of a row, zero for one without a key.
+func entityOf(leg parallax.Leg, r *rows.Row) (out Entity) {
+	if len(r.Key) == 0 || r.Op == parallax.Emit {
+		return out
+	}
+	h := sha256.New()
+	write := func(text string) {
+		h.Write([]byte(text))
+		h.Write([]byte{0}) // which no text of a database has
+	}
+	write(leg.String())
+	write(r.Table)
+	for _, c := range r.Key {
+		write(c.Name)
+		if c.Value == nil {
+			h.Write([]byte{1})
+		} else {
+			write(*c.Value)
+		}
+	}
+	copy(out[:], h.Sum(nil))
+	return out
+}
+
+// Entities lists the rows that an exchange touched, each as either leg names it. Which of
+// them differed before is all that comparing needs to know of them.
+func (e *Effects) Entities(x *parallax.Exchange) (out []Entity) {
+	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
+		if x.Legs[leg] == nil {
+			continue
+		}
+		list := e.Tables.net(leg, x.Legs[leg].Effects)
+		for i := range list {
+			if entity := entityOf(leg, &list[i]); entity != (Entity{}) {
+				out = append(out, entity)
+			}
+		}
+	}
+	return out
+}
+
+// entity returns the name of two rows that belong together.
+func (m pairedRows) entity(pair rows.Pair) Entity {
+	if pair.Primary >= 0 {
+		return entityOf(parallax.Primary, &m.p[pair.Primary])
+	}
+	return entityOf(parallax.Candidate, &m.c[pair.Candidate])
+}
+
+// compareEntity compares two rows that belong together, and notes whether they differ.
+func (e *Effects) compareEntity(m pairedRows, pair rows.Pair, at *rowAt, find *finder) {
+	entity := m.entity(pair)
+	at.since = e.Inherited[entity]
+	counting, inherited, found := find.counting, find.inherited, find.found
+	e.compareRow(m, pair, at, find)
+	switch {
+	case entity == (Entity{}):
+	case find.counting > counting, find.inherited > inherited:
+		find.drifted = append(find.drifted, entity)
+	case at.since != (parallax.ID{}) && find.found == found && !find.incomplete && pair.Primary >= 0 && pair.Candidate >= 0:
+		find.agreed = append(find.agreed, entity)
+	}
+}
+
+// inherit says that a difference of a row that differed before is not this exchange's.
+func (f *finder) inherit() Suppression {
+	if f.row == nil || f.row.since == (parallax.ID{}) {
+		return Suppression{}
+	}
+	f.inherited++
+	return Suppression{By: "inherited", Detail: fmt.Sprintf("the row differs since exchange %s", f.row.since)}
+}
