@@ -34,12 +34,33 @@ func (w *Worker) gather(x *parallax.Exchange) bool {
 	return true
 }
 
+// ungathered returns an exchange that did not wait for its effects: where they are
+// compared nevertheless, since the configuration has just changed, nobody knows them.
+func (w *Worker) ungathered(x *parallax.Exchange) *parallax.Exchange {
+	if j := w.cfg.Judge(x.Service); j == nil || j.Effects == nil || x.Legs[parallax.Candidate] == nil || x.Legs[parallax.Primary] == nil {
+		return x
+	}
+	out := *x
+	call := *x.Legs[parallax.Candidate]
+	call.Unread = "its databases were not read"
+	out.Legs[parallax.Candidate] = &call
+	return &out
+}
+
 // Effects is what a judge knows of the databases of a service.
 type Effects struct {
 	Tables *compare.EffectTables
 	Map    ids.Map     // where the values that databases make up are kept, with their partners
 	Drift  *Drift      // which rows differ already; nil: each exchange is judged by itself
 	Missed func() bool // reports whether values may have been made up that nobody read
+}
+
+// Version names what effects are compared by, "" where they are not.
+func (e *Effects) Version() string {
+	if e == nil {
+		return ""
+	}
+	return "effects-" + e.Tables.Version()
 }
 
 // of returns what the effects of an exchange are compared by; nil where there is nothing to

@@ -226,7 +226,10 @@ func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
 // recorder will acknowledge it.
 func (w *Worker) one(x *parallax.Exchange) bool {
 	w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
-	return w.gather(x) || w.finish(x, nil)
+	if w.gather(x) {
+		return true
+	}
+	return w.finish(w.ungathered(x), nil)
 }
 
 // finish compares an exchange that is in the worker, with the second answers if it

@@ -85,6 +85,7 @@ func (s *server) startServices(ctx context.Context) (*errgroup.Group, error) {
 func (s *server) start(svc *service) {
 	serving, stop := context.WithCancel(s.stopping)
 	svc.stop, svc.judging = stop, background(svc.judge.Run)
+	svc.effects.now.Load().start(svc.name, svc.recorder)
 	listener := svc.listener
 	s.startCalls(svc)
 	s.mirrors.Go(func() error {
@@ -123,6 +124,9 @@ func (s *server) leave(svc *service) {
 	_ = svc.judging.stop() // a judge has no errors
 	if err := svc.calling.stop(); err != nil {
 		s.log.Warn("the proxy of a service that left did not end well", "service", svc.name, "error", err)
+	}
+	if err := svc.effects.now.Load().end(); err != nil {
+		s.log.Warn("the databases of a service that has left could not be left", "service", svc.name, "error", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -116,6 +116,8 @@ type step struct {
 	svc      *service
 	added    bool
 	terms    *terms
+	gathers  *gathering // that takes the place of the one at work, if rereads
+	rereads  bool
 	change   *mirror.Change // nil for one that is added
 	listener net.Listener   // to move to; nil: it stays
 	calls    net.Listener   // for the legs' calls, if moves says so; nil: none
@@ -166,6 +168,15 @@ func (p *plan) alter(at string, svc *service, c ServiceConfig) (faults []string)
 		faults = append(faults, at+": "+f.Error())
 	}
 	st.terms, st.change = t, change
+	if t != nil {
+		svc.adopt(t)
+	}
+	if st.rereads = rereads(before.cfg, c); st.rereads {
+		var err error
+		if st.gathers, err = p.s.newGathering(svc, c); err != nil {
+			faults = append(faults, at+".effects: "+err.Error())
+		}
+	}
 	if c.Listen != before.cfg.Listen {
 		var err error
 		if st.listener, err = net.Listen("tcp", c.Listen); err != nil {
@@ -232,6 +243,9 @@ func (st step) commit(s *server) (changes []string) {
 	if st.added {
 		s.start(svc)
 		return []string{fmt.Sprintf("service %s: added, on %s", svc.name, svc.listener.Addr())}
+	}
+	if st.rereads {
+		s.reread(svc, st.gathers)
 	}
 	before := svc.terms.Swap(st.terms)
 	svc.judge.SetPolicy(st.terms.cfg.Promotion)

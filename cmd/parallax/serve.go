@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parallax"
+	"parallax/compare/effects"
 	"parallax/compare/effects/egress"
 	"parallax/divergence"
 	"parallax/divergence/embedded"
@@ -131,9 +132,10 @@ type server struct {
 	program        string // what a restart starts
 	administrating *stage
 
-	deps      mirror.Deps
-	calls     egress.Deps
-	redaction []byte // key
+	deps          mirror.Deps
+	calls         egress.Deps
+	effectMetrics *effects.Metrics
+	redaction     []byte // key
 
 	queue    *mirror.MemQueue
 	ledger   *divergence.Ledger
@@ -182,6 +184,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Catalog: new(consul.Catalog),
 	}
 	s.calls = s.egressDeps(secrets)
+	s.effectMetrics = effects.NewMetrics(s.registry)
 	if err := s.openIdentifiers(secrets); err != nil {
 		return nil, err
 	}
@@ -193,7 +196,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		s.current.Store(s.current.Load().with(svc))
 	}
 	s.worker = divergence.NewWorker(divergence.WorkerConfig{
-		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf, Again: s.askAgain,
+		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf, Again: s.askAgain, Gather: s.gather,
 	})
 	s.rehearsal = &rehearsal{divergence.NewRehearsal(s.store, s.judgeOf, s.now), s}
 	if err := s.openAdmin(); err != nil {
@@ -314,7 +317,7 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, s.retireCalls(), mirrors.Wait(), s.stopCalls())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), s.stopGathering(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}

@@ -29,6 +29,7 @@ type service struct {
 	steps    *stepper
 	pauses   *mirroring
 	recorder *divergence.Recorder
+	effects  sideEffects
 	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
 
 	listener net.Listener // guarded by server.mu once it serves
@@ -49,7 +50,8 @@ type terms struct {
 func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before *terms) (*terms, []parallax.Fault) {
 	rules, faults := compare.Compile(c.Rules)
 	redactor, more := compare.NewRedactor(redaction, c.Redact)
-	faults = append(parallax.Under("rules", faults), parallax.Under("redact", more)...)
+	did, wrong := newEffects(c.Effects)
+	faults = append(append(parallax.Under("rules", faults), parallax.Under("redact", more)...), wrong...)
 	if len(faults) > 0 {
 		return nil, faults
 	}
@@ -58,8 +60,8 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 		noise, known.Map = before.compares.Noise, before.compares.IDs.Map
 	}
 	return &terms{c, &divergence.Judge{
-		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()),
-		IDs:   known, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(),
+		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()).With("effects", did.Version()),
+		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(),
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil
@@ -80,6 +82,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 		}
 	}()
 	t.compares.IDs.Map = m.Identifiers()
+	svc.adopt(t)
 	svc.terms.Store(t)
 	s.readNoise(c.Name, t.compares.Noise)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log}
@@ -93,6 +96,13 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 		svc.listener.Close()
 		return nil, err
 	}
+	g, err := s.newGathering(svc, c)
+	if err != nil {
+		svc.listener.Close()
+		svc.outward.close()
+		return nil, err
+	}
+	svc.effects.now.Store(g)
 	return svc, nil
 }
 
@@ -151,7 +161,7 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load,
-		Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 
