@@ -208,6 +208,7 @@ type Store interface {
 	Triage
 	Exchanges
 	Rates
+	SideEffects
 	RuleBook
 	reports.Differences
 }

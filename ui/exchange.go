@@ -38,6 +38,7 @@ type exchangeView struct {
 	Body        bodyView
 	Headers     []headerRow
 	Request     *requestView
+	Effects     []effectRow
 	Kept        bool
 }
 
@@ -119,6 +120,7 @@ func newExchangeView(service *Service, d divergence.ExchangeDetail, decode decod
 			view.Suppressed = append(view.Suppressed, line)
 		}
 	}
+	view.Effects = effectRows(d.Effects)
 	for _, leg := range d.Legs {
 		view.Legs = append(view.Legs, newLegRow(leg, d))
 	}

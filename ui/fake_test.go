@@ -145,6 +145,7 @@ type fakeStore struct {
 	issues    []divergence.Issue
 	exchanges []divergence.ExchangeSummary
 	details   map[string]divergence.ExchangeDetail
+	effects   divergence.EffectsSummary
 	err       error
 	block     chan struct{} // Summary waits until it is closed or the context ends; nil: it does not
 	blocked   chan struct{} // receives when Summary begins to wait
@@ -234,6 +235,10 @@ func (f *fakeStore) Exchanges(_ context.Context, _ string, filter divergence.Exc
 		out = out[:min(len(out), filter.Limit)]
 	}
 	return out, f.err
+}
+
+func (f *fakeStore) Effects(context.Context, string, divergence.Window) (divergence.EffectsSummary, error) {
+	return f.effects, f.err
 }
 
 func (f *fakeStore) Exchange(_ context.Context, _ string, id parallax.ID) (divergence.ExchangeDetail, error) {

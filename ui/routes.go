@@ -53,6 +53,7 @@ func (s *Server) routes() []route {
 		{"PATCH", service + "/issues/:fingerprint", apiWrite, s.apiDecide},
 		{"GET", service + "/exchanges", api, s.apiExchanges},
 		{"GET", service + "/exchanges/:id", api, s.apiExchange},
+		{"GET", service + "/effects", api, s.apiEffects},
 		{"GET", service + "/verdict", apiWait, s.apiVerdict},
 		{"GET", service + "/step", health, s.apiStep},
 		{"PUT", service + "/step", apiWrite, s.apiSetStep},

@@ -54,6 +54,7 @@ var routeCases = map[string]struct {
 	"GET /api/v1/services/:service/issues/:fingerprint":   {"/api/v1/services/shop/issues/1-0123456789abcdef", "", "application/json", "Issue"},
 	"PATCH /api/v1/services/:service/issues/:fingerprint": {"/api/v1/services/shop/issues/1-0123456789abcdef", `{"state":"accepted","note":"known","until":"2026-12-31","by":"ann"}`, "application/json", "Issue"},
 	"GET /api/v1/services/:service/exchanges":             {"/api/v1/services/shop/exchanges?outcome=diverged&issue=1-0123456789abcdef", "", "application/json", "Exchanges"},
+	"GET /api/v1/services/:service/effects":               {"/api/v1/services/shop/effects", "", "application/json", "SideEffects"},
 	"GET /api/v1/services/:service/exchanges/:id":         {"/api/v1/services/shop/exchanges/" + firstID, "", "application/json", "Exchange"},
 	"GET /api/v1/services/:service/verdict":               {"/api/v1/services/shop/verdict", "", "application/json", "Verdict"},
 	"GET /api/v1/services/:service/step":                  {"/api/v1/services/shop/step", "", "application/json", "Step"},

@@ -1,0 +1,143 @@
+package ui
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"parallax/divergence"
+)
+
+// SideEffects answers what became of what the databases of a service committed.
+type SideEffects interface {
+	Effects(ctx context.Context, service string, w divergence.Window) (divergence.EffectsSummary, error)
+}
+
+func (s *Server) apiEffects(c echo.Context) error {
+	service, err := s.service(c)
+	if err != nil {
+		return err
+	}
+	q := query{values: c.QueryParams()}
+	w := q.window()
+	if err := q.err("from", "to"); err != nil {
+		return err
+	}
+	summary, err := s.cfg.Store.Effects(c.Request().Context(), service.Name, w)
+	if err != nil {
+		return err
+	}
+	summary.Counts, summary.Gaps = list(summary.Counts), list(summary.Gaps)
+	return c.JSON(http.StatusOK, summary)
+}
+
+// effectRow is one effect on the page of an exchange.
+type effectRow struct {
+	Leg, Table, Op, Key string
+	Columns             []effectColumn
+	How                 string
+	Late                bool
+}
+
+// effectColumn is one column of a row, as it was and as it is.
+type effectColumn struct {
+	Name, Before, After string
+	Was                 bool // what it was is known, and another value
+}
+
+func effectRows(lines []divergence.EffectLine) []effectRow {
+	out := make([]effectRow, len(lines))
+	for i, l := range lines {
+		out[i] = effectRow{Leg: l.Leg, Table: l.Table, Op: l.Op, How: l.Correlation, Late: l.Late, Key: keyText(l.Key), Columns: effectColumns(l)}
+	}
+	return out
+}
+
+func keyText(key []divergence.ColumnLine) string {
+	var parts []string
+	for _, c := range key {
+		parts = append(parts, c.Name+" "+valueText(c.Value))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func valueText(v *string) string {
+	if v == nil {
+		return "NULL"
+	}
+	return *v
+}
+
+func effectColumns(l divergence.EffectLine) (out []effectColumn) {
+	images := l.After
+	if len(images) == 0 {
+		images = l.Before
+	}
+	for _, c := range images {
+		col := effectColumn{Name: c.Name, After: valueText(c.Value)}
+		for _, b := range l.Before {
+			if was := valueText(b.Value); b.Name == c.Name && was != col.After {
+				col.Before, col.Was = was, true
+			}
+		}
+		out = append(out, col)
+	}
+	return out
+}
+
+// effectsView is what became of a service's effects in a span of time.
+type effectsView struct {
+	Tables []effectTableRow
+	Gaps   []divergence.EffectGap
+	Ways   []string // that occur, in their order
+}
+
+// effectTableRow is the counts of one table of a leg.
+type effectTableRow struct {
+	Leg, Table string
+	N          []uint64 // by Ways
+	Nobodys    bool     // some that no exchange explains
+}
+
+// effectWays is what may become of a change, in the order of the page.
+var effectWays = []string{"tag", "trace", "column", "key", "late", "uncompared", "torn", "stray", "unattributed"}
+
+func newEffectsView(s divergence.EffectsSummary) effectsView {
+	view := effectsView{Gaps: s.Gaps}
+	occurs := map[string]bool{}
+	for _, c := range s.Counts {
+		occurs[c.Count] = true
+	}
+	at := map[string]int{}
+	for _, way := range effectWays {
+		if occurs[way] {
+			at[way] = len(view.Ways)
+			view.Ways = append(view.Ways, way)
+		}
+	}
+	for _, c := range s.Counts {
+		i, known := at[c.Count]
+		if !known {
+			continue
+		}
+		last := len(view.Tables) - 1
+		if last < 0 || view.Tables[last].Leg != c.Leg || view.Tables[last].Table != c.Table {
+			view.Tables = append(view.Tables, effectTableRow{Leg: c.Leg, Table: c.Table, N: make([]uint64, len(view.Ways))})
+			last++
+		}
+		view.Tables[last].N[i] = c.N
+		view.Tables[last].Nobodys = view.Tables[last].Nobodys || c.Count == "unattributed" && c.N > 0
+	}
+	return view
+}
+
+// gapText says how long a gap was.
+func gapText(g divergence.EffectGap) string {
+	if g.Until.IsZero() {
+		return "it lasts"
+	}
+	return g.Until.Sub(g.From).Round(time.Millisecond).String()
+}
