@@ -2,6 +2,7 @@ package rows
 
 import (
 	"slices"
+	"strings"
 
 	"parallax"
 	"parallax/internal/body"
@@ -195,14 +196,30 @@ func (c *cell) hash() uint64 {
 
 func (c *cell) equal(d *cell) bool { return c.null == d.null && c.text == d.text }
 
-// canonical writes a value so that equal numbers are written alike.
+// canonical writes a value so that equal numbers are written alike, and as the numbers
+// they are: a partner's name takes the place of a value.
 func canonical(c *parallax.Column) string {
 	if c.Type == parallax.NumberColumn {
 		if _, err := body.ParseDecimal([]byte(*c.Value)); err == nil {
-			return string(body.CanonicalNumber([]byte(*c.Value)))
+			return canonicalNumber(*c.Value)
 		}
 	}
 	return *c.Value
+}
+
+// canonicalNumber writes a number without zeros that say nothing. Databases write numbers
+// that name rows without exponents.
+func canonicalNumber(text string) string {
+	if strings.ContainsAny(text, "eE") {
+		return string(body.CanonicalNumber([]byte(text)))
+	}
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	if text == "-0" {
+		return "0"
+	}
+	return text
 }
 
 // byKey pairs the rows whose key both legs know: none of its values was made up with
