@@ -127,6 +127,9 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
 	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA)
+	for i := range c.Services {
+		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
+	}
 	unread := faults // a value that could not be read, or not wholly, is not judged too
 	for _, f := range c.Validate() {
 		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) || u.Path != "" && inside(f.Path, u.Path) }) {

@@ -24,6 +24,10 @@ type Config struct {
 	Waiting   Waiting               `yaml:"waiting" doc:"how many exchanges may wait for their effects; more are not comparable: effects_unknown"`
 	Log       Log                   `yaml:"log" doc:"what is remembered of what the databases committed, for exchanges that come later"`
 	Verify    Verify                `yaml:"verify" doc:"comparing whole tables of both databases, now and then"`
+
+	// Calls is not nil if the calls that the legs make are read, too: as tables with these
+	// names, and with such as begin with http:.
+	Calls []string `yaml:"-"`
 }
 
 // Waiting bounds the exchanges of a service that wait for their effects.
@@ -103,8 +107,13 @@ func DefaultConfig() Config {
 	}
 }
 
-// Configured reports whether there are databases to read.
-func (c Config) Configured() bool { return len(c.Primary)+len(c.Candidate) > 0 }
+// Configured reports whether there are databases or calls to read.
+func (c Config) Configured() bool { return len(c.Primary)+len(c.Candidate) > 0 || c.Calls != nil }
+
+// called reports whether a table is what calls are read as.
+func (c Config) called(table string) bool {
+	return c.Calls != nil && strings.HasPrefix(table, "http:") || slices.Contains(c.Calls, table)
+}
 
 // Databases returns the databases of a leg.
 func (c Config) Databases(leg parallax.Leg) []Database {
@@ -137,12 +146,17 @@ func (c Config) Validate() []parallax.Fault {
 	}
 	read := map[parallax.Leg]map[string]bool{}
 	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
-		if len(c.Databases(leg)) == 0 {
+		if len(c.Databases(leg)) == 0 && len(c.Primary)+len(c.Candidate) > 0 {
 			add(leg.String(), "names no database", "without it there is nothing to compare the other's with")
 		}
 		var found []parallax.Fault
 		read[leg], found = validateDatabases(c.Databases(leg))
 		faults = append(faults, parallax.Under(leg.String(), found)...)
+		for _, name := range c.Calls {
+			if read[leg][name] {
+				add(leg.String(), fmt.Sprintf("%q is a table, and what egress calls something", name), "give it another name in egress.allow[].as")
+			}
+		}
 	}
 	faults = append(faults, c.unread(read)...)
 	faults = append(faults, c.checkDelays()...)
@@ -220,10 +234,10 @@ func (c Config) unread(read map[parallax.Leg]map[string]bool) (faults []parallax
 		if theirs == "" {
 			theirs = t.Primary
 		}
-		if t.Primary != "" && !read[parallax.Primary][t.Primary] {
+		if t.Primary != "" && !read[parallax.Primary][t.Primary] && !c.called(t.Primary) {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("tables[%d].primary", i), Text: fmt.Sprintf("%q is not read from any database of the primary", t.Primary), Hint: "add it to primary[].tables"})
 		}
-		if theirs != "" && !read[parallax.Candidate][theirs] {
+		if theirs != "" && !read[parallax.Candidate][theirs] && !c.called(theirs) {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("tables[%d].candidate", i), Text: fmt.Sprintf("%q is not read from any database of the candidate", theirs), Hint: "add it to candidate[].tables"})
 		}
 	}

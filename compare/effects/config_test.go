@@ -80,3 +80,28 @@ func TestConnectionStringsKeepTheirPassword(t *testing.T) {
 		t.Errorf("the name is %q, want %q", c.Primary[0].Name(), want)
 	}
 }
+
+// TestCallsAreTables says things of what the legs call.
+func TestCallsAreTables(t *testing.T) {
+	t.Parallel()
+	f := func(c Config, want ...string) {
+		t.Helper()
+		var got []string
+		for _, f := range c.Validate() {
+			got = append(got, f.Path)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("faults of %+v (-want +got):\n%s", c, d)
+		}
+	}
+	c := DefaultConfig()
+	c.Tables = []compare.EffectTable{{Primary: "mails", Ignore: []string{"status"}}, {Primary: "http:pay.example", Candidate: "http:pay.example:8443"}}
+	f(c, "tables")
+	c.Calls = []string{}
+	f(c, "tables[0].primary", "tables[0].candidate")
+	c.Calls = []string{"mails"}
+	f(c)
+	c.Primary = []Database{{Postgres: "postgres://db/old", Tables: []string{"mails"}}}
+	c.Candidate = []Database{{Postgres: "postgres://db/new", Tables: []string{"orders"}}}
+	f(c, "primary")
+}

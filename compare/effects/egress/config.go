@@ -96,6 +96,22 @@ const (
 // Configured reports whether there is a proxy.
 func (c Config) Configured() bool { return c.Listen != "" }
 
+// Names returns what calls are named as effects, besides those that begin with http:; nil
+// if there is no proxy.
+func (c Config) Names() []string {
+	if !c.Configured() {
+		return nil
+	}
+	names := []string{}
+	for _, a := range c.Allow {
+		if a.As != "" && !slices.Contains(names, a.As) {
+			names = append(names, a.As)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Validate returns everything that is wrong with c, with paths as seen from it.
 func (c Config) Validate() []parallax.Fault {
 	var faults []parallax.Fault
