@@ -48,7 +48,7 @@ func serviceOf(e env, file, name string) (Config, ServiceConfig, bool) {
 	}
 	var names []string
 	for _, s := range cfg.Services {
-		if s.Effects.Configured() {
+		if s.Effects.HasDatabases() {
 			names = append(names, s.Name)
 		}
 	}

@@ -108,7 +108,10 @@ func DefaultConfig() Config {
 }
 
 // Configured reports whether there are databases or calls to read.
-func (c Config) Configured() bool { return len(c.Primary)+len(c.Candidate) > 0 || c.Calls != nil }
+func (c Config) Configured() bool { return c.HasDatabases() || c.Calls != nil }
+
+// HasDatabases reports whether there are databases to read.
+func (c Config) HasDatabases() bool { return len(c.Primary)+len(c.Candidate) > 0 }
 
 // called reports whether a table is what calls are read as.
 func (c Config) called(table string) bool {
@@ -146,7 +149,7 @@ func (c Config) Validate() []parallax.Fault {
 	}
 	read := map[parallax.Leg]map[string]bool{}
 	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
-		if len(c.Databases(leg)) == 0 && len(c.Primary)+len(c.Candidate) > 0 {
+		if len(c.Databases(leg)) == 0 && c.HasDatabases() {
 			add(leg.String(), "names no database", "without it there is nothing to compare the other's with")
 		}
 		var found []parallax.Fault
