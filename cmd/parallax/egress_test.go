@@ -12,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"parallax/divergence"
 	"parallax/internal/rig"
 )
 
@@ -162,5 +165,43 @@ services:
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the faults\n%s\nlack %q", text.String(), want)
 		}
+	}
+}
+
+// TestTheDoubleMailIsAnIssue has a candidate that mails twice, and no database is read.
+func TestTheDoubleMailIsAnIssue(t *testing.T) {
+	t.Parallel()
+	mail := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	t.Cleanup(mail.Close)
+	for _, version := range []struct {
+		mails int
+		want  []string
+	}{{1, nil}, {2, []string{"effects:mails extra"}}} {
+		old, new := newMailing(t, mail.URL, 1), newMailing(t, mail.URL, version.mails)
+		p := rig.Start(t, shopConfig(old.URL, new.URL, fmt.Sprintf(`  effects: { settle: 200ms }
+  egress: { listen: "127.0.0.1:0", allow: [{ host: %q, live_only: true, as: mails }] }
+`, strings.TrimPrefix(mail.URL, "http://"))))
+		old.through("primary", p.Egress["shop"])
+		new.through("candidate", p.Egress["shop"])
+		const n = 20
+		for i := range n {
+			call(t, p, "GET", fmt.Sprintf("/orders/%d", i), "", 200)
+		}
+		r := settled(t, p, n)
+		if e := endpoint(t, r, "GET /orders/{id}"); e.Matched+e.Diverged != n || (e.Diverged == n) != (version.mails == 2) {
+			t.Errorf("with %d mails an order %d match and %d diverged; not comparable: %v", version.mails, e.Matched, e.Diverged, e.NotComparableReasons)
+		}
+		var issues []divergence.Issue
+		if err := jsonList(p, "/api/v1/services/shop/issues", "issues", &issues); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, i := range issues {
+			got = append(got, fmt.Sprint(i.Path, " ", i.Kind))
+		}
+		if d := cmp.Diff(version.want, got); d != "" {
+			t.Errorf("issues with %d mails an order (-want +got):\n%s", version.mails, d)
+		}
+		p.Stop()
 	}
 }
