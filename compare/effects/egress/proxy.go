@@ -63,6 +63,7 @@ type Proxy struct {
 	forward   *httputil.ReverseProxy
 	server    *http.Server
 	conns     atomic.Int64
+	retired   atomic.Bool
 	room      [2]atomic.Int64 // calls that are open, of the live leg and of shadows
 	failed    chan error      // of a listener; has room for one
 
@@ -176,15 +177,15 @@ func (p *Proxy) Move(l net.Listener) error {
 	return before.Close()
 }
 
-// Retire leaves further calls to another process that has the same listener. What calls
-// there are from now on is not all in the logs, and the joiner is told so.
+// Retire leaves further calls to another process that has the same listener: connections
+// end with their next call, and none is closed under a call that is just being made. What
+// calls there are from now on is not all in the logs, and the joiner is told so.
 func (p *Proxy) Retire() error {
 	for _, l := range p.logs {
 		l.retire()
 	}
-	err := p.Move(nil)
-	p.server.SetKeepAlivesEnabled(false)
-	return err
+	p.retired.Store(true)
+	return p.Move(nil)
 }
 
 // leave ends the proxy.
@@ -274,7 +275,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if c.shadow && p.conns.Load() > maxConns/2 {
+	if c.shadow && p.conns.Load() > maxConns/2 || p.retired.Load() {
 		w.Header().Set("Connection", "close") // shadows do not take the live leg's room
 	}
 	leave, ok := p.enter(policy, c)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"parallax"
+	"parallax/compare/effects/egress"
 )
 
 // TestReadersTakeTurns has another joiner read, as after a reload.
@@ -40,4 +41,28 @@ func TestReadersTakeTurns(t *testing.T) {
 	endThird, endFourth := run(waiting), run(waiting)
 	endThird()
 	endFourth()
+}
+
+// TestRetire leaves the listener to another process while a client keeps a connection.
+func TestRetire(t *testing.T) {
+	t.Parallel()
+	mail, asked := outside(t)
+	r := start(t, func(c *egress.Config, _ *egress.Deps) { c.Allow = []egress.Allow{{Host: hostport(mail, "127.0.0.1")}} })
+	c := r.client("primary", nil)
+	do(t, c, "POST", mail.URL, "1")
+	if err := r.Retire(); err != nil {
+		t.Fatal(err)
+	}
+	s := r.logs[parallax.Primary]
+	s.until(t, "the joiner hears of it", func() bool { return len(s.gaps) == 2 })
+	if status, _ := do(t, c, "POST", mail.URL, "2"); status != 202 {
+		t.Errorf("on the connection that was open: %d", status)
+	}
+	if res, err := c.Post(mail.URL, "", nil); err == nil {
+		res.Body.Close()
+		t.Error("the connection is still used")
+	}
+	if len(*asked) != 2 {
+		t.Errorf("outside was asked %q", *asked)
+	}
 }
