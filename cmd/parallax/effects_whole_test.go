@@ -115,7 +115,7 @@ services:
 - name: shop
   listen: "127.0.0.1:0"
   primary: { urls: [%q] }
-  candidate: { urls: [%q], state: own }
+  candidate: { urls: [%q], state: own, outbound: none, jobs: off }
   endpoints: ["POST /orders", "POST /orders/{id}/items"]
   mirror: { unsafe: allowed, timeout: 30s }
   identifiers: [{ name: order, from: ["POST /orders $.id"], in: ["path:/orders/{id}/items"] }]
@@ -292,6 +292,44 @@ func TestEffectsUnknownWhileADatabaseIsAway(t *testing.T) {
 			return fmt.Errorf("verdict %q, %w", v.Decision, err)
 		}
 		if !slices.ContainsFunc(v.Reasons, func(r reports.Reason) bool { return r.Code == reports.EffectsUnknown }) {
+			return fmt.Errorf("reasons %+v", v.Reasons)
+		}
+		return nil
+	})
+}
+
+// TestShadowThatCommitsIsStopped: a candidate that is declared dry and commits all the same
+// gets no more requests as a shadow, and the verdict says why.
+func TestShadowThatCommitsIsStopped(t *testing.T) {
+	t.Parallel()
+	old := newWriter(t, "orders", "order_items", "total", "order_id", 1, false)
+	new := newWriter(t, "purchases", "purchase_items", "amount", "purchase_id", 9000, true)
+	p := rig.Start(t, strings.Replace(effectsConfig(old, new, "200ms"), "state: own", "state: dry", 1))
+	untilRead(t, p)
+	order(t, p, "")
+	sent := int64(1)
+	rig.Eventually(t, "a trip", func() error {
+		order(t, p, "")
+		sent++
+		var r reports.Report
+		if err := p.JSON("/api/v1/services/shop/report", &r); err != nil || r.Accounting.Unmirrored["tripped"] == 0 {
+			return fmt.Errorf("accounting %+v, %w", r.Accounting, err)
+		}
+		return nil
+	})
+	settled(t, p, sent)
+	made := new.server.SQL("postgres", "select count(*) from purchases")
+	order(t, p, "")
+	settled(t, p, sent+1)
+	if now := new.server.SQL("postgres", "select count(*) from purchases"); now != made {
+		t.Errorf("the candidate has %s orders after %s", now, made)
+	}
+	var v reports.Verdict
+	rig.Eventually(t, "a verdict that says so", func() error {
+		if err := p.JSON("/api/v1/services/shop/verdict", &v); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(v.Reasons, func(r reports.Reason) bool { return strings.Contains(r.Detail, "has changed purchase") }) {
 			return fmt.Errorf("reasons %+v", v.Reasons)
 		}
 		return nil

@@ -16,6 +16,7 @@ import (
 	"parallax/compare/effects/debezium"
 	"parallax/compare/effects/postgres"
 	"parallax/divergence"
+	"parallax/mirror"
 	"parallax/ui"
 )
 
@@ -33,7 +34,6 @@ type sideEffects struct {
 	now    atomic.Pointer[gathering] // nil: no databases are configured
 	missed atomic.Bool               // something was not learned, or read by a joiner that is gone
 	warned sync.Once                 // that identifiers cannot be learned
-	strays sync.Once                 // that a leg writes to another one's database
 }
 
 // gather makes an exchange wait for its effects, if its service's databases are read.
@@ -59,7 +59,7 @@ func (s *server) newGathering(svc *service, cfg ServiceConfig) (*gathering, erro
 	g := &gathering{config: c, inboxes: map[parallax.Leg]*debezium.Inbox{}}
 	g.joiner = effects.NewJoiner(effects.JoinerConfig{
 		Service: svc.name, Config: c, Now: s.now, Log: s.log, Metrics: s.effectMetrics,
-		Learn: svc.learnEffects(s.log), Late: svc.keepLate, Stray: svc.stray(s.log),
+		Learn: svc.learnEffects(s.log), Late: svc.keepLate, Shadow: svc.shadowWrote,
 	})
 	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
 		if err := g.read(leg, s.log, s.now); err != nil {
@@ -237,13 +237,16 @@ func (svc *service) keepLate(l effects.Late) {
 	svc.recorder.NoteLate(divergence.LateEffects{ID: l.Exchange, Stamp: l.Stamp, Leg: l.Leg, Effects: list})
 }
 
-// stray returns what hears of writes to another leg's database.
-func (svc *service) stray(log *slog.Logger) func(effects.Stray) {
-	return func(st effects.Stray) {
-		svc.effects.strays.Do(func() {
-			log.Warn("a leg has written to another one's database; further changes are counted only", "service", svc.name, "database of", st.Leg, "leg", st.By, "table", st.Table, "exchange", st.Exchange)
-		})
+// shadowWrote stops mirroring to a leg that commits as a shadow what its state does not
+// let it: to another leg's database, or to its own unless that is its own copy.
+func (svc *service) shadowWrote(w effects.ShadowWrite) {
+	cfg := svc.terms.Load().cfg
+	leg := map[parallax.Leg]mirror.LegConfig{parallax.Candidate: cfg.Candidate, parallax.Secondary: cfg.Secondary}
+	state, shadow := leg[w.By].State, w.By != parallax.Primary
+	if !shadow || w.By == w.In && state == mirror.Own {
+		return
 	}
+	svc.mirror.Trip(w.By, fmt.Sprintf("its state is %s, and its request of exchange %s has changed %s in the database of the %s", state, w.Exchange, w.Table, w.In))
 }
 
 // rereads reports whether databases are read otherwise than before. What is compared of

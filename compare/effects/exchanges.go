@@ -28,6 +28,7 @@ type known struct {
 	id       parallax.ID
 	stamp    parallax.Stamp
 	state    state
+	live     parallax.Leg
 	compared bool
 	at       time.Time
 	keys     []string // its traces, in byTrace
@@ -57,7 +58,7 @@ func newExchanges() exchanges {
 
 // add remembers an exchange.
 func (n *exchanges) add(w *waiting, s state, now time.Time) {
-	k := &known{id: w.x.ID, stamp: w.x.Stamp(), state: s, compared: s == waitingState, at: now}
+	k := &known{id: w.x.ID, stamp: w.x.Stamp(), live: w.x.Live, state: s, compared: s == waitingState, at: now}
 	if s == waitingState {
 		k.said = w.said
 	}
@@ -135,38 +136,6 @@ func (n *exchanges) forget(now time.Time) {
 			delete(n.byTrace, key)
 		}
 	}
-}
-
-// writer returns which leg wrote a transaction; other says that it is another one than
-// that whose database it was written to.
-func (j *Joiner) writer(e *entry) (by parallax.Leg, other bool) {
-	own := e.source.leg
-	switch c := e.claim; {
-	case c.named:
-		return c.leg, c.leg != own
-	case c.how == parallax.ByTrace:
-		t := j.exchange.byTrace[c.trace+"-"+c.parent]
-		if t == nil || t.many || t.legs[own] {
-			return own, false
-		}
-		for leg, sent := range t.legs {
-			if sent {
-				return parallax.Leg(leg), true
-			}
-		}
-	}
-	return own, false
-}
-
-// idOf returns the exchange that an entry claims, zero if it is not known.
-func (j *Joiner) idOf(e *entry) parallax.ID {
-	if e.claim.how == parallax.ByTag {
-		return e.claim.id
-	}
-	if k := j.exchange.of(e.claim); k != nil {
-		return k.id
-	}
-	return parallax.ID{}
 }
 
 // take takes what a leg of an exchange did, in the order of the commits. Trouble says why

@@ -31,8 +31,9 @@ type JoinerConfig struct {
 	Learn func(x *parallax.Exchange)
 	// Late is told what was committed too late to be compared.
 	Late func(Late)
-	// Stray is told of what another leg than the database's own has written there.
-	Stray func(Stray)
+	// Shadow is told what a leg committed that was not the live one of its exchange, as soon
+	// as that is known: a leg that may not write as a shadow is found by it.
+	Shadow func(ShadowWrite)
 }
 
 // Late is what an exchange's leg committed after its effects were handed on.
@@ -43,15 +44,13 @@ type Late struct {
 	Effects  []parallax.Effect
 }
 
-// Stray is a change in the database of one leg that an exchange's request on another leg
-// caused: a shadow that writes where it must not.
-type Stray struct {
-	Exchange  parallax.ID
-	Leg       parallax.Leg // whose database it is
-	By        parallax.Leg // who wrote
-	Table     string
-	At        time.Time
-	Committed Position
+// ShadowWrite is a transaction that a leg committed as a shadow.
+type ShadowWrite struct {
+	Exchange parallax.ID
+	By       parallax.Leg // who wrote
+	In       parallax.Leg // whose database it was
+	Table    string       // of its first change
+	At       time.Time
 }
 
 // Joiner finds the exchange of each change that the databases of one service commit. It
@@ -77,6 +76,7 @@ type Joiner struct {
 	stopped  bool
 	missed   bool // an exchange was handed on without all of its effects
 	counts   counts
+	strays   map[parallax.ID][]ShadowWrite // of exchanges that have not come
 }
 
 // waiting is an exchange that waits for its effects.
@@ -115,7 +115,7 @@ func NewJoiner(cfg JoinerConfig) *Joiner {
 	return &Joiner{
 		cfg: cfg, on: cfg.Config.correlations(),
 		handing: make(chan *waiting, room), learnt: make(chan *waiting, handers), wake: make(chan struct{}, 1),
-		entries: newEntries(), exchange: newExchanges(), counts: counts{}, log: log{limit: int64(cfg.Config.Log.Memory)},
+		entries: newEntries(), exchange: newExchanges(), strays: map[parallax.ID][]ShadowWrite{}, log: log{limit: int64(cfg.Config.Log.Memory)},
 	}
 }
 
@@ -209,7 +209,9 @@ func (j *Joiner) stir() {
 func (j *Joiner) Gather(x *parallax.Exchange, then func(*parallax.Exchange)) {
 	j.mu.Lock()
 	why := j.add(x, then)
+	writes := j.shadowsOf(x)
 	j.mu.Unlock()
+	j.tell(writes)
 	if why == "" {
 		return
 	}

@@ -29,7 +29,7 @@ type bench struct {
 	order   []parallax.ID
 	learned []parallax.ID
 	late    []effects.Late
-	stray   []effects.Stray
+	shadows []effects.ShadowWrite
 	n       byte
 }
 
@@ -46,9 +46,9 @@ func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
 		b := &bench{t: t, primary: effectstest.NewLog(time.Now), candidate: effectstest.NewLog(time.Now), handed: map[parallax.ID]*parallax.Exchange{}}
 		b.joiner = effects.NewJoiner(effects.JoinerConfig{
 			Service: "shop", Config: config, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-			Learn: func(x *parallax.Exchange) { b.note(func() { b.learned = append(b.learned, x.ID) }) },
-			Late:  func(l effects.Late) { b.note(func() { b.late = append(b.late, l) }) },
-			Stray: func(s effects.Stray) { b.note(func() { b.stray = append(b.stray, s) }) },
+			Learn:  func(x *parallax.Exchange) { b.note(func() { b.learned = append(b.learned, x.ID) }) },
+			Late:   func(l effects.Late) { b.note(func() { b.late = append(b.late, l) }) },
+			Shadow: func(w effects.ShadowWrite) { b.note(func() { b.shadows = append(b.shadows, w) }) },
 		})
 		b.joiner.Add(parallax.Primary, "old/shop", b.primary)
 		b.joiner.Add(parallax.Candidate, "new/shop", b.candidate)
@@ -345,24 +345,38 @@ func TestCaps(t *testing.T) {
 	})
 }
 
-func TestStraysAreTold(t *testing.T) {
+func TestShadowsThatWriteAreTold(t *testing.T) {
 	t.Parallel()
 	joined(t, nil, func(b *bench) {
 		x := b.traced(trace, b.exchange())
 		x.Legs[parallax.Candidate].Request.Headers[0].Value = span
-		b.gather(x)
-		b.primary.Commit(row("1", x.ID.String()+"/candidate"))
+		b.primary.Commit(row("1", x.ID.String()+"/candidate")) // before the exchange is known
 		b.primary.Commit(row("2", span))
 		b.primary.Commit(row("3", trace))
+		b.candidate.Commit(row("4", x.ID.String()))
+		b.gather(x)
+		b.primary.Commit(row("5", x.ID.String()+"/candidate"))
+		b.primary.Commit(row("6", span))
 		b.pass(3 * time.Second)
-		b.want("its own", x, "3:trace", "")
-		for _, s := range b.stray {
-			if s.Exchange != x.ID || s.Leg != parallax.Primary || s.By != parallax.Candidate || s.Table != "orders" {
-				t.Errorf("stray is %+v", s)
+		b.want("its own", x, "3:trace", "4:tag")
+		var got []string
+		for _, w := range b.shadows {
+			if w.Exchange != x.ID || w.By != parallax.Candidate || w.Table != "orders" {
+				t.Errorf("a shadow's write is %+v", w)
 			}
+			got = append(got, w.In.String())
 		}
-		if len(b.stray) != 2 {
-			t.Errorf("%d strays were told of, want 2", len(b.stray))
+		slices.Sort(got)
+		if d := cmp.Diff([]string{"candidate", "primary", "primary", "primary", "primary"}, got); d != "" {
+			t.Errorf("in the databases of (-want +got)\n%s", d)
+		}
+		live := b.exchange()
+		live.Live = parallax.Candidate
+		b.gather(live)
+		b.candidate.Commit(row("7", live.ID.String()))
+		b.primary.Commit(row("8", live.ID.String()+"/candidate"))
+		if b.pass(3 * time.Second); len(b.shadows) != 5 {
+			t.Errorf("what the live leg wrote is told: %+v", b.shadows[5:])
 		}
 	})
 }

@@ -107,18 +107,18 @@ func (x index[K, V]) drop(key K, v V) {
 func (s *source) Transaction(tx Transaction) {
 	j := s.joiner
 	j.mu.Lock()
-	late, stray := s.note(tx)
+	late, write := s.note(tx)
 	j.mu.Unlock()
 	if late != nil && j.cfg.Late != nil {
 		j.cfg.Late(*late)
 	}
-	if stray != nil && j.cfg.Stray != nil {
-		j.cfg.Stray(*stray)
+	if write != nil {
+		j.tell([]ShadowWrite{*write})
 	}
 }
 
 // note files a transaction: it is late, another leg's, or waits for its exchange.
-func (s *source) note(tx Transaction) (*Late, *Stray) {
+func (s *source) note(tx Transaction) (*Late, *ShadowWrite) {
 	j := s.joiner
 	if len(tx.Changes) == 0 && !tx.More || s.ids[tx.ID] {
 		return nil, nil // Nothing was changed, or it was read before.
@@ -129,29 +129,23 @@ func (s *source) note(tx Transaction) (*Late, *Stray) {
 		j.count(e, torn, now)
 		return nil, nil
 	}
-	if by, other := j.writer(e); other {
+	write, other := j.shadow(e)
+	if other {
 		j.count(e, stray, now)
-		return nil, &Stray{Exchange: j.idOf(e), Leg: s.leg, By: by, Table: tableOf(&tx), At: tx.At, Committed: tx.Position}
+		return nil, write
 	}
 	if e.claim.how == "" && !j.on.key {
 		j.unattributed(e, now)
 		return nil, nil
 	}
 	if late := j.late(e, now); late != nil {
-		return late, nil
+		return late, write
 	}
 	j.log.push(e)
 	j.entries.add(e)
 	j.forget(now)
 	j.stir()
-	return nil, nil
-}
-
-func tableOf(tx *Transaction) string {
-	if len(tx.Changes) == 0 {
-		return ""
-	}
-	return tx.Changes[0].Table
+	return nil, write
 }
 
 // late returns what came after its exchange was handed on, nil if it did not.
