@@ -38,6 +38,9 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 		writeColumns(&b, columns(v.Alpha), rows(r))
 	}
 	fmt.Fprintf(&b, "\n%s\n", accountingLine(r.Accounting))
+	if r.Tables != nil {
+		fmt.Fprintf(&b, "%s\n", plain(r.Tables.Sentence()))
+	}
 	if len(v.Reasons) > 0 {
 		fmt.Fprintf(&b, "\nWhy %s:\n", v.Decision)
 	}
@@ -88,6 +91,9 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 		fmt.Fprintf(&b, "- %s\n", escaped(note))
 	}
 	fmt.Fprintf(&b, "\n### Accounting\n\n%s\n", escaped(accountingLine(r.Accounting)))
+	if r.Tables != nil {
+		fmt.Fprintf(&b, "\n%s\n", escaped(r.Tables.Sentence()))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

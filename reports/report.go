@@ -15,6 +15,10 @@ type Report struct {
 	RulesVersion string                `json:"rules_version"`
 	Accounting   divergence.Accounting `json:"accounting"`
 	Endpoints    []Endpoint            `json:"endpoints"` // by name
+
+	// Tables is what comparing whole tables of both databases found last, whatever the
+	// report's span; nil where they are not.
+	Tables *Tables `json:"tables,omitempty"`
 }
 
 // Endpoint is what is known about one endpoint in a report's span of time.

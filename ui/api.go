@@ -62,7 +62,11 @@ func (s *Server) report(ctx context.Context, service *Service, w divergence.Wind
 	if err != nil {
 		return reports.Report{}, err
 	}
-	return reports.Build(w, summary, service.Judge.Verdict()), nil
+	report := reports.Build(w, summary, service.Judge.Verdict())
+	if service.Tables != nil {
+		report.Tables = service.Tables()
+	}
+	return report, nil
 }
 
 func (s *Server) apiReport(c echo.Context) error {

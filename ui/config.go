@@ -74,6 +74,10 @@ type Service struct {
 	// nil, or an answer of nil: nothing yet.
 	BlindSpots func() *divergence.BlindSpots
 
+	// Tables returns what comparing whole tables of both databases found last; nil, or an
+	// answer of nil: nothing yet.
+	Tables func() *reports.Tables
+
 	// Evidence may be nil; evidence:restart then answers 501.
 	Evidence Evidence
 

@@ -29,6 +29,7 @@ type serviceView struct {
 	Away              string // why there are no figures; empty when there are
 	Accounting        accountingView
 	Effects           effectsView
+	Tables            *reports.Tables
 	Charts            charts
 	Endpoints         []endpointRow
 	Issues            []issueRow
@@ -218,6 +219,7 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 		return err
 	}
 	view.Accounting = newAccountingView(report.Accounting)
+	view.Tables = report.Tables
 	view.Diagnoses = diagnoses(service.Name, view.Lookback, report.Endpoints)
 	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
 	if err != nil {

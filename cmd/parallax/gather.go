@@ -205,7 +205,7 @@ func newEffects(c effects.Config) (*divergence.Effects, []parallax.Fault) {
 // adopt makes terms look values up where the service keeps them.
 func (svc *service) adopt(t *terms) {
 	if e := t.compares.Effects; e != nil {
-		e.Map, e.Missed = t.compares.IDs.Map, svc.effectsMissed
+		e.Map, e.Missed, e.Drift = t.compares.IDs.Map, svc.effectsMissed, svc.drift
 	}
 }
 

@@ -306,6 +306,7 @@ func (s *server) Run(ctx context.Context) error {
 	attending := background(s.attendRules)
 	learning := background(s.keepNoise)
 	deciding := background(s.board.Run)
+	verifying := background(s.verifyTables)
 	mirrors, err := s.startServices(ctx)
 	if err == nil {
 		tell(s.serves)
@@ -317,7 +318,7 @@ func (s *server) Run(ctx context.Context) error {
 
 	err = errors.Join(err, s.retireCalls(), mirrors.Wait(), s.stopCalls())
 	s.queue.Close()
-	err = errors.Join(err, working.wait(), s.stopGathering(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, working.wait(), s.stopGathering(), verifying.stop(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}

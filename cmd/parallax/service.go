@@ -31,6 +31,8 @@ type service struct {
 	recorder *divergence.Recorder
 	effects  sideEffects
 	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
+	tables   atomic.Pointer[reports.Tables]        // compared last; nil: not yet
+	drift    *divergence.Drift                     // rows of its databases that differ already
 
 	listener net.Listener // guarded by server.mu once it serves
 	outward               // the calls of its legs
@@ -75,7 +77,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
-	svc := &service{name: c.Name, mirror: m, recorder: s.recorder}
+	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now)}
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -160,7 +162,7 @@ func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
-		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load,
+		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
