@@ -66,6 +66,7 @@ const (
 	LostShutdown  Place = "lost/shutdown"   // not finished within the shutdown deadline
 	LostPanic     Place = "lost/panic"      // a defect in Parallax; the log has it
 
+	LostBehind      Place = "lost/behind"       // a write that goes behind others that the leg has missed; it is caught up, not compared
 	LostBreakerOpen Place = "lost/breaker_open" // the shadow leg gave no answers and is left alone for a while
 	LostRateLimited Place = "lost/rate_limited" // more requests than the shadow leg's max_rps allows
 	LostAnswerSize  Place = "lost/answer_size"  // the shadow leg's answers here are too long to be read at this rate
@@ -84,7 +85,7 @@ var Places = []Place{
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredTripped, UnmirroredWatchdog,
-	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBreakerOpen, LostRateLimited, LostAnswerSize,
+	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBehind, LostBreakerOpen, LostRateLimited, LostAnswerSize,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }
 

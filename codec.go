@@ -16,7 +16,7 @@ const (
 	firstCodec = 1
 	unmapped   = 2 // the first one with [Exchange.Unmapped]
 	safe       = 3 // the first one with [Exchange.Safe]
-	effects    = 4 // the first one with all of [Effect], and [Call.Unread]
+	effects    = 4 // the first one with all of [Effect], [Call.Unread] and [Exchange.Lag]
 )
 
 // ErrCodecVersion is returned for an exchange that was encoded by a version this
@@ -44,6 +44,7 @@ func AppendExchange(dst []byte, x *Exchange) []byte {
 	for _, name := range x.Unmapped {
 		e.text(name)
 	}
+	e.text(x.Lag)
 	for i, call := range x.Legs {
 		e.flag(call != nil)
 		if call != nil {
@@ -79,6 +80,9 @@ func DecodeExchange(data []byte) (*Exchange, error) {
 	}
 	if d.version >= unmapped {
 		x.Unmapped = d.texts()
+	}
+	if d.version >= effects {
+		x.Lag = d.text()
 	}
 	for i := range x.Legs {
 		if d.flag() {

@@ -36,7 +36,7 @@ func sample() *parallax.Exchange {
 	}
 	return &parallax.Exchange{
 		ID: id, Service: "shop", Endpoint: "POST /orders", Source: parallax.FromTap, User: [16]byte{1, 2, 3},
-		Received: at, Live: parallax.Candidate, Concurrent: true, Covered: true, Safe: true, Unmapped: []string{"order", "token"},
+		Received: at, Live: parallax.Candidate, Concurrent: true, Covered: true, Safe: true, Unmapped: []string{"order", "token"}, Lag: "behind",
 		Legs: [parallax.Legs]*parallax.Call{
 			{
 				Request:  request,
@@ -111,7 +111,7 @@ func TestCodecReadsEarlierVersions(t *testing.T) {
 	third := sample()
 	effect := &third.Legs[parallax.Primary].Effects[0]
 	effect.Key, effect.Position, effect.Late = nil, 0, false
-	third.Legs[parallax.Candidate].Unread = ""
+	third.Legs[parallax.Candidate].Unread, third.Lag = "", ""
 	second := clone(third)
 	second.Safe = false
 	first := clone(second)

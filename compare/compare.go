@@ -42,6 +42,7 @@ const (
 	ReasonTruncated     = "truncated"           // a body is longer than what was kept of it, or comparing it takes too many steps
 	ReasonNotAsked      = "not_asked"           // a leg was not asked
 	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, or in an answer without other differences
+	ReasonLag           = "state_gap"           // the candidate's state, or the secondary's, lacks writes of this user, or to what this is about
 	ReasonEffects       = "effects_unknown"     // nobody knows all that a leg did to its database: what it committed was not read for a while, or too many exchanges waited
 	ReasonInherited     = "inherited"           // its effects differ in rows only that differed before: the first exchange that did says why
 	ReasonTransient     = "transient"           // asked again, the primary itself answered otherwise: its state had moved
@@ -53,7 +54,7 @@ const (
 const ReasonRedacted = "redacted"
 
 // Reasons lists every reason why traffic is not comparable.
-var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonEffects, ReasonInherited, ReasonTransient, ReasonNoSecondary}
+var Reasons = []string{ReasonPrimaryFailed, ReasonCallerGone, ReasonTruncated, ReasonNotAsked, ReasonUnmapped, ReasonLag, ReasonEffects, ReasonInherited, ReasonTransient, ReasonNoSecondary}
 
 // Compare compares what primary and candidate answered. It is a function of its
 // arguments alone and does not change them.
@@ -68,6 +69,9 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	reason := notAnswered(p, c)
 	if reason == "" && len(x.Unmapped) > 0 {
 		reason = ReasonUnmapped // whatever was answered, or what is compared would depend on it
+	}
+	if reason == "" && x.Lag != "" {
+		reason = ReasonLag // likewise
 	}
 	if reason == "" && effectsUnknown(p, c, in.Effects) {
 		reason = ReasonEffects // likewise

@@ -73,6 +73,7 @@ type Options struct {
 	Unsafe   Unsafe        `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
 	OrderBy  string        `yaml:"order_by" doc:"whose requests reach a shadow leg in the order in which the live leg answered them: those of one header:NAME, cookie:NAME or ip; empty: all legs are asked at once"`
 	MaxBody  parallax.Size `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
+	MaxSpool parallax.Size `yaml:"max_spool" doc:"bound on disk of the writes that a leg with a database of its own has missed and is still to get; what does not fit is given up, and what it was about is not compared any more"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long a shadow leg may take to answer completely, from when it is asked; with order_by a request waits up to twice as long before that"`
 	InFlight int           `yaml:"in_flight" doc:"how many requests may wait for one shadow leg at a time; a further exchange is not mirrored, and counted, or goes without the secondary if only that one is full"`
 	Request  ShadowChanges `yaml:"request" doc:"changes of the headers of shadow requests"`
@@ -113,6 +114,7 @@ func DefaultOptions() Options {
 		Sample:   1,
 		Unsafe:   UnsafeNever,
 		MaxBody:  1 << 20,
+		MaxSpool: 256 << 20,
 		Timeout:  5 * time.Second,
 		InFlight: 256,
 		Watchdog: DefaultWatchdog(),
@@ -241,6 +243,9 @@ func (o Options) Validate() []parallax.Fault {
 	}
 	if o.MaxBody <= 0 || o.MaxBody > 1<<30 {
 		fault("max_body", "write a size from 1B to 1GiB", "a bound of %s", o.MaxBody)
+	}
+	if o.MaxSpool < 0 {
+		fault("max_spool", "write a size such as 256MiB, or 0 to keep nothing", "a bound of %s", o.MaxSpool)
 	}
 	if o.Timeout <= 0 {
 		fault("timeout", "write a duration such as 5s", "a shadow leg needs a deadline, not %s", o.Timeout)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/mirror/spool"
 )
 
 // flight is one request on its way: what serve does for the caller, and what
@@ -45,6 +46,9 @@ type flight struct {
 	refined    *endpoint                      // what the body said the endpoint is; written before the exchange settles
 	unfit      parallax.Place                 // why no leg was asked although the copy is complete; likewise
 	outlasting *outlastingContext             // what an unsafe live call runs under
+	lane       laneKey                        // its user, where users are kept in order; zero for nobody known
+	missing    [parallax.Legs]*spool.Place    // what legs with databases of their own may have missed
+	lag        atomic.Pointer[spool.Lag]      // how the state of a leg that was asked is behind; nil: it is not
 	turns      *visit                         // its place in the lanes of its user; nil: it is not ordered
 	where      whereabouts                    // of an exchange that is ordered
 	naming     naming                         // what it knows of identifiers
@@ -98,6 +102,7 @@ func (f *flight) lose(why parallax.Place) {
 // own; with none, it notes why. From here on the body is copied aside.
 func (f *flight) plan() {
 	f.measure()
+	f.findLane()
 	switch {
 	case f.m.lives.Err() != nil: // until then a leg with its own state would miss a write at each deploy
 		f.lose(parallax.UnmirroredDraining)
@@ -122,9 +127,15 @@ func (f *flight) plan() {
 		f.lose(f.withhold())
 	}
 	if f.reason != "" {
+		f.missAll()
 		f.shadows = nil
 		return
 	}
+	f.keepBody()
+}
+
+// keepBody has the request's body copied aside as it is read.
+func (f *flight) keepBody() {
 	if f.body != nil {
 		c := f.newCapture(f.in.Length)
 		f.body.copy = &c
@@ -379,6 +390,9 @@ func (f *flight) gaveUp() parallax.Place {
 
 // assemble puts the copies into the exchange. The legs share one request body.
 func (f *flight) assemble() {
+	if lag := f.lag.Load(); lag != nil {
+		f.x.Lag = string(*lag)
+	}
 	f.x.Safe = f.ending().safe && f.rpc == nil
 	body := emptyBody
 	var trailers []parallax.Field

@@ -8,17 +8,20 @@ import "parallax"
 // once, by what the first such leg lacks it for. It is called once no leg is under
 // way any more; e is the endpoint in the end.
 func (f *flight) noteGap(e *endpoint, why parallax.Place) {
-	if e.safe || e.never != "" {
-		return
-	}
+	counted := false
 	for _, l := range f.service.legs {
-		if l == nil || l == f.live || l.state != Own || !f.mayTakeUnsafe(e, l) {
+		if l == nil || l == f.live || l.state != Own {
 			continue
 		}
-		if reason := f.missed(l, why); reason != "" {
-			f.m.deps.Metrics.gap(f.service.name, reason)
-			return
+		reason := ""
+		if !e.safe && e.never == "" && f.mayTakeUnsafe(e, l) {
+			reason = f.missed(l, why)
 		}
+		if reason != "" && !counted {
+			counted = true
+			f.m.deps.Metrics.gap(f.service.name, reason)
+		}
+		f.keepMissed(l, reason)
 	}
 }
 

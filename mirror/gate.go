@@ -156,6 +156,8 @@ func notAskedText(why parallax.Place) string {
 		return "the leg does not keep up with its user's requests in order"
 	case parallax.LostShutdown:
 		return "Parallax was shutting down"
+	case parallax.LostBehind:
+		return "the leg has missed writes before, which go first"
 	case parallax.LostAnswerSize:
 		return "the leg's answers on this endpoint are too long to be read at this rate"
 	case parallax.UnmirroredTripped:

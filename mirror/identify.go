@@ -93,6 +93,7 @@ func (f *flight) nameAndAsk(l *leg) {
 		f.passOver(l, why)
 		return
 	case len(unmapped) > 0 && !f.needs(l):
+		f.miss(l)
 		f.endTurn(l)
 		f.x.Legs[l.name] = f.notAsked(l, notNamedText(unmapped))
 		return
@@ -100,6 +101,7 @@ func (f *flight) nameAndAsk(l *leg) {
 		f.markUnmapped(unmapped)
 	}
 	if withhold {
+		f.miss(l)
 		f.endTurn(l)
 		f.x.Legs[l.name] = f.notAsked(l, notNamedText(unmapped))
 		return

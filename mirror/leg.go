@@ -128,6 +128,8 @@ type LegStatus struct {
 	Instances   []InstanceStatus
 	Ignored     int  // addresses that were found and are more than a leg may have
 	BreakerOpen bool // the leg is not asked as a shadow, or only tried
+
+	Missed Missed // writes that it has yet to get, and what it lacks for good
 }
 
 // LegError is one failure of a leg.

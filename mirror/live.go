@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/mirror/spool"
 )
 
 // lateBody is how long the rest of a request may take when the live leg has
@@ -135,7 +136,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	defer a.Body.Close()
 	f.begin(a)
 	f.expectNames(c)
-	if f.reason == "" {
+	if f.reason == "" || !f.dispatched && f.missing != [parallax.Legs]*spool.Place{} {
 		f.keepAnswer(f.live, a.Length)
 	}
 	if f.bodyless(a) {

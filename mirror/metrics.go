@@ -19,6 +19,7 @@ type Metrics struct {
 	refused  *prometheus.CounterVec
 	lanes    *prometheus.GaugeVec
 	gaps     *prometheus.CounterVec
+	misses   *prometheus.CounterVec
 	unmapped *prometheus.CounterVec
 	again    *prometheus.CounterVec
 	dropped  *prometheus.CounterVec
@@ -49,6 +50,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_state_gaps_total",
 			Help: "Unsafe requests that the live leg took, or may have, and a leg with a database of its own was not sent or did not answer, by why.",
 		}, []string{"service", "reason"}),
+		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_missed_writes_total",
+			Help: "Unsafe requests that a leg with a database of its own has missed: spooled to be caught up, caught_up, or tainted, which it will never get.",
+		}, []string{"service", "leg", "result"}),
 		unmapped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_unmapped_identifiers_total",
 			Help: "Exchanges that are not comparable because a shadow request named a value that its leg has no partner for, by the identifier's name.",
@@ -63,7 +68,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"service", "reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.unmapped, m.again, m.dropped)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.misses, m.unmapped, m.again, m.dropped)
 	}
 	return m
 }
@@ -85,6 +90,11 @@ func (m *Metrics) lanesOf(service string) (depth [parallax.Legs]prometheus.Gauge
 // that of a place, or a kind of failure of the leg.
 func (m *Metrics) gap(service, reason string) {
 	m.gaps.WithLabelValues(service, reason).Inc()
+}
+
+// missed counts what becomes of a write that a leg has missed.
+func (m *Metrics) missed(service string, l parallax.Leg, result string) {
+	m.misses.WithLabelValues(service, l.String(), result).Inc()
 }
 
 // unmappedIdentifier counts an exchange that names a value without a partner.

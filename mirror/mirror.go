@@ -13,6 +13,7 @@ import (
 	"parallax"
 	"parallax/internal/ids"
 	"parallax/mirror/split"
+	"parallax/mirror/spool"
 	"parallax/mirror/upstream"
 )
 
@@ -60,6 +61,7 @@ type Deps struct {
 	// hear of what is not, with one of ids.DropReasons. nil: in this process, within
 	// ids.DefaultLimits.
 	IDs    func(service string, dropped func(reason string)) ids.Map
+	Spools *Spools       // where the writes are kept that legs with databases of their own have missed; nil: nowhere, they are only counted
 	IDsLag time.Duration // how long what other mirrors learned takes to be there; a value that is not known is looked up again after it
 }
 
@@ -79,6 +81,8 @@ type Mirror struct {
 	users       *macs        // with Keys.User
 	pauses      pauses
 	trips       tripwires
+	spools      [parallax.Legs]atomic.Pointer[spool.Spool] // what legs have missed; nil: it is not kept
+	catching    catching
 	window      atomic.Pointer[window] // what the watchdog measures; nil: nothing
 
 	swapping sync.Mutex        // one change of current at a time
@@ -151,6 +155,10 @@ func New(cfg Service, deps Deps) (*Mirror, []parallax.Fault) {
 	}
 	s.router.learned.remember(deps.Learned)
 	m.current.Store(s)
+	if err := m.openSpools(); err != nil {
+		m.Close()
+		return nil, []parallax.Fault{{Text: err.Error()}}
+	}
 	return m, nil
 }
 
@@ -235,7 +243,9 @@ func (m *Mirror) Legs() []LegStatus {
 	var out []LegStatus
 	for _, l := range m.current.Load().legs {
 		if l != nil {
-			out = append(out, l.status())
+			status := l.status()
+			status.Missed = m.missedBy(l)
+			out = append(out, status)
 		}
 	}
 	return out
@@ -330,8 +340,10 @@ func (m *Mirror) receive(in *incoming) *flight {
 // put in its place. The error says why accepting failed, nil after the context
 // ended.
 func (m *Mirror) Serve(ctx context.Context, listener net.Listener) error {
+	defer m.LeaveSpools()
 	defer m.leaving.Wait()
 	m.current.Load().start(ctx)
+	m.startCatching()
 	watching, stopWatching := context.WithCancel(ctx)
 	m.leaving.Go(func() { m.watch(watching) })
 	defer stopWatching()

@@ -35,18 +35,24 @@ func (m *Mirror) nameOf(user string) [16]byte {
 	return m.users.sum(user)
 }
 
-// enterLane gives an exchange that is to be mirrored its place in the lanes of
-// its user, if the service keeps users' requests in order and the user is known.
-func (f *flight) enterLane() {
-	if f.service.order == (split.Key{}) || f.reason != "" {
+// findLane finds out whose lane a request belongs to, if the service keeps users'
+// requests in order.
+func (f *flight) findLane() {
+	if f.service.order == (split.Key{}) {
 		return
 	}
 	user := f.service.order.User(f.in.Headers, f.in.RemoteIP)
 	if r := f.in.Replayed; r != nil && r.User != "" {
 		user = r.User
 	}
-	key := f.m.nameOf(user)
-	if key == [16]byte{} {
+	f.lane = f.m.nameOf(user)
+}
+
+// enterLane gives an exchange that is to be mirrored its place in the lanes of
+// its user, if the service keeps users' requests in order and the user is known.
+func (f *flight) enterLane() {
+	key := f.lane
+	if key == (laneKey{}) || f.reason != "" {
 		return
 	}
 	if f.x.User == [16]byte{} {
@@ -151,6 +157,7 @@ func (f *flight) askNow(l *leg) {
 // passOver gives back the turn at a leg that is not asked, and notes why. Without
 // the secondary only the measure of noise is missing.
 func (f *flight) passOver(l *leg, why parallax.Place) {
+	f.miss(l)
 	f.endTurn(l)
 	if f.needs(l) {
 		f.giveUp(why)

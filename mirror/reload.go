@@ -64,6 +64,11 @@ func (c *Change) Commit() {
 	c.next.router.learned.remember(before.router.learned.born()) // those that were born since Prepare
 	c.next.since = m.deps.Now()
 	m.current.Store(c.next)
+	for l := range m.spools {
+		if s := m.spools[l].Load(); s != nil {
+			s.SetMax(int64(c.next.options.MaxSpool))
+		}
+	}
 	before.leave()
 }
 
@@ -83,6 +88,7 @@ func (c *Change) Discard() { c.next.leave() }
 // Close lets go of a mirror that never served.
 func (m *Mirror) Close() {
 	m.stop()
+	m.LeaveSpools()
 	m.end()
 }
 

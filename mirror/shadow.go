@@ -63,9 +63,13 @@ func (f *flight) askShadows(legs []*leg) {
 			f.eras[l.name] = era
 			room = append(room, l)
 		case l.name == parallax.Secondary && len(room) > 0: // it is the last of the legs
+			f.miss(l)
 			f.x.Legs[l.name] = f.notAsked(l, notAskedText(why))
 		default:
 			f.giveUp(why)
+			for _, l := range legs {
+				f.miss(l)
+			}
 			for _, l := range room {
 				l.giveBack(f.eras[l.name])
 				f.tried(l, tryNext)
@@ -88,6 +92,9 @@ func (f *flight) giveUp(why parallax.Place) { f.unasked.Store(&why) }
 func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
 	if f.m.tripped(l) { // while it waited
 		return 0, parallax.UnmirroredTripped
+	}
+	if f.behind(l) {
+		return 0, parallax.LostBehind
 	}
 	if (f.endpoint.safe || l.state != Own) && f.leavesAlone(l) {
 		return 0, parallax.LostAnswerSize
@@ -172,9 +179,11 @@ func (f *flight) askShadow(l *leg) {
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)
 	defer l.inFlight.Add(-1)
+	f.noteLag(l)
 	c.Start = f.since()
 	if err := f.shadowCall(l, c, n); err != nil {
 		c.Err = callErr(err)
+		f.miss(l)
 		if f.m.shadows.Err() != nil {
 			f.abandoned.Store(true)
 		}

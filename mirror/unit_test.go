@@ -192,7 +192,7 @@ func TestThePrimarysStateIsNotBelievedAlone(t *testing.T) {
 			}
 			allowed := endpointPolicy{unsafe: true, sample: 1}
 			primary, candidate := &leg{name: parallax.Primary, state: ps.orShared()}, &leg{name: parallax.Candidate, state: cs.orShared()}
-			f := &flight{x: &parallax.Exchange{}, endpoint: &endpoint{endpointPolicy: allowed}, live: candidate}
+			f := &flight{m: &Mirror{}, x: &parallax.Exchange{}, endpoint: &endpoint{endpointPolicy: allowed}, live: candidate}
 			takes := f.refuses(f.endpoint, primary) == ""
 			if want := cs == Own && (ps == None || ps == Dry || ps == Own); takes != want {
 				t.Errorf("primary %q as the shadow of a candidate that is %q takes unsafe requests: %t, want %t", ps, cs, takes, want)
