@@ -228,6 +228,8 @@ func endToEndLines(s *mirrortest.Seen) []string {
 		name, _, _ := strings.Cut(line, ":")
 		switch strings.ToLower(name) {
 		case "x-parallax-leg", "x-parallax-role", "baggage":
+		case "traceparent":
+			out = append(out, name) // each leg has its own
 		default:
 			out = append(out, line)
 		}

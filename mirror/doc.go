@@ -78,6 +78,17 @@
 // on the way keeps a shadow's calls from a primary's state, and a request that
 // goes in circles is answered 508 (mark.go).
 //
+// # Missed writes
+//
+// A leg whose state is [Own] lacks each unsafe request that the live leg took and it did
+// not (gap.go). With Deps.Spools those that surely were not executed there are kept,
+// encrypted, and sent one by one in the order of their lane, or of all where users
+// are not kept in order, once the leg may be asked again; what comes meanwhile in
+// such a lane goes behind them (missed.go, catchup.go, package spool). The answers pair
+// identifiers and are not compared. What nobody may send again taints its user, or
+// the path that it was about. Until a lane has caught up, and for what is tainted, an
+// exchange is marked [parallax.Exchange].Lag and is not comparable, whatever was answered.
+//
 // # Another configuration
 //
 // A configuration at work is one immutable value behind one pointer, which

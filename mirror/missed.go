@@ -58,7 +58,7 @@ func (m *Mirror) closeSpools() {
 // spoolFor returns where the writes that a leg misses are kept; nil for a leg that need
 // not get all, and where nothing is kept.
 func (f *flight) spoolFor(l *leg) *spool.Spool {
-	if l.state != Own || l == f.live {
+	if l.state != Own || l == f.live || f.x.Source == parallax.FromReplay {
 		return nil
 	}
 	return f.m.spools[l.name].Load()

@@ -141,6 +141,16 @@ type LegStatus struct {
 	Detail  string   `json:"detail,omitempty"` // why it is not healthy
 
 	Instances []InstanceStatus `json:"instances,omitempty"`
+
+	Missed *MissedWrites `json:"missed,omitempty"` // nil: the leg lacks no write
+}
+
+// MissedWrites is what a leg with a database of its own lacks.
+type MissedWrites struct {
+	Waiting int   `json:"waiting"`       // writes that are to be caught up
+	Bytes   int64 `json:"bytes"`         // that they take on disk
+	Tainted int   `json:"tainted"`       // users and entities whose state is another for good
+	All     bool  `json:"all,omitempty"` // so many that the leg is as a whole
 }
 
 // InstanceStatus is how one instance of a leg is doing.

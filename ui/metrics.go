@@ -13,11 +13,16 @@ import (
 //	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
 //	parallax_mirroring_paused{service}    1 while mirroring is paused
 //	parallax_mirroring_tripped{service}   legs that are asked as a shadow no more
+//	parallax_missed_writes{service,leg}   writes that a leg with a database of its own is still to get
+//	parallax_missed_bytes{service,leg}    that they take on disk
+//	parallax_tainted{service,leg}         users and entities whose state on the leg is another for good
 type Collector struct {
 	services      func() []Service
 	step, verdict *prometheus.Desc
 	paused        *prometheus.Desc
 	tripped       *prometheus.Desc
+
+	missed, missedBytes, tainted *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -35,6 +40,12 @@ func NewCollector(services func() []Service) *Collector {
 			"1 while mirroring is paused, by whomever.", []string{"service"}, nil),
 		tripped: prometheus.NewDesc("parallax_mirroring_tripped",
 			"Legs that are asked as a shadow no more, because they did as one what they must not.", []string{"service"}, nil),
+		missed: prometheus.NewDesc("parallax_missed_writes",
+			"Writes that a leg with a database of its own has missed and is still to get.", []string{"service", "leg"}, nil),
+		missedBytes: prometheus.NewDesc("parallax_missed_bytes",
+			"Bytes on disk of the writes that a leg is still to get.", []string{"service", "leg"}, nil),
+		tainted: prometheus.NewDesc("parallax_tainted",
+			"Users and entities whose state on a leg is another for good, because it missed a write that it will never get.", []string{"service", "leg"}, nil),
 	}
 }
 
@@ -44,6 +55,9 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.verdict
 	ch <- c.paused
 	ch <- c.tripped
+	ch <- c.missed
+	ch <- c.missedBytes
+	ch <- c.tainted
 }
 
 // Collect implements prometheus.Collector.
@@ -56,6 +70,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(c.tripped, prometheus.GaugeValue, float64(len(mirroring.Tripped)), service.Name)
 		ch <- prometheus.MustNewConstMetric(c.paused, prometheus.GaugeValue, paused, service.Name)
+		c.collectMissed(ch, service)
 		present := service.Judge.Verdict().Decision
 		for _, d := range []reports.Decision{reports.Promote, reports.Hold, reports.Rollback} {
 			is := 0.0
@@ -63,6 +78,22 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 				is = 1
 			}
 			ch <- prometheus.MustNewConstMetric(c.verdict, prometheus.GaugeValue, is, service.Name, string(d))
+		}
+	}
+}
+
+// collectMissed exports what the legs with databases of their own lack.
+func (c *Collector) collectMissed(ch chan<- prometheus.Metric, service Service) {
+	for _, l := range service.legs() {
+		if l.State != "own" {
+			continue
+		}
+		var m MissedWrites
+		if l.Missed != nil {
+			m = *l.Missed
+		}
+		for desc, value := range map[*prometheus.Desc]float64{c.missed: float64(m.Waiting), c.missedBytes: float64(m.Bytes), c.tainted: float64(m.Tainted)} {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, service.Name, l.Leg)
 		}
 	}
 }

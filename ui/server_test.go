@@ -139,6 +139,8 @@ func TestCollector(t *testing.T) {
 	for _, want := range []string{
 		`parallax_step_basis_points{service="shop"} 2500`,
 		`parallax_mirroring_tripped{service="shop"} 0`,
+		`parallax_missed_writes{leg="candidate",service="shop"} 0`,
+		`parallax_tainted{leg="candidate",service="shop"} 0`,
 		`parallax_mirroring_paused{service="shop"} 1`,
 		`parallax_verdict{service="shop",verdict="hold"} 1`,
 		`parallax_verdict{service="shop",verdict="promote"} 0`,

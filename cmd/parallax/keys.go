@@ -21,6 +21,7 @@ type keys struct {
 	fleet     []byte // signs the role mark in baggage
 	user      []byte // HMAC of user names
 	shared    []byte // hides identifiers in Redis
+	spool     []byte // encrypts the writes that legs have missed
 }
 
 const keysHeader = "# The secret of this Parallax installation. Mirrors that work together share this file; keep it out of version control.\n"
@@ -91,7 +92,7 @@ func deriveKeys(secret []byte) (keys, error) {
 	for _, use := range []struct {
 		name string
 		key  *[]byte
-	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}, {"identifiers", &k.shared}} {
+	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}, {"identifiers", &k.shared}, {"spool", &k.spool}} {
 		key, err := hkdf.Key(sha256.New, secret, nil, "parallax "+use.name, 32)
 		if err != nil {
 			return keys{}, fmt.Errorf("cannot derive the %s key: %w", use.name, err)

@@ -98,9 +98,13 @@ func (s *server) handOver() (*os.Process, error) {
 		next.kill()
 		return nil, errors.Join(err, s.resume())
 	}
+	for _, svc := range s.current.Load().services {
+		svc.mirror.LeaveSpools()
+	}
 	if err = s.letGo(next); err != nil {
 		next.kill()
 		s.readStates()
+		s.openSpools()
 		return nil, errors.Join(err, s.resume())
 	}
 	s.handed.Store(true)
@@ -145,6 +149,15 @@ func (s *server) readStates() {
 	for _, svc := range s.current.Load().services {
 		if err := s.readState(svc); err != nil {
 			s.log.Error("restart: what holds is what held before", "service", svc.name, "error", err)
+		}
+	}
+}
+
+// openSpools takes up again what legs have missed after a new process did not.
+func (s *server) openSpools() {
+	for _, svc := range s.current.Load().services {
+		if err := svc.mirror.OpenSpools(); err != nil {
+			s.log.Error("restart: what legs have missed waits for the next process", "service", svc.name, "error", err)
 		}
 	}
 }

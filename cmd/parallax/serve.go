@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,6 +183,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Keys:    mirror.Keys{User: secrets.user, Fleet: secrets.fleet},
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
 		Catalog: new(consul.Catalog),
+		Spools:  &mirror.Spools{Dir: filepath.Join(cfg.StateDir, "spool"), Key: secrets.spool},
 	}
 	s.calls = s.egressDeps(secrets)
 	s.effectMetrics = effects.NewMetrics(s.registry)
@@ -226,6 +228,9 @@ func (s *server) takeOver(before *predecessor) (err error) {
 			return err
 		}
 		s.readNoise(svc.name, svc.terms.Load().compares.Noise)
+		if err := svc.mirror.TakeOverSpools(); err != nil {
+			return err
+		}
 	}
 	if paused {
 		s.togglePause()

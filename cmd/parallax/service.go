@@ -182,6 +182,9 @@ func (svc *service) legs() []ui.LegStatus {
 			status.Detail = fmt.Sprintf("%s: %s", e.Kind, e.Text)
 		}
 		status.Instances = instances(l)
+		if m := l.Missed; m != (mirror.Missed{}) {
+			status.Missed = &ui.MissedWrites{Waiting: m.Waiting, Bytes: m.Bytes, Tainted: m.Tainted, All: m.All}
+		}
 		if why := unwell(l); why != "" {
 			status.Healthy, status.Detail = false, why
 		}

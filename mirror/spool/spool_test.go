@@ -1,0 +1,264 @@
+package spool
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"parallax"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	secret = []byte(strings.Repeat("s", 32))
+	ann    = Key{1}
+	bob    = Key{2}
+	orders = Entity{Key: Key{9}, Below: true}
+)
+
+func open(t *testing.T, dir string) *Spool {
+	t.Helper()
+	s, err := Open(dir, "shop/candidate", secret, 1<<20, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// write is an exchange that says what it is.
+func write(name string) *parallax.Exchange {
+	x := &parallax.Exchange{Service: "shop", Endpoint: name, Received: time.Unix(0, 0).UTC()}
+	x.Legs[parallax.Candidate] = &parallax.Call{Request: parallax.Request{Method: "POST", Target: "/orders", Body: parallax.Body{Bytes: []byte("secret " + name)}}}
+	return x
+}
+
+func keep(t *testing.T, s *Spool, user Key, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if !s.Reserve(user, orders).Keep(write(name)) {
+			t.Fatalf("%s is not kept", name)
+		}
+	}
+}
+
+func next(t *testing.T, s *Spool) *Write {
+	t.Helper()
+	w, err := s.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func drain(t *testing.T, s *Spool, n int) (names []string) {
+	t.Helper()
+	for range n {
+		w := next(t, s)
+		names = append(names, w.Exchange.Endpoint)
+		w.Done()
+	}
+	return names
+}
+
+// files returns the journals that are there once the spool has done its jobs.
+func files(t *testing.T, s *Spool) []string {
+	t.Helper()
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.do(func() { close(done) })
+	s.mu.Unlock()
+	<-done
+	out, err := filepath.Glob(filepath.Join(s.dir, "*.spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestALaneIsCaughtUpInOrderAndOthersGoOn(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	hole := s.Reserve(ann, orders)
+	keep(t, s, ann, "a2", "a3")
+	keep(t, s, bob, "b1")
+	if got := drain(t, s, 1); got[0] != "b1" {
+		t.Errorf("%v went first, before a place of its lane was settled", got)
+	}
+	hole.Keep(write("a1"))
+	first := next(t, s)
+	if first.Exchange.Endpoint != "a1" || !s.Behind(ann) || s.Behind(bob) {
+		t.Errorf("%s is the first, behind: %t, %t", first.Exchange.Endpoint, s.Behind(ann), s.Behind(bob))
+	}
+	first.Again()
+	if diff := cmp.Diff([]string{"a1", "a2", "a3"}, drain(t, s, 3)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if s.Any() || s.Figures() != (Figures{}) {
+		t.Errorf("all is caught up: %+v", s.Figures())
+	}
+	if left := files(t, s); len(left) > 0 {
+		t.Errorf("%v are left", left)
+	}
+}
+
+// What a process leaves is taken over by the next: what it had not begun in order, what
+// it had begun and not ended never again.
+func TestTheNextProcessTakesOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	keep(t, s, ann, "a1", "a2", "a3")
+	keep(t, s, bob, "b1", "b2")
+	for range 2 {
+		if w := next(t, s); w.Exchange.Endpoint == "a1" {
+			w.Done()
+		} // b1 is under way when the process ends
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, dir)
+	if got := after.Figures(); got.Waiting != 3 || got.Tainted != 1 {
+		t.Errorf("%+v, want three to catch up and bob tainted", got)
+	}
+	if after.Lag(bob, nil) != Behind || after.Lag(Key{3}, []Entity{orders}) != Level {
+		t.Error("the lag of bob, or of another user, is wrong")
+	}
+	got := map[byte][]string{}
+	for _, name := range drain(t, after, 3) {
+		got[name[0]] = append(got[name[0]], name)
+	}
+	if diff := cmp.Diff(map[byte][]string{'a': {"a2", "a3"}, 'b': {"b2"}}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if after.Lag(bob, nil) != Tainted || after.Lag(ann, nil) != Level {
+		t.Errorf("bob is %q, ann %q", after.Lag(bob, nil), after.Lag(ann, nil))
+	}
+}
+
+// A journal that another process still writes is left alone until it lets go.
+func TestAJournalInUseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	before := open(t, dir)
+	keep(t, before, ann, "a1")
+	if len(files(t, before)) != 1 {
+		t.Fatal("nothing is on disk")
+	}
+	after := open(t, dir)
+	if after.Any() {
+		t.Fatal("the journal of a process that is alive was taken over")
+	}
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if before.Reserve(bob, orders).Keep(write("late")) {
+		t.Error("a spool that is closed keeps a write")
+	}
+	if err := after.TakeOver(); err != nil || !after.Behind(ann) || after.Lag(bob, nil) != Tainted {
+		t.Errorf("%v; ann %q, bob %q", err, after.Lag(ann, nil), after.Lag(bob, nil))
+	}
+}
+
+// A last record that is incomplete is cut off; anything else that is changed is an error
+// and says what to do. Nothing is in the clear.
+func TestWhatIsOnDiskIsSealed(t *testing.T) {
+	t.Parallel()
+	f := func(what string, change func(text []byte) []byte, waiting int, good bool) {
+		t.Helper()
+		dir := t.TempDir()
+		s := open(t, dir)
+		keep(t, s, ann, "a1", "a2")
+		path := files(t, s)[0]
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || bytes.Contains(text, []byte("secret")) || bytes.Contains(text, []byte("orders")) {
+			t.Fatalf("%v, or a write is in the clear", err)
+		}
+		if err := os.WriteFile(path, change(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		after, err := Open(dir, "shop/candidate", secret, 1<<20, time.Now, slog.New(slog.DiscardHandler))
+		if good != (err == nil) || !good && !strings.Contains(err.Error(), "copy the leg's database anew") {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if err == nil {
+			if got := after.Figures().Waiting; got != waiting {
+				t.Errorf("%s: %d writes are left, want %d", what, got, waiting)
+			}
+			after.Close()
+		}
+	}
+	f("nothing", func(text []byte) []byte { return text }, 2, true)
+	f("cut short", func(text []byte) []byte { return text[:len(text)-5] }, 1, true)
+	f("just begun", func(text []byte) []byte { return text[:7] }, 0, true)
+	f("changed", func(text []byte) []byte { text[len(magic)+40]++; return text }, 0, false)
+	f("another number", func(text []byte) []byte { text[len(magic)+5]++; return text }, 0, false)
+	f("another file", func([]byte) []byte { return []byte("a file that somebody put here") }, 0, false)
+	for _, other := range []struct{ name, secret string }{{"shop/secondary", string(secret)}, {"shop/candidate", strings.Repeat("t", 32)}} {
+		dir := t.TempDir()
+		s := open(t, dir)
+		keep(t, s, ann, "a1")
+		files(t, s)
+		s.Close()
+		if _, err := Open(dir, other.name, []byte(other.secret), 1, time.Now, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("read as that of %s", other.name)
+		}
+	}
+}
+
+func TestWhatHasNoRoomIsTainted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	s.SetMax(1500)
+	keep(t, s, ann, "a1")
+	if s.Reserve(Key{}, orders).Keep(write("nobody's")) {
+		t.Error("kept beyond the bound")
+	}
+	about := func(keys ...byte) (out []Entity) {
+		for _, k := range keys {
+			out = append(out, Entity{Key: Key{k}})
+		}
+		return out
+	}
+	check := func(s *Spool) {
+		t.Helper()
+		for _, c := range []struct {
+			about []Entity
+			want  Lag
+		}{{about(9), Tainted}, {about(5, 9), Tainted}, {about(5), Level}} {
+			if got := s.Lag(bob, c.about); got != c.want {
+				t.Errorf("%v: %q, want %q", c.about, got, c.want)
+			}
+		}
+	}
+	check(s)
+	s.Close()
+	check(open(t, dir))
+}
+
+func TestTooManyTaintsAreOne(t *testing.T) {
+	t.Parallel()
+	var list taints
+	for i := range maxTaints + 1 {
+		list.add(Entity{Key: Key{byte(i), byte(i >> 8), byte(i >> 16), 1}})
+	}
+	if !list.all || !list.holds(Key{77}, nil) || len(list.known) != maxTaints {
+		t.Errorf("all: %t, of %d", list.all, len(list.known))
+	}
+}
