@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,13 +63,14 @@ services:
 // twoShops is the demo shop in both versions with Parallax in front of them.
 type twoShops struct {
 	*rig.Parallax
+	server   *rig.PostgresServer
 	old, new string // databases
 }
 
 func startShops(t *testing.T, name, correlate string, change func(old, new *shop.Options)) *twoShops {
 	t.Helper()
 	server := rig.Postgres(t)
-	s := &twoShops{}
+	s := &twoShops{server: server}
 	var urls [2]string
 	options := [2]shop.Options{
 		{Version: shop.Old, Data: shop.Own, IDs: shop.Own, Tag: true},
@@ -221,4 +223,45 @@ func TestShopDefectsAreFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestShopsWithLostConnections loses the connections by which both databases are read,
+// under load, and then the process: callers do not notice, what was not read is unknown and
+// nothing diverges, and no slot is left behind.
+func TestShopsWithLostConnections(t *testing.T) {
+	t.Parallel()
+	s := startShops(t, "lost", "tag", func(_, _ *shop.Options) {})
+	const readers = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication"
+	var seen atomic.Int64
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	defer transport.CloseIdleConnections()
+	counts := shoppers.Run(t.Context(), shoppers.Options{Base: s.Services["shop"], Count: 6, Visits: 30, Seed: 11, Rate: 100, HTTP: transport, Seen: func(shoppers.Answer) {
+		if seen.Add(1) == 200 {
+			if got := strings.TrimSpace(s.server.SQL("postgres", readers)); !strings.Contains(got, "2") {
+				t.Errorf("connections ended: %s", got)
+			}
+		}
+	}})
+	if counts.Errors > 0 {
+		t.Errorf("%d of %d callers saw errors: %v", counts.Errors, counts.Sent, counts.Examples)
+	}
+	r := settled(t, s.Parallax, counts.Sent)
+	c := r.Accounting.Compared
+	reasons := map[string]int64{}
+	for _, e := range r.Endpoints {
+		for reason, n := range e.NotComparableReasons {
+			reasons[reason] += n
+		}
+	}
+	delete(reasons, "unmapped_identifier") // Rows that were made meanwhile: nobody saw what the other database calls them.
+	if c["diverged"] > 0 || c["match"] == 0 || reasons["effects_unknown"] == 0 || len(reasons) > 1 {
+		t.Errorf("%v, %v; issues: %v", c, reasons, s.issues(t))
+	}
+	s.Kill()
+	rig.Eventually(t, "the slots to end", func() error {
+		if left := s.server.SQL("postgres", "SELECT slot_name FROM pg_replication_slots"); strings.Contains(left, "parallax") {
+			return fmt.Errorf("slots: %s", left)
+		}
+		return nil
+	})
 }
