@@ -51,7 +51,7 @@ func (w *Worker) judgeAgain(x *parallax.Exchange, second [parallax.Legs]*paralla
 
 // finishLater takes an exchange that was waited for to the recorder.
 func (w *Worker) finishLater(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) {
-	if w.finish(x, second) {
+	if w.finish(x, second, true) {
 		return
 	}
 	if err := w.cfg.Source.Ack(context.Background(), x.ID); err != nil {

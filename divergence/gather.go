@@ -34,16 +34,17 @@ func (w *Worker) gather(x *parallax.Exchange) bool {
 	return true
 }
 
-// ungathered returns an exchange that did not wait for its effects: where they are
-// compared nevertheless, since the configuration has just changed, nobody knows them.
-func (w *Worker) ungathered(x *parallax.Exchange) *parallax.Exchange {
-	if j := w.cfg.Judge(x.Service); j == nil || j.Effects == nil || x.Legs[parallax.Candidate] == nil || x.Legs[parallax.Primary] == nil {
-		return x
-	}
+// ungathered returns an exchange that did not wait for its effects although they are
+// compared: the configuration has just changed, and nobody knows them.
+func ungathered(x *parallax.Exchange) *parallax.Exchange {
 	out := *x
-	call := *x.Legs[parallax.Candidate]
-	call.Unread = "its databases were not read"
-	out.Legs[parallax.Candidate] = &call
+	for leg, call := range x.Legs {
+		if call != nil {
+			unread := *call
+			unread.Unread = "its databases were not read yet"
+			out.Legs[leg] = &unread
+		}
+	}
 	return &out
 }
 

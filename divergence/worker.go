@@ -229,13 +229,13 @@ func (w *Worker) one(x *parallax.Exchange) bool {
 	if w.gather(x) {
 		return true
 	}
-	return w.finish(w.ungathered(x), nil)
+	return w.finish(x, nil, false)
 }
 
 // finish compares an exchange that is in the worker, with the second answers if it
-// was asked again. It reports whether somebody else will acknowledge it.
-func (w *Worker) finish(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) bool {
-	r, again, err := w.compare(x, second)
+// was asked again. Gathered says that it has waited for its effects. It reports whether somebody else will acknowledge it.
+func (w *Worker) finish(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call, gathered bool) bool {
+	r, again, err := w.compare(x, second, gathered)
 	switch {
 	case again:
 		return true
@@ -252,7 +252,7 @@ func (w *Worker) finish(x *parallax.Exchange, second *[parallax.Legs]*parallax.C
 // compare makes the record of an exchange; there is none yet when it is asked again.
 // A panic is returned as an error: a defect in the comparison costs one exchange and
 // not the process.
-func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) (r record, again bool, err error) {
+func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call, gathered bool) (r record, again bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -261,6 +261,9 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 	j := w.cfg.Judge(x.Service)
 	if j == nil {
 		return record{}, false, fmt.Errorf("service %q is not configured", x.Service)
+	}
+	if j.Effects != nil && !gathered {
+		x = ungathered(x)
 	}
 	j.settleNoise(x)
 	accepted := j.accepted()

@@ -41,6 +41,9 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 	if r.Tables != nil {
 		fmt.Fprintf(&b, "%s\n", plain(r.Tables.Sentence()))
 	}
+	if r.Effects != nil {
+		fmt.Fprintf(&b, "%s\n", plain(effectsLine(r.Effects)))
+	}
 	if len(v.Reasons) > 0 {
 		fmt.Fprintf(&b, "\nWhy %s:\n", v.Decision)
 	}
@@ -93,6 +96,9 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	fmt.Fprintf(&b, "\n### Accounting\n\n%s\n", escaped(accountingLine(r.Accounting)))
 	if r.Tables != nil {
 		fmt.Fprintf(&b, "\n%s\n", escaped(r.Tables.Sentence()))
+	}
+	if r.Effects != nil {
+		fmt.Fprintf(&b, "\n%s\n", escaped(effectsLine(r.Effects)))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

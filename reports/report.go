@@ -19,6 +19,10 @@ type Report struct {
 	// Tables is what comparing whole tables of both databases found last, whatever the
 	// report's span; nil where they are not.
 	Tables *Tables `json:"tables,omitempty"`
+
+	// Effects is what became of what the legs committed to their databases, nil where
+	// nothing is read.
+	Effects *divergence.EffectsSummary `json:"effects,omitempty"`
 }
 
 // Endpoint is what is known about one endpoint in a report's span of time.

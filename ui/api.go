@@ -66,6 +66,14 @@ func (s *Server) report(ctx context.Context, service *Service, w divergence.Wind
 	if service.Tables != nil {
 		report.Tables = service.Tables()
 	}
+	did, err := s.cfg.Store.Effects(ctx, service.Name, w)
+	if err != nil {
+		return report, err
+	}
+	if len(did.Counts)+len(did.Gaps) > 0 {
+		did.Counts, did.Gaps = list(did.Counts), list(did.Gaps)
+		report.Effects = &did
+	}
 	return report, nil
 }
 

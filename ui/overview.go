@@ -229,11 +229,9 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 	if !view.Detailed {
 		return nil
 	}
-	did, err := s.cfg.Store.Effects(ctx, service.Name, view.Lookback.Window)
-	if err != nil {
-		return err
+	if report.Effects != nil {
+		view.Effects = newEffectsView(*report.Effects)
 	}
-	view.Effects = newEffectsView(did)
 	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
 	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Limit: topIssues, At: s.now()})
 	view.Issues = issueRows(service.Name, view.Lookback, issues)

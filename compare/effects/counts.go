@@ -84,6 +84,9 @@ func (j *Joiner) label(leg parallax.Leg, table string) string {
 			}
 		}
 	}
+	if slices.Contains(j.cfg.Config.Calls, table) {
+		return table
+	}
 	return otherTables
 }
 
