@@ -15,7 +15,9 @@ build: ## build ./bin/parallax
 	@mkdir -p bin
 	go build -o bin/parallax ./cmd/parallax
 
-demo: setup build ## compare two releases of a real service, here and now; ARGS="--for 90s --exit" ends by itself
+demo: setup build ## find planted side effects in two databases, then compare two releases of a real service; ARGS="--for 90s --exit" ends by itself
+	@if bash scripts/setup-postgres.sh; then ./bin/parallax demo --shop --for 10s --exit --no-open; \
+	else echo "demo: without PostgreSQL the shop is left out"; fi
 	@./bin/parallax demo $(ARGS)
 
 test: setup ## run every test, with the race detector and the real engine

@@ -9,13 +9,4 @@ if ! printf '#include <stdlib.h>' | cc -E - >/dev/null 2>&1; then
 	need "no-libc-headers libc6-dev"
 fi
 
-# Tests make PostgreSQL clusters of their own: Debian's package would make one more.
-if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
-	quiet=/etc/postgresql-common/createcluster.d/parallax.conf
-	if [ "$(id -u)" = 0 ] && [ -d /etc ]; then
-		mkdir -p "${quiet%/*}"
-		echo 'create_main_cluster = false' >"$quiet"
-		trap 'rm -f "$quiet"' EXIT
-	fi
-	need "initdb postgresql"
-fi
+bash "$(dirname "$0")/setup-postgres.sh"

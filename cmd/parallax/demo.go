@@ -3,14 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"parallax/cmd/parallax/internal/demo"
 )
 
-const demoUsage = "demo [--for 90s] [--exit] [--json] [--rate N] [--dir DIR] [--listen ADDRESS] [--no-open]"
+const demoUsage = "demo [--for 90s] [--exit] [--json] [--rate N] [--dir DIR] [--listen ADDRESS] [--no-open] [--shop [--defect NAME,...|none]]"
 
 // runDemo is the verb demo.
 func runDemo(ctx context.Context, e env, args []string) int {
@@ -23,6 +25,8 @@ func runDemo(ctx context.Context, e env, args []string) int {
 	set.StringVar(&o.Dir, "dir", "", "keep the data in `DIR`")
 	set.StringVar(&o.Listen, "listen", "", "`ADDRESS` of the page")
 	set.BoolVar(&o.NoOpen, "no-open", false, "do not open the page in a browser")
+	inShop := set.Bool("shop", false, "show side effects: an order service in two versions, each with a PostgreSQL database")
+	defects := set.String("defect", strings.Join(demo.PlantedDefects(), ","), "with --shop: what the new version does wrong; none for nothing")
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
@@ -30,7 +34,12 @@ func runDemo(ctx context.Context, e env, args []string) int {
 		set.Usage()
 		return exitError
 	}
-	good, err := demo.Run(ctx, o, demo.World{Getenv: e.getenv, Stdout: e.stdout, Stderr: e.stderr, Start: startForDemo})
+	world := demo.World{Getenv: e.getenv, Stdout: e.stdout, Stderr: e.stderr, Start: startForDemo}
+	run := func() (bool, error) { return demo.Run(ctx, o, world) }
+	if *inShop {
+		run = func() (bool, error) { return demo.RunShop(ctx, shopOptions(set, o), namesOf(*defects), world) }
+	}
+	good, err := run()
 	switch {
 	case err != nil:
 		return e.fail("%v", err)
@@ -38,6 +47,27 @@ func runDemo(ctx context.Context, e env, args []string) int {
 		return exitNot
 	}
 	return exitGood
+}
+
+// shopOptions has the shop's own defaults where nothing was said.
+func shopOptions(set *flag.FlagSet, o demo.Options) demo.Options {
+	said := map[string]bool{}
+	set.Visit(func(f *flag.Flag) { said[f.Name] = true })
+	if !said["for"] {
+		o.For = demo.DefaultShopFor
+	}
+	if !said["rate"] {
+		o.Rate = demo.DefaultShopRate
+	}
+	return o
+}
+
+// namesOf reads names with commas between them; none is no name.
+func namesOf(list string) []string {
+	if list == "none" || list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
 }
 
 // startForDemo starts a whole Parallax in this process, by the way that serve

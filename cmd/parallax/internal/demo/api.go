@@ -15,12 +15,13 @@ import (
 
 // api asks a running Parallax what anybody may ask it over HTTP.
 type api struct {
-	base   string // http://127.0.0.1:7070
-	client *http.Client
+	base    string // http://127.0.0.1:7070
+	service string
+	client  *http.Client
 }
 
 func newAPI(base string) api {
-	return api{base: base, client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}
+	return api{base: base, service: Service, client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}
 }
 
 // ready waits until Parallax says that it can serve.
@@ -58,10 +59,17 @@ func (a api) verdict(ctx context.Context) (reports.Verdict, error) {
 	return v, err
 }
 
+// effects asks what became of what both databases committed.
+func (a api) effects(ctx context.Context) (divergence.EffectsSummary, error) {
+	var s divergence.EffectsSummary
+	err := a.get(ctx, "effects", nil, &s)
+	return s, err
+}
+
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (a api) get(ctx context.Context, what string, query url.Values, into any) error {
-	address := a.base + "/api/v1/services/" + Service + "/" + what
+	address := a.base + "/api/v1/services/" + a.service + "/" + what
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
