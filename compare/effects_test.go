@@ -181,7 +181,13 @@ func TestEffects(t *testing.T) {
 			primary:   []string{"update orders|number:id!=1|note=a;long=x"},
 			candidate: []string{"update orders|number:id!=1|note=a"},
 		},
+		"a key that nobody says is made up": {
+			primary:   []string{"insert users|login=shopper-17-2026@example.com|points=1"},
+			candidate: []string{"insert users|login=shopper-18-2026@example.com|points=1"},
+			want:      []string{`effects:users[0] $.login changed "shopper-17-2026@example.com" -> "shopper-18-2026@example.com"`},
+		},
 		"an order number that became a UUID": {
+			tables:    []compare.EffectTable{{Primary: "orders", Generated: []string{"id"}}, {Primary: "items", Generated: []string{"id"}}},
 			primary:   []string{"insert orders|number:id!=1|note=a", "insert items|number:id!=2|number:order_id>orders.id=1"},
 			candidate: []string{"insert orders|id=0b4c2f0e-6a43-4a8e-9d2b-1c8ef2a97c11|note=a", "insert items|id=7d9e7d52-0b8a-4c36-8f0a-50f3d1e2c9aa|order_id=0b4c2f0e-6a43-4a8e-9d2b-1c8ef2a97c11"},
 		},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -11,27 +10,12 @@ const effectsUsage = effectsVerifyUsage + " | " + effectsPlanUsage + " | " + eff
 
 // runEffects is the verb effects: what is done with the databases of the legs.
 func runEffects(ctx context.Context, e env, args []string) int {
-	deeds := []struct {
-		name string
-		run  func(context.Context, env, []string) int
-	}{
+	return e.deed(ctx, "effects", effectsUsage, args, []deed{
 		{"verify", runEffectsVerify},
 		{"plan", runEffectsPlan},
 		{"install", runEffectsInstall},
 		{"uninstall", runEffectsUninstall},
-	}
-	var names []string
-	for _, d := range deeds {
-		if len(args) > 0 && args[0] == d.name {
-			return d.run(ctx, e, args[1:])
-		}
-		names = append(names, d.name)
-	}
-	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
-		fmt.Fprintf(e.stdout, "usage: parallax %s\n", effectsUsage)
-		return exitGood
-	}
-	return e.fail("effects wants to know what to do: one of %s; usage: parallax %s", strings.Join(names, ", "), effectsUsage)
+	})
 }
 
 // serviceOf reads a configuration and returns one of its services with databases; of

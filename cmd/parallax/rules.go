@@ -13,17 +13,24 @@ const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots|suggest 
 
 // runRules is the verb rules: what can be asked about rules.
 func runRules(ctx context.Context, e env, args []string) int {
-	deeds := []struct {
-		name string
-		run  func(context.Context, env, []string) int
-	}{
+	return e.deed(ctx, "rules", rulesUsage, args, []deed{
 		{"lint", runRulesLint},
 		{"dry-run", runRulesDryRun},
 		{"rejudge", runRulesRejudge},
 		{"blind-spots", runRulesBlindSpots},
 		{"suggest", runRulesSuggest},
 		{"suggest-identifiers", runSuggestIdentifiers},
-	}
+	})
+}
+
+// deed is one of the things that a verb does, such as rules lint.
+type deed struct {
+	name string
+	run  func(context.Context, env, []string) int
+}
+
+// deed does what the first argument of a verb names.
+func (e env) deed(ctx context.Context, verb, usage string, args []string, deeds []deed) int {
 	var names []string
 	for _, d := range deeds {
 		if len(args) > 0 && args[0] == d.name {
@@ -32,10 +39,10 @@ func runRules(ctx context.Context, e env, args []string) int {
 		names = append(names, d.name)
 	}
 	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
-		fmt.Fprintf(e.stdout, "usage: parallax %s\n", rulesUsage)
+		fmt.Fprintf(e.stdout, "usage: parallax %s\n", usage)
 		return exitGood
 	}
-	return e.fail("rules wants to know what to do: one of %s; usage: parallax %s", strings.Join(names, ", "), rulesUsage)
+	return e.fail("%s wants to know what to do: one of %s; usage: parallax %s", verb, strings.Join(names, ", "), usage)
 }
 
 // runRulesLint says everything that is wrong or doubtful about a file of rules. It

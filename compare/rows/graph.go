@@ -102,13 +102,10 @@ func (g *graph) note(leg, i int) {
 	}
 }
 
-// makesUp reports whether a column's value was made up with the row: by the database,
-// or as a key that nobody writes by chance.
+// makesUp reports whether a column's value was made up with the row. A key that nobody
+// says is made up may be an address or a number that the caller gave: a wrong one differs.
 func (r *Row) makesUp(c *parallax.Column) bool {
-	if r.Op != parallax.Insert || c.Value == nil || c.Ref != "" {
-		return false
-	}
-	return c.Made || column(r.Key, c.Name) != nil && ids.Bits(*c.Value) >= ids.BareBits
+	return r.Op == parallax.Insert && c.Value != nil && c.Ref == "" && c.Made
 }
 
 // names returns the column that makes up what stands in a column of the row:

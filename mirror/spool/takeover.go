@@ -1,0 +1,89 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// TakeOver takes in what other processes left. It is done once a second as well.
+func (s *Spool) TakeOver() error {
+	if err := s.readTaints(); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		path := filepath.Join(s.dir, file.Name())
+		if filepath.Ext(path) != ".spool" {
+			continue
+		}
+		s.mu.Lock()
+		mine := s.closed || slices.ContainsFunc(s.journals, func(j *journal) bool { return j.path == path })
+		s.mu.Unlock()
+		if mine {
+			continue
+		}
+		j, err := adopt(path)
+		if err == nil && j != nil {
+			err = s.takeIn(j)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+	}
+	return nil
+}
+
+// takeIn reads a journal that was left. What was begun and not ended is tainted.
+func (s *Spool) takeIn(j *journal) error {
+	type left struct {
+		place *Place
+		key   Key
+		begun bool
+	}
+	writes := map[uint64]*left{}
+	err := j.replay(s.box, s.bound, func(k kind, number uint64, content []byte, at, size int64) error {
+		switch w := writes[number]; {
+		case k == kept && len(content) >= fixed:
+			p := &Place{spool: s, about: Entity{Key(content[16:32]), content[32] == 1}, number: number, journal: j, at: at, size: size}
+			writes[number] = &left{place: p, key: Key(content[:16])}
+		case w == nil:
+		case k == begun:
+			w.begun = true
+		case k == again:
+			w.begun = false
+		case k == ended:
+			delete(writes, number)
+		}
+		return nil
+	})
+	if err != nil {
+		return errors.Join(err, j.close())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.left = len(writes) + 1
+	s.journals = append(s.journals, j)
+	for _, w := range writes {
+		s.bytes += w.place.size
+		s.enqueue(w.key, w.place)
+		if w.begun {
+			s.taint(w.place.about, w.key, "it was being caught up when the process was killed")
+			s.leave(w.place)
+		}
+	}
+	for _, w := range writes {
+		s.list(w.place.lane)
+	}
+	s.release(j)
+	return nil
+}
