@@ -84,8 +84,11 @@ func TestLiveAnswerNeverWaitsForShadow(t *testing.T) {
 				t.Fatalf("the caller got %d", res.StatusCode)
 			}
 		}
-		if places := r.settled(10); places[parallax.InQueue] != 2 || places[parallax.LostQueueFull] != 8 {
-			t.Errorf("places %v, want 2 queued and 8 lost", places)
+		err := r.Ledger.Wait(t.Context(), func(places map[parallax.Place]int) bool {
+			return places[parallax.InQueue] == 2 && places[parallax.LostQueueFull] == 8
+		})
+		if err != nil {
+			t.Errorf("places %v, want 2 queued and 8 lost: %v", r.Ledger.Places(), err)
 		}
 	})
 }
