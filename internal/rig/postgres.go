@@ -131,6 +131,9 @@ func (s *PostgresServer) launch() {
 	}(s.cmd, s.done)
 }
 
+// PID is the id of the server's first process, whose children are all others.
+func (s *PostgresServer) PID() int { return s.cmd.Process.Pid }
+
 // Log returns what the server has logged.
 func (s *PostgresServer) Log() string { return s.logs.String() }
 
