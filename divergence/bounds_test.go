@@ -173,9 +173,9 @@ func TestKeeperPartsDifferences(t *testing.T) {
 	}
 	f := func(name string, k *keeper, x *parallax.Exchange, all []compare.Difference, kept bool, rows, counted int) {
 		t.Helper()
-		gotRows, gotCounted := k.part(x, all, kept)
-		if len(gotRows) != rows || len(gotCounted) != counted {
-			t.Errorf("%s: %d rows and %d counted, want %d and %d", name, len(gotRows), len(gotCounted), rows, counted)
+		got := k.part(x, all, kept)
+		if len(got.rows) != rows || len(got.counted)+len(got.rest) != counted {
+			t.Errorf("%s: %d rows and %d counted, want %d and %d", name, len(got.rows), len(got.counted)+len(got.rest), rows, counted)
 		}
 	}
 	x, later := pair(1, "GET /a", 200, 200), pair(2, "GET /a", 200, 200)
@@ -207,8 +207,9 @@ func TestDifferencesWithoutRowsAreLetGo(t *testing.T) {
 			list[i] = difference("1-a", "$.items[*].price", "")
 		}
 		all = weak.Make(&list[0])
-		rows, counted = k.part(x, list, false)
-		return rows, counted, all
+		got := k.part(x, list, false)
+		k.say(x.Service, got.rows)
+		return got.rows, got.counted, all
 	}
 	parted(maxIssueRows - 1)
 	for _, want := range []struct{ rows, issues int }{{maxCounting, 0}, {0, 1}} {
@@ -235,5 +236,36 @@ func TestAwaySaysWhy(t *testing.T) {
 	err := s.Ping(t.Context())
 	if text := err.Error(); !strings.Contains(text, "the store is away: dial tcp 127.0.0.1:1: ") || strings.Contains(text, "http://") || strings.Contains(text, "hello") {
 		t.Errorf("error %q", text)
+	}
+}
+
+// TestRepeatsAreRedacted has a difference whose place is named after a secret, more often
+// than rows are stored: neither the rows nor what is only counted has it.
+func TestRepeatsAreRedacted(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2-hunter2"
+	ledger := NewLedger()
+	w := NewWorker(WorkerConfig{Recorder: &Recorder{}, Ledger: ledger, Log: quiet})
+	judge := newJudge(t)
+	counted := 0
+	for i := range maxIssueRows + 20 {
+		x := pair(i, "GET /a", 200, 200)
+		x.Legs[parallax.Primary].Request.Headers = []parallax.Field{{Name: "Authorization", Value: "Bearer " + secret}}
+		c := compare.Comparison{Outcome: compare.Diverged, Divergences: 1, Differences: []compare.Difference{difference("1-aa", "$['"+secret+"']", "")}}
+		r := w.redacted(judge, x, c, compare.Input{})
+		f := r.finds()
+		for _, d := range f.differences {
+			if strings.Contains(d.Normal, secret) {
+				t.Fatalf("exchange %d: a row has %s", i, d.Normal)
+			}
+		}
+		for _, r := range f.repeats {
+			if counted++; strings.Contains(r.normal, secret) || !strings.Contains(r.normal, "redacted:") {
+				t.Fatalf("exchange %d: %s is counted", i, r.normal)
+			}
+		}
+	}
+	if counted != 20 {
+		t.Errorf("%d were only counted, want 20", counted)
 	}
 }

@@ -28,8 +28,9 @@ type keeper struct {
 	mu    sync.Mutex
 	hour  int64
 	bytes int64
-	kept  map[keepKey]int // exchanges with bodies
-	rows  map[keepKey]int // rows of differences
+	kept  map[keepKey]int    // exchanges with bodies
+	rows  map[keepKey]int    // rows of differences
+	said  map[keepKey]string // how the place of a difference is shown, redacted
 }
 
 // keepKey is what examples are counted by: a fingerprint with what became of the
@@ -67,7 +68,7 @@ func (k *keeper) keep(x *parallax.Exchange, c compare.Comparison) bool {
 // in this one; what is earlier says that the clock was set back.
 func (k *keeper) turnTo(received time.Time) {
 	if hour := received.Unix() / 3600; hour > k.hour || hour < k.hour-1 || k.kept == nil {
-		k.hour, k.bytes, k.kept, k.rows = hour, 0, map[keepKey]int{}, map[keepKey]int{}
+		k.hour, k.bytes, k.kept, k.rows, k.said = hour, 0, map[keepKey]int{}, map[keepKey]int{}, map[keepKey]string{}
 	}
 }
 

@@ -2,6 +2,7 @@ package divergence
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -29,17 +30,27 @@ func issueOf(d *compare.Difference) issue {
 	return issue{d.Fingerprint, d.Cause, d.Normal, string(d.Kind), d.Class, d.Suppressed.By}
 }
 
-// part divides the differences of an exchange into those that get a row and the
-// issues that are only counted, and leaves nothing else of them in memory. An issue
-// whose first difference has a row needs no count: exchanges are counted by their
-// rows.
-func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool) (rows []compare.Difference, counted []issue) {
+// parted is what becomes of the differences of an exchange.
+type parted struct {
+	rows    []compare.Difference // that get rows
+	counted []issue              // that are only counted
+	rest    []compare.Difference // to be counted, when they are redacted: nobody knows yet how their places are shown
+}
+
+// part divides the differences of an exchange, which are not redacted yet, into those that
+// get a row and the issues that are only counted, and leaves nothing else of them in
+// memory. An issue whose first difference has a row needs no count: exchanges are counted
+// by their rows.
+func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool) (out parted) {
+	if len(all) == 0 {
+		return out
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.turnTo(x.Received)
 	stored := map[keepKey]bool{}
 	room := map[bool]int{true: maxCounting, false: maxSuppressed} // by whether it counts
-	rows = all[:0]
+	out.rows = all[:0]
 	for i := range all {
 		d := all[i]
 		counts := d.Suppressed.By == ""
@@ -48,8 +59,11 @@ func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool)
 		if !seen {
 			store = room[counts] > 0 && (kept || k.wantsRow(key))
 			stored[key] = store
-			if !store {
-				counted = append(counted, issueOf(&d))
+			if normal, said := k.said[key]; !store && said {
+				d.Normal = normal
+				out.counted = append(out.counted, issueOf(&d))
+			} else if !store {
+				out.rest = append(out.rest, d)
 			}
 		}
 		if store && room[counts] > 0 {
@@ -57,13 +71,29 @@ func (k *keeper) part(x *parallax.Exchange, all []compare.Difference, kept bool)
 			if len(k.rows) < keepKeys || k.rows[key] > 0 {
 				k.rows[key]++
 			}
-			rows = append(rows, d)
+			out.rows = append(out.rows, d)
 		}
 	}
-	if len(rows) < len(all) {
-		rows = slices.Clone(rows)
+	if len(out.rows) < len(all) {
+		out.rows = slices.Clone(out.rows)
 	}
-	return rows, counted
+	return out
+}
+
+// say remembers how the places of differences are shown that are redacted.
+func (k *keeper) say(service string, redacted []compare.Difference) {
+	if len(redacted) == 0 {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range redacted {
+		d := &redacted[i]
+		key := keepKey{service, d.Fingerprint, d.Suppressed.By}
+		if _, said := k.said[key]; !said && len(k.said) < keepKeys {
+			k.said[key] = strings.Clone(d.Normal)
+		}
+	}
 }
 
 func (k *keeper) wantsRow(key keepKey) bool {

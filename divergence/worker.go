@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -289,25 +290,31 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 func (w *Worker) redacted(j *Judge, x *parallax.Exchange, c compare.Comparison, in compare.Input) record {
 	var kept *parallax.Exchange
 	keeper := &w.cfg.Recorder.keeper
-	all, keep := len(c.Differences), keeper.keep(x, c)
-	// Fast path: an exchange that leaves nothing behind is not searched (BenchmarkExchange).
-	if leaves := keep || all > 0 || c.Sample.Places() > 0; leaves {
+	keep := keeper.keep(x, c)
+	all := len(c.Differences)
+	parts := keeper.part(x, c.Differences, keep)
+	c.Differences = append(parts.rows, parts.rest...)
+	// Fast path: an exchange that leaves nothing new behind is not searched (BenchmarkExchange).
+	if keep || len(c.Differences) > 0 || c.Sample.Places() > 0 {
 		c.Pairs = pairsIn(in)
-	}
-	switch {
-	case keep:
-		kept, c = j.Redactor.Both(storable(x), c)
-	case all > 0 || c.Sample.Places() > 0:
-		c = j.Redactor.Comparison(x, c)
-		c.Pairs = nil // They are stored beside bodies only.
+		if keep {
+			kept, c = j.Redactor.Both(storable(x), c)
+		} else {
+			c = j.Redactor.Comparison(x, c)
+			c.Pairs = nil // They are stored beside bodies only.
+		}
 	}
 	if j.Noise != nil {
 		j.Noise.Add(c.Sample)
 	}
-	var repeats []issue
-	if all > 0 {
-		c.Differences, repeats = keeper.part(x, c.Differences, kept != nil)
-		c.Truncated = c.Truncated || len(c.Differences) < all
+	keeper.say(x.Service, c.Differences)
+	repeats := parts.counted
+	for i := range c.Differences[len(parts.rows):] {
+		repeats = append(repeats, issueOf(&c.Differences[len(parts.rows)+i]))
+	}
+	if c.Differences = c.Differences[:len(parts.rows)]; len(parts.rows) < all {
+		c.Differences = slices.Clone(c.Differences)
+		c.Truncated = true
 	}
 	r := j.filing(x, in.Accepted, c.Reason).record(x, &c, repeats, kept)
 	r.timing = j.Slower.timing(x)

@@ -15,8 +15,27 @@ type Step struct {
 
 // Matches reports whether the path selects the value that steps lead to.
 func (p *Path) Matches(steps []Step) bool {
+	// Fast path: most values are called otherwise than the path ends (BenchmarkPathMatches).
+	if n := len(steps); n > 0 && p.ends && !steps[n-1].Implied && (steps[n-1].Element || steps[n-1].Name != p.end) {
+		return false
+	}
 	exact, _ := p.run(steps)
 	return exact
+}
+
+// MayEnd reports whether the path may select a member of a name.
+func (p *Path) MayEnd(name []byte) bool { return !p.ends || p.end == string(name) }
+
+// seal notes the name that all have which the path selects, if there is one. Of a path
+// with filters it does not: they are to be asked, since they may give up.
+func (p *Path) seal() {
+	if len(p.segments) == 0 || p.Filters() {
+		return
+	}
+	last := p.segments[len(p.segments)-1].selectors
+	if p.ends = len(last) == 1 && last[0].kind == byName; p.ends {
+		p.end = last[0].name
+	}
 }
 
 // Covers reports whether the path selects the value that steps lead to or a
@@ -31,7 +50,8 @@ func (p *Path) Covers(steps []Step) bool {
 // takes len(steps) times len(segments) at most, however many descendants there
 // are.
 func (p *Path) run(steps []Step) (exact, above bool) {
-	var now, next [maxPathSegments + 1]bool
+	var states [2][maxPathSegments + 1]bool
+	now, next := &states[0], &states[1]
 	last := len(p.segments)
 	now[0] = true
 	for i := range steps {

@@ -14,6 +14,8 @@ import (
 type Path struct {
 	text     string
 	segments []segment
+	end      string // the name of whatever it selects, if ends
+	ends     bool
 }
 
 // segment is one step of a path: any of its selectors may match, and a
@@ -86,6 +88,7 @@ func ParsePath(text string) (*Path, error) {
 		}
 		out.segments = append(out.segments, s)
 	}
+	out.seal()
 	return out, nil
 }
 

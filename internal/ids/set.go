@@ -18,6 +18,7 @@ type Set struct {
 	list     []*Identifier
 	declared bool
 	version  string
+	on       [parallax.Legs]sheets
 }
 
 // Identifier is one of a Set.
@@ -148,6 +149,9 @@ func texts(places []place) []string {
 }
 
 func (s *Set) seal() {
+	for leg := range s.on {
+		s.on[leg].fill(s.list, parallax.Leg(leg))
+	}
 	if !s.declared {
 		return
 	}
@@ -169,43 +173,6 @@ func (s *Set) seal() {
 	s.version = hex.EncodeToString(sum[:8])
 }
 
-// Sheet is the places of a set that hold for one request of a leg and its answer.
-type Sheet struct {
-	places []sheetPlace
-	target string
-	path   string
-}
-
-type sheetPlace struct {
-	*place
-	id    *Identifier
-	index int
-	born  bool
-}
-
-// On returns the places that hold for a request that a leg got, and its answer.
-// target is path and query as they were sent.
-func (s *Set) On(leg parallax.Leg, method, target string) *Sheet {
-	path, _, _ := strings.Cut(target, "?")
-	sheet := &Sheet{target: target, path: path}
-	if s == nil {
-		return sheet
-	}
-	for _, id := range s.list {
-		for _, part := range []struct {
-			list []place
-			born bool
-		}{{id.from[leg], true}, {id.in[leg], false}} {
-			for i := range part.list {
-				if p := &part.list[i]; p.applies(method, path) {
-					sheet.places = append(sheet.places, sheetPlace{p, id, i, part.born})
-				}
-			}
-		}
-	}
-	return sheet
-}
-
 // HasCursor reports whether a query may hold a cursor that is built in.
 func HasCursor(query string) bool {
 	return slices.ContainsFunc(cursorParameters, func(name string) bool { return strings.Contains(query, name+"=") })
@@ -225,14 +192,6 @@ func (s *Set) Bears(leg parallax.Leg, method, target string) bool {
 	})
 }
 
-// As has values known by another path and query than those that the leg was sent:
-// by the caller's.
-func (s *Sheet) As(target string) *Sheet {
-	s.target = target
-	s.path, _, _ = strings.Cut(target, "?")
-	return s
-}
-
 // Role says what a value at a place is.
 type Role struct {
 	*Identifier
@@ -245,14 +204,6 @@ func (s *Sheet) Body(steps []body.Step, text string) []Role {
 	return s.roles(func(p sheetPlace) bool {
 		return p.kind == inBody && p.path.Matches(steps) || p.kind == anyInBody && Bits(text) >= BareBits
 	})
-}
-
-// Places returns how many places values are looked for at.
-func (s *Sheet) Places() int { return len(s.places) }
-
-// HasBody reports whether any place may be in a body.
-func (s *Sheet) HasBody() bool {
-	return slices.ContainsFunc(s.places, func(p sheetPlace) bool { return p.kind == inBody || p.kind == anyInBody })
 }
 
 // Header returns what the value of an answer's header is; of Location what its
