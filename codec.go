@@ -369,7 +369,7 @@ func (d *decoder) effect() Effect {
 
 func (d *decoder) columnType() ColumnType {
 	n := d.uint()
-	if n > uint64(ArrayColumn) {
+	if n > uint64(Unchanged) {
 		d.bad = true
 		return TextColumn
 	}

@@ -201,8 +201,8 @@ const (
 
 // Effect is one row change a leg caused, as its database committed it, or one
 // thing it sent to the outside. Columns hold values as the database writes them as
-// text. A column that is not in an image is not known: it was not written to the
-// log because it had not changed (TOAST), or only the key was.
+// text. After an update every column of the row is there, those that the log leaves out as
+// [Unchanged]; before it, and of a row that is deleted, often only the key is known.
 type Effect struct {
 	Table         string // as its database names it, with the schema where that is not public; of an Emit where to
 	Op            Op
@@ -226,6 +226,7 @@ const (
 	JSONColumn                     // a document
 	BytesColumn                    // \x and hex digits
 	ArrayColumn                    // {a,b}, as PostgreSQL writes arrays
+	Unchanged                      // no value: an update left it as it was, and it is too long for the log (TOAST)
 )
 
 // Column is one column of a row image. A nil Value is SQL NULL.

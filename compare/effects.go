@@ -168,10 +168,8 @@ func (e *Effects) compareRow(m pairedRows, pair rows.Pair, at *rowAt, find *find
 		find.add(root, Type, rowSide(p), rowSide(c))
 		return
 	}
-	a, b := p.Shown(), c.Shown()
-	if p.Op == parallax.Update {
-		a, b = common(a, b), common(b, a)
-	}
+	a, b := m.Says(p, c)
+	find.nulls(root, a, b)
 	textP, textC := object(a), object(e.translated(m, p, c, b, at))
 	if bytes.Equal(textP, textC) && !find.assertsAt(placeJSON) {
 		return
@@ -192,11 +190,26 @@ func (e *Effects) compareRow(m pairedRows, pair rows.Pair, at *rowAt, find *find
 // rowLimits bounds the document that a row is compared as.
 var rowLimits = body.Limits{Depth: 200, Nodes: 1 << 20}
 
-// common returns the columns that another row knows too.
-func common(list, other []parallax.Column) []parallax.Column {
-	return slices.DeleteFunc(slices.Clone(list), func(c parallax.Column) bool {
-		return !slices.ContainsFunc(other, func(d parallax.Column) bool { return d.Name == c.Name })
-	})
+// nulls reports columns that are NULL on one leg and the document null on the other: as
+// documents they are written alike.
+func (f *finder) nulls(row *place, p, c []parallax.Column) {
+	for i := range p {
+		k := slices.IndexFunc(c, func(d parallax.Column) bool { return d.Name == p[i].Name })
+		if k < 0 || !(isNullDocument(&p[i]) && c[k].Value == nil || p[i].Value == nil && isNullDocument(&c[k])) {
+			continue
+		}
+		side := func(c *parallax.Column) side {
+			if c.Value == nil {
+				return side{text: []byte("NULL"), class: "null"}
+			}
+			return side{text: []byte("null"), class: "document"}
+		}
+		f.add(&place{kind: placeJSON, row: row.row, steps: []body.Step{{Name: p[i].Name}}, nodes: []nodes{{-1, -1}}}, Type, side(&p[i]), side(&c[k]))
+	}
+}
+
+func isNullDocument(c *parallax.Column) bool {
+	return c.Type == parallax.JSONColumn && c.Value != nil && strings.TrimSpace(*c.Value) == "null"
 }
 
 // translated returns the columns of the candidate's row with the primary's values where
@@ -310,14 +323,17 @@ func (f *finder) expectRows(touched map[string]bool) {
 
 // rowSide writes a whole row for people.
 func rowSide(r *rows.Row) side {
-	return side{text: object(r.Shown()), class: string(r.Op)}
+	return side{text: object(r.Columns), class: string(r.Op)}
 }
 
 // object writes columns as a JSON object, in their order.
 func object(columns []parallax.Column) []byte {
 	out := []byte{'{'}
 	for i := range columns {
-		if i > 0 {
+		if columns[i].Type == parallax.Unchanged {
+			continue
+		}
+		if len(out) > 1 {
 			out = append(out, ',')
 		}
 		out = appendText(out, columns[i].Name)

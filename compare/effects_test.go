@@ -28,7 +28,7 @@ func effect(text string) parallax.Effect {
 }
 
 func effectColumns(text string) []parallax.Column {
-	types := map[string]parallax.ColumnType{"number": parallax.NumberColumn, "time": parallax.TimeColumn, "bool": parallax.BoolColumn, "json": parallax.JSONColumn, "array": parallax.ArrayColumn}
+	types := map[string]parallax.ColumnType{"number": parallax.NumberColumn, "time": parallax.TimeColumn, "bool": parallax.BoolColumn, "json": parallax.JSONColumn, "array": parallax.ArrayColumn, "unchanged": parallax.Unchanged}
 	var out []parallax.Column
 	for part := range strings.SplitSeq(text, ";") {
 		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
@@ -179,7 +179,27 @@ func TestEffects(t *testing.T) {
 		},
 		"what an update did not write is not known": {
 			primary:   []string{"update orders|number:id!=1|note=a;long=x"},
-			candidate: []string{"update orders|number:id!=1|note=a"},
+			candidate: []string{"update orders|number:id!=1|note=a;unchanged:long=NULL"},
+		},
+		"a column that only one leg's updates have": {
+			primary:   []string{"update orders|number:id!=1|note=a;status=paid"},
+			candidate: []string{"update orders|number:id!=1|note=a;state=new"},
+			want:      []string{`effects:orders[0] $.state extra  -> "new"`, `effects:orders[0] $.status missing "paid" -> `},
+		},
+		"NULL is not the document null": {
+			primary:   []string{"insert orders|number:id!=1|json:meta=null;json:other=NULL", "update users|login=a|json:meta=NULL"},
+			candidate: []string{"insert orders|number:id!=1|json:meta=NULL;json:other=NULL", "update users|login=a|json:meta=null"},
+			want:      []string{`effects:orders[0] $.meta type null -> NULL`, `effects:users[0] $.meta type NULL -> null`},
+		},
+		"a table whose key got another column": {
+			primary:   []string{"delete orders|number:id=1|", "update orders|number:id=2|day=monday;note=a", "delete orders|number:id=3|"},
+			candidate: []string{"delete orders|number:id=1;day=monday|", "update orders|number:id=2;day=monday|note=b", "delete orders|number:id=4;day=monday|"},
+			want:      []string{`effects:orders[1] $.note changed "a" -> "b"`, `effects:orders[2] $.id changed 3 -> 4`},
+		},
+		"a deleted row of an earlier exchange, whose number became a UUID": {
+			pairs:     []ids.Fact{pairOf("orders.id", "17", "0b4c2f0e-6a43-4a8e-9d2b-1c8ef2a97c11")},
+			primary:   []string{"delete orders|number:id!=17|"},
+			candidate: []string{"delete orders|id!=0b4c2f0e-6a43-4a8e-9d2b-1c8ef2a97c11|"},
 		},
 		"a key that nobody says is made up": {
 			primary:   []string{"insert users|login=shopper-17-2026@example.com|points=1"},

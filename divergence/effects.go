@@ -293,7 +293,9 @@ type ColumnLine struct {
 
 func columnLines(columns []parallax.Column) (out []ColumnLine) {
 	for _, c := range columns {
-		out = append(out, ColumnLine{c.Name, c.Value})
+		if c.Type != parallax.Unchanged {
+			out = append(out, ColumnLine{c.Name, c.Value})
+		}
 	}
 	return out
 }

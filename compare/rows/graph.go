@@ -20,6 +20,7 @@ const (
 type graph struct {
 	rows   [2][]Row
 	know   Options
+	keys   map[string][]string // of tables that the legs name rows of by other columns: those that both do
 	nodes  []node
 	born   [2]map[value]maker  // the rows that made values up
 	bare   [2]map[string]maker // the same, of values that nobody writes by chance
@@ -68,7 +69,7 @@ type edge struct {
 const maxLooks = 4 << 20
 
 func newGraph(p, c []Row, know Options) *graph {
-	g := &graph{rows: [2][]Row{p, c}, know: know, budget: maxLooks}
+	g := &graph{rows: [2][]Row{p, c}, know: know, keys: sharedKeys(p, c), budget: maxLooks}
 	for leg, list := range g.rows {
 		g.born[leg], g.bare[leg] = map[value]maker{}, map[string]maker{}
 		for i := range list {
@@ -124,13 +125,10 @@ func (r *Row) names(c *parallax.Column) string {
 func (g *graph) read(i int) {
 	n := &g.nodes[i]
 	h := mix(hash(n.row.Table), hash(string(n.row.Op)))
-	columns := n.row.Columns
-	if n.row.Op == parallax.Delete {
-		columns = n.row.Key
-	}
+	columns := g.says(n.row)
 	for k := range columns {
 		c := &columns[k]
-		if n.row.makesUp(c) {
+		if n.row.makesUp(c) || c.Type == parallax.Unchanged {
 			continue
 		}
 		if to, ok := g.refers(n, c); ok {
@@ -249,10 +247,13 @@ func (g *graph) byKey() {
 // knownKey writes the key of a row as the primary has it; false if it was made up, or
 // refers to a row that was.
 func (g *graph) knownKey(n *node) (string, bool) {
-	if len(n.row.Key) == 0 {
+	key := slices.Clone(n.row.Key)
+	if names, differ := g.keys[n.row.Table]; differ {
+		key = only(key, names)
+	}
+	if len(key) == 0 {
 		return "", false
 	}
-	key := slices.Clone(n.row.Key)
 	for i := range key {
 		c := &key[i]
 		if n.row.makesUp(c) {

@@ -16,7 +16,8 @@ type Row struct {
 	// made, as it is after. Empty: nothing tells it from others.
 	Key []parallax.Column
 
-	// Columns are what is known of the row after the exchange; of a Delete nothing.
+	// Columns are what is known of the row after the exchange, of a Delete what was known
+	// before it.
 	Columns []parallax.Column
 }
 
@@ -45,7 +46,7 @@ type touched struct {
 // values again, was changed or not touched at all. Rows come in the order in which
 // they were touched first. Each Emit is a row of its own.
 func Net(effects []parallax.Effect) []Row {
-	f := folder{at: map[string]int{}}
+	f := folder{at: map[string][]int{}}
 	for i := range effects {
 		f.add(&effects[i])
 	}
@@ -60,7 +61,7 @@ func Net(effects []parallax.Effect) []Row {
 
 type folder struct {
 	rows []touched
-	at   map[string]int // by what names the row now
+	at   map[string][]int // by what names the row now; only rows without a key of their own may share a name
 }
 
 func (f *folder) add(e *parallax.Effect) {
@@ -82,14 +83,26 @@ func (f *folder) add(e *parallax.Effect) {
 func (f *folder) push(e *parallax.Effect, t touched, name ...parallax.Column) {
 	f.rows = append(f.rows, t)
 	if len(name) > 0 {
-		f.at[identity(e.Table, name)] = len(f.rows) - 1
+		f.call(identity(e.Table, name), len(f.rows)-1)
+	}
+}
+
+// call notes what names a row now.
+func (f *folder) call(name string, i int) { f.at[name] = append(f.at[name], i) }
+
+// uncall forgets the name of the row that got it last.
+func (f *folder) uncall(name string) {
+	if list := f.at[name]; len(list) > 1 {
+		f.at[name] = list[:len(list)-1]
+	} else {
+		delete(f.at, name)
 	}
 }
 
 // known returns the row that a key names, nil if the exchange has not touched it.
 func (f *folder) known(e *parallax.Effect) *touched {
-	if i, ok := f.at[identity(e.Table, e.Key)]; ok && len(e.Key) > 0 {
-		return &f.rows[i]
+	if list := f.at[identity(e.Table, e.Key)]; len(list) > 0 && len(e.Key) > 0 {
+		return &f.rows[list[len(list)-1]]
 	}
 	return nil
 }
@@ -113,23 +126,24 @@ func (f *folder) update(e *parallax.Effect) {
 	if t.Op == parallax.Insert {
 		t.Key = now
 	}
-	i := f.at[identity(e.Table, e.Key)]
-	delete(f.at, identity(e.Table, e.Key))
-	f.at[identity(e.Table, now)] = i
+	was := identity(e.Table, e.Key)
+	i := f.at[was][len(f.at[was])-1]
+	f.uncall(was)
+	f.call(identity(e.Table, now), i)
 }
 
 func (f *folder) delete(e *parallax.Effect) {
 	t := f.known(e)
 	if t == nil {
-		f.push(e, touched{Row: Row{Table: e.Table, Op: parallax.Delete, Key: e.Key}, before: e.Before}, e.Key...)
+		f.push(e, touched{Row: Row{Table: e.Table, Op: parallax.Delete, Key: e.Key, Columns: merged(e.Key, e.Before)}, before: e.Before}, e.Key...)
 		return
 	}
 	if t.Op == parallax.Insert {
 		t.gone = true
-		delete(f.at, identity(e.Table, e.Key))
+		f.uncall(identity(e.Table, e.Key))
 		return
 	}
-	t.Op, t.Columns = parallax.Delete, nil
+	t.Op, t.Columns = parallax.Delete, merged(t.Key, t.before)
 }
 
 // truncate takes all rows of the table away; that is one effect, however many there were.
@@ -142,7 +156,7 @@ func (f *folder) truncate(e *parallax.Effect) {
 	clear(f.at)
 	for i := range f.rows {
 		if t := &f.rows[i]; !t.gone && len(t.Key) > 0 {
-			f.at[identity(t.Table, renamed(t.Key, t.Columns))] = i
+			f.call(identity(t.Table, renamed(t.Key, t.Columns)), i)
 		}
 	}
 	f.rows = append(f.rows, touched{Row: Row{Table: e.Table, Op: parallax.Truncate}})
@@ -154,21 +168,29 @@ func (t *touched) unchanged() bool {
 		return false
 	}
 	for i := range t.Columns {
+		if t.Columns[i].Type == parallax.Unchanged {
+			continue
+		}
 		was := column(t.before, t.Columns[i].Name)
-		if was == nil || !sameValue(was.Value, t.Columns[i].Value) {
+		if was == nil || !sameValue(was, &t.Columns[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func sameValue(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }
+func sameValue(a, b *parallax.Column) bool {
+	if a.Value == nil || b.Value == nil {
+		return a.Value == b.Value
+	}
+	return canonical(a) == canonical(b)
+}
 
 // renamed returns a key with the values that an image has for it.
 func renamed(key, image []parallax.Column) []parallax.Column {
 	out := slices.Clone(key)
 	for i := range out {
-		if now := column(image, out[i].Name); now != nil {
+		if now := column(image, out[i].Name); now != nil && now.Type != parallax.Unchanged {
 			out[i] = *now
 		}
 	}
@@ -179,10 +201,11 @@ func renamed(key, image []parallax.Column) []parallax.Column {
 func merged(image, later []parallax.Column) []parallax.Column {
 	out := slices.Clone(image)
 	for _, c := range later {
-		if known := column(out, c.Name); known != nil {
-			*known = c
-		} else {
+		switch known := column(out, c.Name); {
+		case known == nil:
 			out = append(out, c)
+		case c.Type != parallax.Unchanged:
+			*known = c
 		}
 	}
 	return out
@@ -206,13 +229,4 @@ func identity(table string, key []parallax.Column) string {
 		}
 	}
 	return b.String()
-}
-
-// Shown returns the columns that say what was done: what a row is now, and which one was
-// deleted.
-func (r *Row) Shown() []parallax.Column {
-	if r.Op == parallax.Delete {
-		return r.Key
-	}
-	return r.Columns
 }

@@ -314,7 +314,11 @@ func (a *assembler) change(name string, e *event) effects.Change {
 			c.Before = pick(e.after, key)
 		}
 		for _, missing := range e.absent {
-			c.After = append(c.After, pick(e.before, []string{missing})...)
+			was := pick(e.before, []string{missing})
+			if was == nil {
+				was = []parallax.Column{{Name: missing, Type: parallax.Unchanged}}
+			}
+			c.After = append(c.After, was...)
 		}
 		c.Key = rowKey(c.Before, key)
 	case "d":

@@ -200,7 +200,7 @@ func (c *collected) String() string {
 }
 
 func shown(c parallax.Column) string {
-	kinds := [...]string{"text", "number", "bool", "time", "json", "bytes", "array"}
+	kinds := [...]string{"text", "number", "bool", "time", "json", "bytes", "array", "unchanged"}
 	if c.Value == nil {
 		return fmt.Sprintf("%s %s NULL", c.Name, kinds[c.Type])
 	}

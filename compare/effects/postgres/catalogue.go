@@ -222,21 +222,27 @@ func (t *table) lookUpKey(ctx context.Context, conn *pgx.Conn, id uint32) error 
 
 // lookUpValues finds columns whose values the database makes up, and those that repeat
 // others. Of functions only the name says that what they return is made up, so time is
-// none of it. Of several foreign keys the one with the fewest columns counts.
+// none of it. Of several foreign keys the one with the fewest columns counts. One that leads
+// to another foreign key, as where tables share a key, leads to where that one does.
 func (t *table) lookUpValues(ctx context.Context, conn *pgx.Conn, id uint32) error {
 	rows, err := conn.Query(ctx, `
+		with recursive led (of, relation, number, steps) as (
+			select attnum, attrelid, attnum, 0 from pg_attribute where attrelid::int8 = $1::int8 and attnum > 0 and not attisdropped
+			union all
+			select l.of, target.confrelid, target.there, l.steps + 1
+			from led l cross join lateral (
+				select k.confrelid, pair.there from pg_constraint k cross join unnest(k.conkey, k.confkey) as pair (here, there)
+				where k.contype = 'f' and k.conrelid = l.relation and pair.here = l.number
+				order by cardinality(k.conkey), k.oid limit 1) target
+			where l.steps < 8 and (l.steps = 0 or (target.confrelid, target.there) <> (l.relation, l.number)))
 		select a.attname,
 			a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~* '(nextval|random|uuid|ulid|nanoid|ksuid|cuid|snowflake)\w*"?\(', false),
-			coalesce(target.schema, ''), coalesce(target.name, ''), coalesce(target.attname, '')
+			coalesce(n.nspname, ''), coalesce(f.relname, ''), coalesce(b.attname, '')
 		from pg_attribute a
 		left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-		left join lateral (
-			select n.nspname as schema, f.relname as name, b.attname
-			from pg_constraint k cross join unnest(k.conkey, k.confkey) as pair (here, there)
-			join pg_class f on f.oid = k.confrelid join pg_namespace n on n.oid = f.relnamespace
-			join pg_attribute b on b.attrelid = f.oid and b.attnum = pair.there
-			where k.contype = 'f' and k.conrelid = a.attrelid and pair.here = a.attnum
-			order by cardinality(k.conkey), k.oid limit 1) target on true
+		left join (select distinct on (of) * from led where steps > 0 order by of, steps desc) last on last.of = a.attnum
+		left join pg_class f on f.oid = last.relation left join pg_namespace n on n.oid = f.relnamespace
+		left join pg_attribute b on b.attrelid = f.oid and b.attnum = last.number
 		where a.attrelid::int8 = $1::int8 and a.attnum > 0 and not a.attisdropped`, int64(id))
 	if err != nil {
 		return err

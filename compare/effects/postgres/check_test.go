@@ -151,9 +151,10 @@ func TestPublicationIsMade(t *testing.T) {
 // TestTimeLimitsOfOthers: limits that a role or a server has for others end no reader.
 func TestTimeLimitsOfOthers(t *testing.T) {
 	t.Parallel()
-	s := rig.Postgres(t, "statement_timeout=1", "wal_sender_timeout=500")
-	s.SQL("postgres", "set statement_timeout = 0; create table t (id int primary key); alter role postgres set lock_timeout = 1; alter role postgres set search_path = nowhere")
-	r := read(t, s, s.DSN("postgres"), "t")
+	s := rig.Postgres(t, "wal_sender_timeout=500")
+	s.SQL("postgres", `create table t (id int primary key); create role limited superuser login; alter role limited set statement_timeout = 1;
+		alter role limited set lock_timeout = 1; alter role limited set search_path = nowhere`)
+	r := read(t, s, s.As("limited", "postgres"), "t")
 	gaps := len(r.allGaps())
 	before := r.reader.ReadUntil()
 	rig.Eventually(t, "some seconds", func() error {

@@ -91,7 +91,7 @@ func TestMessages(t *testing.T) {
 		}
 		want := effects.Transaction{ID: "7@0/63", Position: 99, At: time.Date(2025, 11, 21, 12, 0, 0, 0, time.UTC), Tags: []string{"tag"}, Changes: []effects.Change{
 			{Table: "orders", Op: parallax.Insert, Key: id(&one), After: append(id(&one), parallax.Column{Name: "note"})},
-			{Table: "orders", Op: parallax.Update, Key: id(&one), Before: id(&one), After: id(&two)},
+			{Table: "orders", Op: parallax.Update, Key: id(&one), Before: id(&one), After: append(id(&two), parallax.Column{Name: "note", Type: parallax.Unchanged})},
 			{Table: "orders", Op: parallax.Delete, Key: id(&two), Before: append(id(&two), parallax.Column{Name: "note", Value: &note})},
 			{Table: "orders", Op: parallax.Truncate},
 		}}

@@ -100,7 +100,7 @@ func TestChanges(t *testing.T) {
 		[]
 		  insert orders (id:number=100) [] -> [id:number=100 total:number=1.00 note:text=c4ca4238..(32000)]
 		[]
-		  update orders (id:number=100) [id:number=100] -> [id:number=100 total:number=2.00]
+		  update orders (id:number=100) [id:number=100] -> [id:number=100 total:number=2.00 note:unchanged=NULL]
 		[]
 		  insert full_identity (id:number=100) [] -> [id:number=100 note:text=c4ca4238..(32000) n:number=1]
 		[]

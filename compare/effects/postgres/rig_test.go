@@ -176,7 +176,7 @@ func show(list []effects.Transaction) string {
 }
 
 var letters = map[parallax.ColumnType]string{parallax.TextColumn: "text", parallax.NumberColumn: "number", parallax.BoolColumn: "bool",
-	parallax.TimeColumn: "time", parallax.JSONColumn: "json", parallax.BytesColumn: "bytes", parallax.ArrayColumn: "array"}
+	parallax.TimeColumn: "time", parallax.JSONColumn: "json", parallax.BytesColumn: "bytes", parallax.ArrayColumn: "array", parallax.Unchanged: "unchanged"}
 
 func columns(list []parallax.Column) string {
 	var out []string

@@ -45,6 +45,11 @@ func (t *table) change(r row) effects.Change {
 		c.Op, c.Key = parallax.Update, t.pick(before, t.key)
 	}
 	c.Before, c.After = t.all(before), t.all(after)
+	for i := range after {
+		if after[i].state == unchanged {
+			c.After = append(c.After, parallax.Column{Name: t.columns[i].name, Type: parallax.Unchanged})
+		}
+	}
 	return c
 }
 
