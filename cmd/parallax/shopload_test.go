@@ -110,7 +110,7 @@ func startLoad(t *testing.T, w loadWish) *load {
 		server := rig.Postgres(t, "shared_buffers=128MB", "max_wal_size=4GB")
 		server.SQL("postgres", "CREATE DATABASE shop")
 		dsns[i] = server.DSN("shop")
-		args := []string{"--version", version, "--listen", "127.0.0.1:0", "--dsn", dsns[i], "--tag"}
+		args := []string{"--version", version, "--listen", "127.0.0.1:0", "--dsn", server.SocketDSN("shop"), "--tag"}
 		if w.how == "trace" {
 			args[len(args)-1] = "--comments"
 		}

@@ -102,24 +102,29 @@ func (d *DB) commented(ctx context.Context, sql string) string {
 // Write runs f in one transaction, marked as the request in ctx says, and commits
 // it unless f fails. Where shadows are dry, the work of a shadow is rolled back.
 func (d *DB) Write(ctx context.Context, f func(*Tx) error) error {
-	tx, err := d.pool.Begin(ctx)
+	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer rollback(ctx, tx)
-	t := &Tx{db: d, tx: tx, ctx: ctx, made: map[string]int{}}
+	defer conn.Release() // one that is still in a transaction is closed
+	t := &Tx{db: d, conn: conn, ctx: ctx, later: &pgx.Batch{}, made: map[string]int{}}
+	t.later.Queue("BEGIN")
 	if exchange := From(ctx).Exchange; d.Mark == Tag && exchange != "" {
-		if _, err := tx.Exec(ctx, `SELECT pg_logical_emit_message(true, 'parallax', $1)`, exchange); err != nil {
-			return err
-		}
+		t.later.Queue(`SELECT pg_logical_emit_message(true, 'parallax', $1)`, exchange)
 	}
 	if err := f(t); err != nil {
+		t.giveUp()
 		return err
 	}
+	how := "COMMIT"
 	if d.Undone(ctx) {
-		return nil
+		how = "ROLLBACK"
 	}
-	return tx.Commit(ctx)
+	if err := t.end(how); err != nil {
+		t.giveUp()
+		return err
+	}
+	return nil
 }
 
 // rollback ends a transaction that was not committed, also when ctx is over. A

@@ -14,30 +14,112 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Tx is a transaction under way.
+// Tx is a transaction under way. It begins with the first statement that somebody waits
+// for, in one round trip with it.
 type Tx struct {
-	db   *DB
-	tx   pgx.Tx
-	ctx  context.Context
-	made map[string]int // how many ids of a kind were made
+	db    *DB
+	conn  *pgxpool.Conn
+	ctx   context.Context
+	later *pgx.Batch     // what goes with the next statement
+	made  map[string]int // how many ids of a kind were made
 }
 
-// Exec runs a statement and returns how many rows it changed.
-func (t *Tx) Exec(sql string, args ...any) (int64, error) {
-	tag, err := t.tx.Exec(t.ctx, t.db.commented(t.ctx, sql), args...)
-	return tag.RowsAffected(), err
-}
+// Later runs a statement of which nobody asks anything together with the next one, or
+// with the commit. Its error is that one's.
+func (t *Tx) Later(sql string, args ...any) { t.later.Queue(t.db.commented(t.ctx, sql), args...) }
 
-// Query reads rows.
+// Query runs what waits, and reads rows, which are to be closed.
 func (t *Tx) Query(sql string, args ...any) (pgx.Rows, error) {
-	return t.tx.Query(t.ctx, t.db.commented(t.ctx, sql), args...)
+	t.Later(sql, args...)
+	results, err := t.send()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		_ = results.Close() // it says the same
+		return nil, err
+	}
+	return &lastRows{rows, results}, nil
 }
 
-// QueryRow reads one row.
+// QueryRow runs what waits, and reads one row.
 func (t *Tx) QueryRow(sql string, args ...any) pgx.Row {
-	return t.tx.QueryRow(t.ctx, t.db.commented(t.ctx, sql), args...)
+	t.Later(sql, args...)
+	return oneRow{t}
+}
+
+// send sends what waits, and reads all results but the last.
+func (t *Tx) send() (pgx.BatchResults, error) {
+	batch := t.later
+	t.later = &pgx.Batch{}
+	results := t.conn.SendBatch(t.ctx, batch)
+	for range batch.Len() - 1 {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close() // it says the same
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// lastRows are the rows of a batch's last statement; closing them ends the batch.
+type lastRows struct {
+	pgx.Rows
+	batch pgx.BatchResults
+}
+
+// Close closes the rows, and the batch.
+func (r *lastRows) Close() {
+	r.Rows.Close()
+	_ = r.batch.Close() // its rows have the error
+}
+
+// oneRow is a row that is asked for by Scan.
+type oneRow struct{ tx *Tx }
+
+// Scan sends the statement, and reads the row.
+func (r oneRow) Scan(into ...any) error {
+	results, err := r.tx.send()
+	if err != nil {
+		return err
+	}
+	err = results.QueryRow().Scan(into...)
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// end commits, with what waits before it, or rolls back.
+func (t *Tx) end(how string) error {
+	t.later.Queue(how)
+	results, err := t.send()
+	if err != nil {
+		return err
+	}
+	tag, err := results.Exec()
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	if err == nil && tag.String() != how {
+		err = pgx.ErrTxCommitRollback
+	}
+	return err
+}
+
+// giveUp rolls back what was sent of a transaction, also when its context is over. A
+// connection that fails at it, or takes too long, is dropped.
+func (t *Tx) giveUp() {
+	if t.conn.Conn().PgConn().TxStatus() == 'I' {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+	defer cancel()
+	_, _ = t.conn.Exec(ctx, "ROLLBACK")
 }
 
 // Cell is one column of a new row.
@@ -59,37 +141,44 @@ func (t *Tx) Insert(table string, row []Cell, returning string, into ...any) err
 	return t.QueryRow(sql+" RETURNING "+returning, args...).Scan(into...)
 }
 
-// Put writes one row of which nobody asks anything.
-func (t *Tx) Put(table string, row []Cell) error {
+// Put writes one row of which nobody asks anything, with the next statement.
+func (t *Tx) Put(table string, row []Cell) {
 	sql, args := insert(table, row)
-	_, err := t.Exec(sql, args...)
-	return err
+	t.Later(sql, args...)
 }
 
 // InsertAll writes rows in one round trip and returns the values of their key
 // column, in the rows' order.
 func (t *Tx) InsertAll(table, key string, rows [][]Cell) ([]int64, error) {
-	var batch pgx.Batch
 	ids := make([]int64, len(rows))
 	for i, row := range rows {
 		sql, args := insert(table, row)
-		batch.Queue(t.db.commented(t.ctx, sql+" RETURNING "+key), args...).QueryRow(func(r pgx.Row) error { return r.Scan(&ids[i]) })
+		t.later.Queue(t.db.commented(t.ctx, sql+" RETURNING "+key), args...).QueryRow(func(r pgx.Row) error { return r.Scan(&ids[i]) })
 	}
-	return ids, t.tx.SendBatch(t.ctx, &batch).Close()
+	return ids, t.sendAll()
 }
 
 // ExecAll runs one statement once for each list of arguments, in one round trip,
 // and returns how many rows each of them changed.
 func (t *Tx) ExecAll(sql string, args [][]any) ([]int64, error) {
-	var batch pgx.Batch
 	changed := make([]int64, len(args))
 	for i, each := range args {
-		batch.Queue(t.db.commented(t.ctx, sql), each...).Exec(func(tag pgconn.CommandTag) error {
+		t.later.Queue(t.db.commented(t.ctx, sql), each...).Exec(func(tag pgconn.CommandTag) error {
 			changed[i] = tag.RowsAffected()
 			return nil
 		})
 	}
-	return changed, t.tx.SendBatch(t.ctx, &batch).Close()
+	return changed, t.sendAll()
+}
+
+// sendAll sends what waits, and reads all results.
+func (t *Tx) sendAll() error {
+	if t.later.Len() == 0 {
+		return nil
+	}
+	batch := t.later
+	t.later = &pgx.Batch{}
+	return t.conn.SendBatch(t.ctx, batch).Close()
 }
 
 // insert writes the statement. Tables and columns are the program's own words.

@@ -45,12 +45,10 @@ func (s *Shop) Change(ctx context.Context, who api.Visitor, id int64, c api.Chan
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(`UPDATE purchases SET amount = $2, vat = $3, remark = $4, delivery = $5, changed_at = now() WHERE purchase_no = $1`,
+		tx.Later(`UPDATE purchases SET amount = $2, vat = $3, remark = $4, delivery = $5, changed_at = now() WHERE purchase_no = $1`,
 			id, out.TotalCents, s.defects.vat(out.TotalCents), out.Note, string(delivery))
-		if err != nil {
-			return err
-		}
-		return note(ctx, tx, event{what: "order.change", account: who.Customer, purchase: id})
+		note(ctx, tx, event{what: "order.change", account: who.Customer, purchase: id})
+		return nil
 	})
 	return out, err
 }
@@ -95,21 +93,20 @@ func (s *Shop) Cancel(ctx context.Context, who api.Visitor, id int64) (out api.O
 		if err := s.move(tx, list); err != nil {
 			return err
 		}
-		if out.Status, err = setState(tx, id, api.Cancelled); err != nil {
-			return err
-		}
+		out.Status = setState(tx, id, api.Cancelled)
 		if s.defects[MissingAudit] {
 			return nil
 		}
-		return note(ctx, tx, event{what: "order.cancel", account: who.Customer, purchase: id})
+		note(ctx, tx, event{what: "order.cancel", account: who.Customer, purchase: id})
+		return nil
 	})
 	return out, err
 }
 
 // setState gives a purchase a state, and returns it.
-func setState(tx *data.Tx, id int64, state string) (string, error) {
-	_, err := tx.Exec(`UPDATE purchases SET state = $2, changed_at = now() WHERE purchase_no = $1`, id, state)
-	return state, err
+func setState(tx *data.Tx, id int64, state string) string {
+	tx.Later(`UPDATE purchases SET state = $2, changed_at = now() WHERE purchase_no = $1`, id, state)
+	return state
 }
 
 // Pay takes the money for a purchase, gives a bonus, and mails a receipt.
@@ -122,19 +119,12 @@ func (s *Shop) Pay(ctx context.Context, who api.Visitor, id int64, p api.Payment
 		if p.AmountCents != out.TotalCents {
 			return api.WrongAmount
 		}
-		if out.Status, err = setState(tx, id, api.Paid); err != nil {
-			return err
-		}
-		err = tx.Put("bookings", []data.Cell{
+		out.Status = setState(tx, id, api.Paid)
+		tx.Put("bookings", []data.Cell{
 			data.Col("booking_no", tx.NewID("booking")), data.Col("purchase_no", id), data.Col("account_no", who.Customer),
 			data.Col("method", p.Method), data.Col("amount", p.AmountCents),
 		})
-		if err != nil {
-			return err
-		}
-		if err := s.reward(tx, who.Customer, p.AmountCents/100); err != nil {
-			return err
-		}
+		s.reward(tx, who.Customer, p.AmountCents/100)
 		for range s.defects.mails() {
 			m, err := writeMessage(tx, out)
 			if err != nil {
@@ -142,7 +132,8 @@ func (s *Shop) Pay(ctx context.Context, who api.Visitor, id int64, p api.Payment
 			}
 			list = append(list, m)
 		}
-		return note(ctx, tx, event{what: "order.pay", account: who.Customer, purchase: id})
+		note(ctx, tx, event{what: "order.pay", account: who.Customer, purchase: id})
+		return nil
 	})
 	if err != nil {
 		return out, err
@@ -151,15 +142,14 @@ func (s *Shop) Pay(ctx context.Context, who api.Visitor, id int64, p api.Payment
 }
 
 // reward adds points to an account's bonus.
-func (s *Shop) reward(tx *data.Tx, account, points int64) error {
+func (s *Shop) reward(tx *data.Tx, account, points int64) {
 	if s.defects[LostUpdate] {
 		if bonus, ok := s.bonuses.of(account); ok {
-			_, err := tx.Exec(`UPDATE accounts SET bonus = $2 WHERE account_no = $1`, account, bonus+points)
-			return err
+			tx.Later(`UPDATE accounts SET bonus = $2 WHERE account_no = $1`, account, bonus+points)
+			return
 		}
 	}
-	_, err := tx.Exec(`UPDATE accounts SET bonus = bonus + $2 WHERE account_no = $1`, account, points)
-	return err
+	tx.Later(`UPDATE accounts SET bonus = bonus + $2 WHERE account_no = $1`, account, points)
 }
 
 // message is a mail to be sent.

@@ -59,7 +59,8 @@ func (s *Shop) Place(ctx context.Context, who api.Visitor, in api.NewOrder) (out
 		if err := s.move(tx, moves); err != nil {
 			return err
 		}
-		return note(ctx, tx, event{what: "order.place", account: who.Customer, purchase: out.ID})
+		note(ctx, tx, event{what: "order.place", account: who.Customer, purchase: out.ID})
+		return nil
 	})
 	return out, err
 }
@@ -156,8 +157,10 @@ func (s *Shop) move(tx *data.Tx, list moves) error {
 	if slices.Contains(changed, 0) {
 		return api.SoldOut
 	}
-	_, err = tx.InsertAll("inventory_moves", "move_no", rows)
-	return err
+	for _, row := range rows {
+		tx.Put("inventory_moves", row)
+	}
+	return nil
 }
 
 // querier is the database or a transaction under way.

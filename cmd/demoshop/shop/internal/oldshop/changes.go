@@ -30,12 +30,10 @@ func (s *Shop) Change(ctx context.Context, who api.Visitor, id int64, c api.Chan
 			return err
 		}
 		out.TotalCents = total(out.Items)
-		_, err = tx.Exec(`UPDATE orders SET total_cents = $2, vat_cents = $3, note = $4, address = $5, updated_at = now() WHERE id = $1`,
+		tx.Later(`UPDATE orders SET total_cents = $2, vat_cents = $3, note = $4, address = $5, updated_at = now() WHERE id = $1`,
 			id, out.TotalCents, vat(out.TotalCents), out.Note, string(address))
-		if err != nil {
-			return err
-		}
-		return audit(ctx, tx, "order.change", who.Customer, &id)
+		audit(ctx, tx, "order.change", who.Customer, &id)
+		return nil
 	})
 	return out, err
 }
@@ -107,10 +105,9 @@ func (s *Shop) Cancel(ctx context.Context, who api.Visitor, id int64) (out api.O
 			return err
 		}
 		out.Status = api.Cancelled
-		if _, err := tx.Exec(`UPDATE orders SET status = $2, updated_at = now() WHERE id = $1`, id, out.Status); err != nil {
-			return err
-		}
-		return audit(ctx, tx, "order.cancel", who.Customer, &id)
+		tx.Later(`UPDATE orders SET status = $2, updated_at = now() WHERE id = $1`, id, out.Status)
+		audit(ctx, tx, "order.cancel", who.Customer, &id)
+		return nil
 	})
 	return out, err
 }
@@ -126,24 +123,18 @@ func (s *Shop) Pay(ctx context.Context, who api.Visitor, id int64, p api.Payment
 			return api.WrongAmount
 		}
 		out.Status = api.Paid
-		if _, err := tx.Exec(`UPDATE orders SET status = $2, updated_at = now() WHERE id = $1`, id, out.Status); err != nil {
-			return err
-		}
-		err = tx.Put("ledger", []data.Cell{
+		tx.Later(`UPDATE orders SET status = $2, updated_at = now() WHERE id = $1`, id, out.Status)
+		tx.Put("ledger", []data.Cell{
 			data.Col("id", tx.NewID("booking")),
 			data.Col("order_id", id), data.Col("customer_id", who.Customer),
 			data.Col("method", p.Method), data.Col("amount_cents", p.AmountCents),
 		})
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(`UPDATE customers SET points = points + $2 WHERE id = $1`, who.Customer, p.AmountCents/100); err != nil {
-			return err
-		}
+		tx.Later(`UPDATE customers SET points = points + $2 WHERE id = $1`, who.Customer, p.AmountCents/100)
 		if mail, err = writeReceipt(tx, out); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "order.pay", who.Customer, &id)
+		audit(ctx, tx, "order.pay", who.Customer, &id)
+		return nil
 	})
 	if err != nil {
 		return out, err
@@ -183,8 +174,8 @@ func (s *Shop) deliver(ctx context.Context, r receipt) error {
 		status = "failed"
 	}
 	return s.db.Write(ctx, func(tx *data.Tx) error {
-		_, err := tx.Exec(`UPDATE mails SET status = $2, sent_at = now() WHERE id = $1`, r.id, status)
-		return err
+		tx.Later(`UPDATE mails SET status = $2, sent_at = now() WHERE id = $1`, r.id, status)
+		return nil
 	})
 }
 

