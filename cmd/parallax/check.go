@@ -43,7 +43,8 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	}
 	advice, wrong := checkRedis(ctx, *file, cfg, faults)
 	faults = append(faults, wrong...)
-	if faults = append(faults, checkEffects(ctx, *file, cfg, faults)...); len(faults) > 0 {
+	away, wrong := checkEffects(ctx, *file, cfg, faults)
+	if faults = append(faults, wrong...); len(faults) > 0 {
 		printFaults(e.stderr, faults)
 		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
 		return exitNot
@@ -65,6 +66,9 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	}
 	for _, text := range advice {
 		fmt.Fprintf(e.stdout, "# identifiers: %s\n", text)
+	}
+	for _, text := range away {
+		fmt.Fprintf(e.stdout, "# %s\n", text)
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
 	printCatalogue(e.stdout)

@@ -239,6 +239,7 @@ func (s ServiceConfig) validate() []parallax.Fault {
 	_, wrong = compare.NewRedactor(make([]byte, 32), s.Redact)
 	faults = append(faults, parallax.Under("redact", wrong)...)
 	faults = append(faults, parallax.Under("effects", s.Effects.Validate())...)
+	faults = append(faults, parallax.Under("effects", oneDatabase(s, effects.Database.Name))...)
 	faults = append(faults, parallax.Under("egress", s.Egress.Validate())...)
 	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)
 }

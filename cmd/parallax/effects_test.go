@@ -138,6 +138,55 @@ func TestEffectsPlan(t *testing.T) {
 	}
 }
 
+// TestCheckAsksTheDatabases: what a database answers is a fault with its place; one that
+// nobody can reach from here is worth a word. A candidate's own database is not the primary's,
+// whatever it is called.
+func TestCheckAsksTheDatabases(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create database old; create database new; create table orders (id int primary key)")
+	for _, database := range []string{"old", "new"} {
+		s.SQL(database, "create table orders (id int primary key); create table people (id int primary key); create table purchases (id int primary key)")
+	}
+	own := func(primary, candidate string) string {
+		file := effectsFile(t, primary, candidate)
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, bytes.Replace(text, []byte(`http://127.0.0.1:2"]`), []byte(`http://127.0.0.1:2"], state: own`), 1), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	local := strings.Replace(s.DSN("old"), "127.0.0.1", "localhost", 1)
+	for name, c := range map[string]struct {
+		file string
+		code int
+		want []string
+	}{
+		"good":                          {own(s.DSN("old"), s.DSN("new")), exitGood, nil},
+		"a role that does not exist":    {own(s.As("nobody", "old"), s.DSN("new")), exitNot, []string{"services[0].effects.primary[0].postgres: does not take the connection", `role "nobody" does not exist`}},
+		"a database that does not":      {own(s.DSN("old"), s.DSN("nothing")), exitNot, []string{"services[0].effects.candidate[0].postgres: ", `database "nothing" does not exist`, "name a database of that server; all that"}},
+		"a table that does not":         {own(s.DSN("old"), s.DSN("postgres")), exitNot, []string{"services[0].effects.candidate[0].tables[0]: there is no table purchases; all that"}},
+		"an authority that is missing":  {own(s.DSN("old")+"&sslrootcert=/nowhere/ca.pem", s.DSN("new")), exitNot, []string{"/nowhere/ca.pem: no such file or directory"}},
+		"nobody is there":               {own("postgres://u:hunter22@127.0.0.1:1/old", s.DSN("new")), exitGood, []string{"# services[0].effects.primary[0]: was not asked: cannot connect", "connection refused"}},
+		"one database":                  {own(s.DSN("old"), s.DSN("old")), exitNot, []string{"services[0].effects.candidate[0].tables[1]: people of the same database is read as the primary's"}},
+		"one database, by another name": {own(s.DSN("old"), local), exitNot, []string{"services[0].effects.candidate[0].tables[1]: people of the same database is read as the primary's"}},
+		"one database that is shared":   {effectsFile(t, s.DSN("old"), local), exitGood, nil},
+	} {
+		out, errs, code := checked(t, c.file)
+		if code != c.code || strings.Contains(out+errs, "hunter22") {
+			t.Errorf("%s: exit %d\n%s%s", name, code, out, errs)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out+errs, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, errs)
+			}
+		}
+	}
+}
+
 func checked(t *testing.T, file string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer

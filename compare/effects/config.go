@@ -62,8 +62,8 @@ func (d DSN) String() string {
 	if d == "" {
 		return ""
 	}
-	u, err := url.Parse(string(d))
-	if err != nil || u.Host == "" {
+	u, host := d.parse()
+	if host == "" {
 		return "xxxxx" // Whatever it is, a password may stand anywhere in it.
 	}
 	q := u.Query()
@@ -90,11 +90,26 @@ func (d Database) Name() string {
 	case d.Postgres == "":
 		return "debezium " + d.Debezium
 	}
-	u, err := url.Parse(string(d.Postgres))
-	if err != nil || u.Host == "" {
+	u, host := d.Postgres.parse()
+	if host == "" {
 		return "postgres"
 	}
-	return u.Host + u.Path
+	return host + u.Path
+}
+
+// parse reads a connection string. Host is its server, or the directory of a server's
+// socket, with the port where it is told; "" for what is none.
+func (d DSN) parse() (u *url.URL, host string) {
+	u, err := url.Parse(string(d))
+	if err != nil || u.Host != "" && u.Hostname() == "" {
+		return nil, ""
+	}
+	if host = u.Host; host == "" {
+		if host = u.Query().Get("host"); host != "" && u.Query().Has("port") {
+			host += ":" + u.Query().Get("port")
+		}
+	}
+	return u, host
 }
 
 // DefaultConfig is where every configuration starts from.
@@ -226,8 +241,8 @@ func validateDatabases(list []Database) (read map[string]bool, faults []parallax
 // good reports whether the connection string can be read as an address with a
 // database.
 func (d DSN) good() bool {
-	u, err := url.Parse(string(d))
-	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && u.Host != "" && len(u.Path) > 1
+	u, host := d.parse()
+	return host != "" && (u.Scheme == "postgres" || u.Scheme == "postgresql") && len(u.Path) > 1
 }
 
 // unread returns a fault for each table that is to be compared and not read.

@@ -76,6 +76,10 @@ func TestConnectionStringsKeepTheirPassword(t *testing.T) {
 			t.Errorf("%s shows a password:\n%s", what, shown)
 		}
 	}
+	socket := Database{Postgres: "postgres:///shop?host=/run/postgresql&port=5433&user=u&password=s3cret", Tables: []string{"orders"}}
+	if _, faults := validateDatabases([]Database{socket}); len(faults) > 0 || socket.Name() != "/run/postgresql:5433/shop" || strings.Contains(socket.Postgres.String(), "s3cret") {
+		t.Errorf("a socket: %v, %s, %s", faults, socket.Name(), socket.Postgres)
+	}
 	if want := "old:5432/shop"; c.Primary[0].Name() != want {
 		t.Errorf("the name is %q, want %q", c.Primary[0].Name(), want)
 	}

@@ -31,8 +31,9 @@ type tableState struct {
 	bare      string // itself or its first partition, if rows of it cannot be named
 	owned     bool
 	published bool
-	partial   bool   // only some rows or columns are published
-	similar   string // of one that is not there: another that may be meant
+	partial   bool     // only some rows or columns are published
+	similar   string   // of one that is not there: another that may be meant
+	children  []string // tables that inherit from it and are not listed
 }
 
 // inspect asks the catalogue.
@@ -78,7 +79,12 @@ select l.schema, l.name, c.oid is not null, coalesce(c.relkind::text, ''), coale
 		select case sn.nspname when 'public' then '' else sn.nspname || '.' end || sc.relname
 		from pg_class sc join pg_namespace sn on sn.oid = sc.relnamespace
 		where c.oid is null and sc.relkind in ('r', 'p') and lower(sc.relname) = lower(l.name) and sn.nspname not in ('pg_catalog', 'information_schema')
-		order by sn.nspname <> l.schema, sn.nspname limit 1), '')
+		order by sn.nspname <> l.schema, sn.nspname limit 1), ''),
+	array(
+		select case kn.nspname when 'public' then '' else quote_ident(kn.nspname) || '.' end || quote_ident(k.relname)
+		from pg_inherits i join pg_class k on k.oid = i.inhrelid join pg_namespace kn on kn.oid = k.relnamespace
+		where i.inhparent = c.oid and c.relkind = 'r' and (kn.nspname::text, k.relname::text) not in (select * from unnest($1::text[], $2::text[]))
+		order by 1)
 from unnest($1::text[], $2::text[]) with ordinality as l(schema, name, n)
 left join pg_namespace s on s.nspname = l.schema
 left join pg_class c on c.relnamespace = s.oid and c.relname = l.name
@@ -95,7 +101,7 @@ func (s *source) inspectTables(ctx context.Context, conn *pgx.Conn) ([]tableStat
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (tableState, error) {
 		var t tableState
-		err := row.Scan(&t.name.schema, &t.name.table, &t.there, &t.kind, &t.unlogged, &t.owned, &t.bare, &t.published, &t.partial, &t.similar)
+		err := row.Scan(&t.name.schema, &t.name.table, &t.there, &t.kind, &t.unlogged, &t.owned, &t.bare, &t.published, &t.partial, &t.similar, &t.children)
 		return t, err
 	})
 }

@@ -16,6 +16,9 @@ import (
 // oldest is the first version whose log carries messages.
 const oldest = 140000
 
+// Away begins the text of the fault of a database that nobody could reach from here.
+const Away = "cannot connect"
+
 // Check asks a database for all that reading it needs, and returns what is missing:
 // each fault with the SQL that mends it and whether the server has to be started
 // again. Nothing in the database is changed. Paths are those of [Source.Validate].
@@ -28,7 +31,11 @@ func Check(ctx context.Context, s Source) []parallax.Fault {
 	defer cancel()
 	conn, host, err := src.connect(ctx)
 	if err != nil {
-		return []parallax.Fault{{Path: "postgres", Text: "cannot connect: " + err.Error(), Hint: connectHint(err)}}
+		text := "does not take the connection"
+		if f, ok := err.(*failure); ok && f.away {
+			text = Away
+		}
+		return []parallax.Fault{{Path: "postgres", Text: text + ": " + err.Error(), Hint: connectHint(err)}}
 	}
 	defer closeConn(conn)
 	server, err := inspectServer(ctx, conn)
@@ -52,6 +59,8 @@ func connectHint(err error) string {
 	switch code(err) {
 	case "28000", "28P01":
 		return "the role, its password or pg_hba.conf refuses it"
+	case "3D000":
+		return "name a database of that server"
 	case "53300":
 		return "the server has no connection left: raise max_connections (restart), or end what is idle"
 	case "08P01", "0A000", "42704":
@@ -161,6 +170,8 @@ func (t tableState) faults() []parallax.Fault {
 		add("there is no table "+at, "")
 	case t.kind != "r" && t.kind != "p":
 		add(at+" is not a table", "list the tables below it")
+	case len(t.children) > 0:
+		add(fmt.Sprintf("rows of %s also lie in tables that inherit from it and are not listed: %s", at, strings.Join(t.children, ", ")), "list them, too")
 	case t.unlogged:
 		add(at+" is unlogged: its rows are not in the log", "ALTER TABLE "+at+" SET LOGGED; without a restart; it rewrites the table under a lock")
 	}

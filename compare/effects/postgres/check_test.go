@@ -39,11 +39,11 @@ func TestCheckServer(t *testing.T) {
 		postgres: wal_level is replica, and rows are only in the log when it is logical (ALTER SYSTEM SET wal_level = 'logical'; then restart the server)
 		postgres: all 0 of max_replication_slots are taken, and reading takes one (ALTER SYSTEM SET max_replication_slots = 4; then restart the server; or drop a slot that nobody reads)
 		postgres: all 0 of max_wal_senders are taken, and reading takes one (ALTER SYSTEM SET max_wal_senders = 4; then restart the server)`, check(s.DSN("postgres")))
-	if got := faults(check(s.As("nobody", "postgres"))); !strings.Contains(got, "cannot connect") || !strings.Contains(got, `role "nobody" does not exist`) || !strings.Contains(got, "pg_hba.conf") {
+	if got := faults(check(s.As("nobody", "postgres"))); !strings.Contains(got, "does not take the connection") || !strings.Contains(got, `role "nobody" does not exist`) || !strings.Contains(got, "pg_hba.conf") {
 		t.Errorf("an unknown role: %s", got)
 	}
 	s.Stop()
-	if got := faults(check(s.DSN("postgres"))); !strings.Contains(got, "cannot connect") {
+	if got := faults(check(s.DSN("postgres"))); !strings.Contains(got, postgres.Away) {
 		t.Errorf("a server that is away: %s", got)
 	}
 }
@@ -74,11 +74,14 @@ func TestCheckTables(t *testing.T) {
 		create table "OrderItem" (id int primary key);
 		create schema billing; create table billing.ledger (id int primary key);
 		create table parted (id int primary key) partition by range (id);
-		create table part partition of parted for values from (0) to (9);`)
+		create table part partition of parted for values from (0) to (9);
+		create table parent (id int primary key); create table child (primary key (id)) inherits (parent); create table billing."Child" (primary key (id)) inherits (parent);`)
 	check := func(role string, tables ...string) []parallax.Fault {
 		return postgres.Check(t.Context(), postgres.Source{DSN: s.As(role, "postgres"), Tables: tables})
 	}
-	wantFaults(t, "all is well", ``, check("postgres", "good", "parted", "OrderItem", "billing.ledger"))
+	wantFaults(t, "all is well", ``, check("postgres", "good", "parted", "OrderItem", "billing.ledger", "parent", "child", "billing.Child"))
+	wantFaults(t, "inherited", `
+		tables[0]: rows of parent also lie in tables that inherit from it and are not listed: billing."Child" (list them, too)`, check("postgres", "parent", "child"))
 	wantFaults(t, "tables", `
 		tables[0]: there is no table nothing
 		tables[2]: rows of bare cannot be named: it has no replica identity (give it a primary key, or ALTER TABLE bare REPLICA IDENTITY FULL; without a restart)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -61,8 +64,7 @@ func (s Source) read() (source, []parallax.Fault) {
 	config, err := pgx.ParseConfig(s.DSN)
 	if err != nil {
 		// The library's words may quote a part of the password.
-		faults = append(faults, parallax.Fault{Path: "postgres", Text: "is not a connection string of PostgreSQL",
-			Hint: "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded"})
+		faults = append(faults, dsnFault(s.DSN, err))
 	} else {
 		out.configure(config)
 	}
@@ -84,6 +86,18 @@ func (s Source) read() (source, []parallax.Fault) {
 		faults = append(faults, parallax.Fault{Path: "publication", Text: "PostgreSQL's names have at most 63 bytes"})
 	}
 	return out, faults
+}
+
+// dsnFault says what is wrong with a connection string. Of what the library says only
+// the words about files that TLS needs are shown.
+func dsnFault(dsn string, err error) parallax.Fault {
+	f := parallax.Fault{Path: "postgres", Text: "is not a connection string of PostgreSQL",
+		Hint: "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded"}
+	var file *fs.PathError
+	if u, wrong := url.Parse(dsn); wrong == nil && u.Host != "" && errors.As(err, &file) {
+		f.Text, f.Hint = "names a file that cannot be read: "+file.Error(), "correct sslrootcert, sslcert, sslkey or passfile"
+	}
+	return f
 }
 
 // ready is parse with its faults as one error.
@@ -154,9 +168,22 @@ func (s *source) connect(ctx context.Context) (*pgx.Conn, *pgx.ConnConfig, error
 		if err == nil {
 			return conn, config, nil
 		}
-		errs = append(errs, err)
+		if !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+			errs = append(errs, err) // One server is tried with TLS and without.
+		}
 	}
-	return nil, nil, s.hidden(errors.Join(errs...))
+	err := s.hidden(errors.Join(errs...))
+	if f, ok := err.(*failure); ok && f.server == nil {
+		f.away = !slices.ContainsFunc(errs, func(err error) bool { return !unreached(err) })
+	}
+	return nil, nil, err
+}
+
+// unreached reports whether an error says that no server was there to answer.
+func unreached(err error) bool {
+	var network *net.OpError
+	var names *net.DNSError
+	return errors.As(err, &network) || errors.As(err, &names) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // hidden returns an error without the secrets of the connection string.
@@ -183,6 +210,7 @@ func (s *source) hidden(err error) error {
 type failure struct {
 	text   string
 	server *pgconn.PgError
+	away   bool // nobody answered
 }
 
 // Error returns the words.
