@@ -252,7 +252,7 @@ type Exchange struct {
 	Concurrent bool     // overlapped with another exchange of its user; known where users are kept in order
 	Covered    bool     // the safety net answered instead of the live leg
 	Safe       bool     // the request changes nothing, as its endpoint says, and may be sent once more
-	Unmapped   []string // names of the identifiers of which a shadow request named a value that has no partner on its leg: then the exchange is not comparable, whatever was answered
+	Unmapped   []string // names of the identifiers of which a shadow request, or a row that a leg wrote, named a value that has no partner on the other leg: then the exchange is not comparable, whatever was answered
 	Lag        string   // how a shadow leg's state is behind where the request is about it: behind, writes wait to be caught up, or tainted, one never will be; then the exchange is not comparable, whatever was answered
 	Legs       [Legs]*Call
 }

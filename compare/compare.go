@@ -41,7 +41,7 @@ const (
 	ReasonCallerGone    = "caller_gone"         // the caller left before an answer was complete
 	ReasonTruncated     = "truncated"           // a body is longer than what was kept of it, or comparing it takes too many steps
 	ReasonNotAsked      = "not_asked"           // a leg was not asked
-	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, or in an answer without other differences
+	ReasonUnmapped      = "unmapped_identifier" // a value that a leg made up and that nobody knows the other leg's partner of: in a shadow request, in a row that another exchange made, or in an answer without other differences
 	ReasonLag           = "state_gap"           // the candidate's state, or the secondary's, lacks writes of this user, or to what this is about
 	ReasonEffects       = "effects_unknown"     // nobody knows all that a leg did to its database: what it committed was not read for a while, or too many exchanges waited
 	ReasonInherited     = "inherited"           // its effects differ in rows only that differed before: the first exchange that did says why
@@ -104,7 +104,7 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	}
 	possible := compareCalls(p, c, find)
 	if c.Err.Kind == parallax.NoError {
-		compareEffects(p, c, in.Effects, find)
+		compareEffects(x, in.Effects, find)
 	}
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)

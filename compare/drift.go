@@ -39,23 +39,6 @@ func entityOf(leg parallax.Leg, r *rows.Row) (out Entity) {
 	return out
 }
 
-// Entities lists the rows that an exchange touched, each as either leg names it. Which of
-// them differed before is all that comparing needs to know of them.
-func (e *Effects) Entities(x *parallax.Exchange) (out []Entity) {
-	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
-		if x.Legs[leg] == nil {
-			continue
-		}
-		list := e.Tables.net(leg, x.Legs[leg].Effects)
-		for i := range list {
-			if entity := entityOf(leg, &list[i]); entity != (Entity{}) {
-				out = append(out, entity)
-			}
-		}
-	}
-	return out
-}
-
 // entity returns the name of two rows that belong together.
 func (m pairedRows) entity(pair rows.Pair) Entity {
 	if pair.Primary >= 0 {

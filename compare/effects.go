@@ -14,13 +14,16 @@ import (
 	"parallax/internal/ids"
 )
 
-// Effects is what the effects of an exchange are compared by. It is not changed and may
-// be shared.
+// Effects is what the effects of one exchange are compared by. It is not changed and, without
+// Rows, may be shared.
 type Effects struct {
 	Tables *EffectTables
-	View   *ids.View // of the values that [Effects.Refs] lists
+	View   *ids.View // of the values that [EffectRows.Refs] lists
 
-	// Inherited are those rows of [Effects.Entities] that differed before. What differs in
+	// Rows are those of the exchange, so that they are made once; nil: each time they are needed.
+	Rows *EffectRows
+
+	// Inherited are those rows of [EffectRows.Entities] that differed before. What differs in
 	// them is not this exchange's: it does not count, and without a difference that does the
 	// exchange is not comparable, [ReasonInherited].
 	Inherited Inherited
@@ -39,25 +42,12 @@ func effectName(in string) string {
 	return "effects:" + in
 }
 
-// Refs lists the values in the effects of an exchange that its databases may have made
-// up earlier. A view of them is all that comparing needs.
-func (e *Effects) Refs(x *parallax.Exchange) []ids.Ref {
-	var refs []ids.Ref
-	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
-		if x.Legs[leg] == nil {
-			continue
-		}
-		for _, r := range e.Tables.net(leg, x.Legs[leg].Effects) {
-			for _, list := range [][]parallax.Column{r.Key, r.Columns} {
-				for i := range list {
-					if in, value, ok := r.Named(&list[i]); ok {
-						refs = append(refs, ids.Ref{Name: effectName(in), Leg: leg, Value: value})
-					}
-				}
-			}
-		}
+// rows returns the rows of an exchange.
+func (e *Effects) rows(x *parallax.Exchange) *EffectRows {
+	if e.Rows != nil {
+		return e.Rows
 	}
-	return refs
+	return e.Tables.Rows(x)
 }
 
 // Born returns what is to be learnt from the rows that both legs made with an exchange:
@@ -71,7 +61,7 @@ func (e *Effects) Born(x *parallax.Exchange) []ids.Fact {
 	learn := func(in string, b rows.Born) {
 		facts = append(facts, ids.Fact{Ref: ids.Ref{Name: effectName(in), Leg: parallax.Primary, Value: b.Primary}, To: parallax.Candidate, State: ids.Paired, Partner: b.Candidate})
 	}
-	for _, b := range e.match(p, c, nil).Born() {
+	for _, b := range e.match(e.rows(x), nil).Born() {
 		learn(b.In, b)
 		if ids.Bits(b.Primary) >= ids.BareBits && ids.Bits(b.Candidate) >= ids.BareBits {
 			learn("", b)
@@ -87,16 +77,25 @@ type pairedRows struct {
 }
 
 // match pairs the rows of two legs.
-func (e *Effects) match(p, c *parallax.Call, find *finder) pairedRows {
-	a, b := e.Tables.net(parallax.Primary, p.Effects), e.Tables.net(parallax.Candidate, c.Effects)
+func (e *Effects) match(list *EffectRows, find *finder) pairedRows {
+	a, b := list.legs[parallax.Primary], list.legs[parallax.Candidate]
 	m := rows.Match(a, b, rows.Options{
 		Loose: find.loose,
 		Known: func(in, value string) (string, bool) {
-			known := e.View.Partner(ids.Ref{Name: effectName(in), Leg: parallax.Candidate, Value: value}, parallax.Primary)
+			known := e.partner(in, parallax.Candidate, value)
 			return known.Value, known.State == ids.Paired
+		},
+		Taken: func(in, value string) bool {
+			known := e.partner(in, parallax.Primary, value)
+			return known.State == ids.Paired && known.Value != value
 		},
 	})
 	return pairedRows{m, a, b}
+}
+
+// partner returns what is known of a value's partner on the other leg.
+func (e *Effects) partner(in string, leg parallax.Leg, value string) ids.Partner {
+	return e.View.Partner(ids.Ref{Name: effectName(in), Leg: leg, Value: value}, parallax.Candidate-leg)
 }
 
 // effectsUnknown reports whether nobody knows all that the legs did.
@@ -127,11 +126,11 @@ type rowName struct {
 }
 
 // compareEffects compares what two legs did to their databases.
-func compareEffects(p, c *parallax.Call, e *Effects, find *finder) {
+func compareEffects(x *parallax.Exchange, e *Effects, find *finder) {
 	if e == nil {
 		return
 	}
-	m := e.match(p, c, find)
+	m := e.match(e.rows(x), find)
 	numbers, touched := map[string]int{}, map[string]bool{}
 	for _, pair := range m.Pairs {
 		at := &rowAt{}
@@ -248,7 +247,7 @@ func (e *Effects) translated(m pairedRows, p, c *rows.Row, columns []parallax.Co
 // taken reports whether a value of the primary was known before to have a partner.
 func (e *Effects) taken(row *rows.Row, c *parallax.Column) bool {
 	in, value, ok := row.Named(c)
-	return ok && e.View.Partner(ids.Ref{Name: effectName(in), Leg: parallax.Primary, Value: value}, parallax.Candidate).State == ids.Paired
+	return ok && e.partner(in, parallax.Primary, value).State == ids.Paired
 }
 
 // judge tells what a difference between two values that databases make up comes to;

@@ -115,6 +115,25 @@ func TestEffects(t *testing.T) {
 			candidate: []string{"update orders|number:id!=9018|number:total=5"},
 			want:      []string{"effects:orders[0] $.id changed 17 -> 9018"},
 		},
+		"a row that the primary calls otherwise": {
+			pairs:     []ids.Fact{pairOf("orders.id", "17", "9017")},
+			primary:   []string{"insert items|number:id!=3|number:order_id>orders.id=17"},
+			candidate: []string{"insert items|number:id!=13|number:order_id>orders.id=17"},
+			want:      []string{`effects:items[0] $.order_id changed 17 -> 17`},
+		},
+		"a change of a row that the primary calls otherwise": {
+			gap:       true,
+			pairs:     []ids.Fact{pairOf("orders.id", "17", "9017")},
+			primary:   []string{"update orders|number:id!=17|number:total=5"},
+			candidate: []string{"update orders|number:id!=17|number:total=5"},
+			want:      []string{`effects:orders[0] $.id changed 17 -> 17`},
+		},
+		"a row deleted that the primary calls otherwise": {
+			pairs:     []ids.Fact{pairOf("orders.id", "17", "9017")},
+			primary:   []string{"delete orders|number:id!=17"},
+			candidate: []string{"delete orders|number:id!=17"},
+			want:      []string{`effects:orders[0] $.id changed 17 -> 17`},
+		},
 		"nobody read when it was made": {
 			gap:       true,
 			primary:   []string{"update orders|number:id!=17|number:total=5"},
@@ -272,7 +291,7 @@ func TestEffectsBorn(t *testing.T) {
 	}
 	later := wrote(nil, []string{"insert items|number:id!=1|number:order_id>orders.id=9017"})
 	want := ids.Ref{Name: "effects:orders.id", Leg: parallax.Candidate, Value: "9017"}
-	if refs := e.Refs(later); !slices.Contains(refs, want) {
+	if refs := e.Tables.Rows(later).Refs(); !slices.Contains(refs, want) {
 		t.Errorf("%v is not asked for: %v", want, refs)
 	}
 }

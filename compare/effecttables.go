@@ -140,25 +140,33 @@ func (e *EffectTables) of(leg parallax.Leg, table string) *effectTable {
 func (e *EffectTables) named(leg parallax.Leg, t *effectTable, columns []parallax.Column, key bool) []parallax.Column {
 	out := make([]parallax.Column, 0, len(columns))
 	for _, c := range columns {
-		if t != nil && leg == parallax.Candidate {
-			if mine, ok := t.columns[c.Name]; ok {
-				c.Name = mine
-			}
+		c = e.column(leg, t, c)
+		if key || t == nil || !slices.Contains(t.Ignore, c.Name) {
+			out = append(out, c)
 		}
-		if t != nil && !key && slices.Contains(t.Ignore, c.Name) {
-			continue
-		}
-		c.Ref = e.ref(leg, c.Ref)
-		if t != nil {
-			if to, ok := t.References[c.Name]; ok {
-				c.Ref = to
-			}
-			c.Made = c.Made || slices.Contains(t.Generated, c.Name)
-		}
-		out = append(out, c)
 	}
 	slices.SortStableFunc(out, func(a, b parallax.Column) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// column returns a column with the primary's names, and with all that is said of it.
+func (e *EffectTables) column(leg parallax.Leg, t *effectTable, c parallax.Column) parallax.Column {
+	if t == nil {
+		c.Ref = e.ref(leg, c.Ref)
+		return c
+	}
+	if leg == parallax.Candidate {
+		if mine, ok := t.columns[c.Name]; ok {
+			c.Name = mine
+		}
+	}
+	if to, ok := t.References[c.Name]; ok {
+		c.Ref = to
+	} else {
+		c.Ref = e.ref(leg, c.Ref)
+	}
+	c.Made = c.Made || slices.Contains(t.Generated, c.Name)
+	return c
 }
 
 // ref returns the primary's name of a column that a leg's foreign key leads to.

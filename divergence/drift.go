@@ -48,11 +48,11 @@ func (d *Drift) Rows() int {
 }
 
 // of returns which rows of an exchange differed before.
-func (d *Drift) of(e *compare.Effects, x *parallax.Exchange) compare.Inherited {
+func (d *Drift) of(list *compare.EffectRows, x *parallax.Exchange) compare.Inherited {
 	if d.Rows() == 0 {
 		return nil // Fast path: the names of rows are of no use.
 	}
-	entities := e.Entities(x)
+	entities := list.Entities()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out compare.Inherited

@@ -1,7 +1,6 @@
 package divergence
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -49,8 +48,10 @@ func TestEffectsAreComparedAndKept(t *testing.T) {
 				}
 				out.Legs[leg] = &call
 			}
-			if err := judge.Effects.Learn(context.Background(), &out); err != nil {
-				t.Error(err)
+			if _, learn := judge.Effects.Learning(&out); learn != nil {
+				if err := learn(); err != nil {
+					t.Error(err)
+				}
 			}
 			then(&out)
 		}

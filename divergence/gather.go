@@ -70,34 +70,45 @@ func (e *Effects) of(x *parallax.Exchange) *compare.Effects {
 	if e == nil {
 		return nil
 	}
-	out := &compare.Effects{Tables: e.Tables, Gap: e.Missed()}
-	out.Inherited = e.Drift.of(out, x)
-	refs := out.Refs(x)
+	out := &compare.Effects{Tables: e.Tables, Rows: e.Tables.Rows(x), Gap: e.Missed()}
+	out.Inherited = e.Drift.of(out.Rows, x)
+	e.look(out)
+	return out
+}
+
+// look asks what is known of the values in an exchange's rows.
+func (e *Effects) look(to *compare.Effects) {
+	refs := to.Rows.Refs()
 	if len(refs) == 0 {
-		return out
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 	defer cancel()
 	view, truncated, err := ids.Look(ctx, e.Map, refs)
 	// Where not all could be asked for, a value without a partner may have one.
-	out.View, out.Gap = view, out.Gap || truncated || err != nil
-	return out
+	to.View, to.Gap = view, to.Gap || truncated || err != nil
 }
 
-// Learn notes which values that the databases made up for an exchange belong together, for
-// those that come after it.
-func (e *Effects) Learn(ctx context.Context, x *parallax.Exchange) error {
+// Learning returns which values in an exchange's rows its databases may have made up earlier,
+// and what notes, for the exchanges after it, which of those that they made up with it belong
+// together. That is to be called once the pairs of the needs are known: the rows cannot be
+// told apart before. Nil where there is nothing to be learnt.
+func (e *Effects) Learning(x *parallax.Exchange) (needs []ids.Ref, learn func() error) {
 	p, c := x.Legs[parallax.Primary], x.Legs[parallax.Candidate]
-	if p == nil || c == nil || len(p.Effects) == 0 || len(c.Effects) == 0 {
-		return nil
+	if p == nil || c == nil || len(p.Effects)+len(c.Effects) == 0 || p.Unread != "" || c.Unread != "" {
+		return nil, nil
 	}
-	facts := e.of(x).Born(x)
-	if len(facts) == 0 {
-		return nil
+	by := &compare.Effects{Tables: e.Tables, Rows: e.Tables.Rows(x)}
+	return by.Rows.Needs(), func() error {
+		e.look(by)
+		facts := by.Born(x)
+		if len(facts) == 0 {
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+		defer cancel()
+		return e.Map.Learn(ctx, facts...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
-	return e.Map.Learn(ctx, facts...)
 }
 
 // stored returns what the effects of a stored exchange are compared by.

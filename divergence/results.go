@@ -254,7 +254,7 @@ type ExchangeDetail struct {
 	ExchangeSummary
 	Differences []DifferenceLine   `json:"differences"`               // those that count first, then by path
 	Identifiers []IdentifierPair   `json:"identifiers,omitempty"`     // that its answers were compared by, redacted; with its bodies only
-	Unmapped    []string           `json:"unmapped,omitempty"`        // identifiers that a shadow request named without a partner
+	Unmapped    []string           `json:"unmapped,omitempty"`        // identifiers that a shadow request, or a row that a leg wrote, named without a partner
 	Effects     []EffectLine       `json:"effects,omitempty"`         // what its legs did to their databases, redacted, in the order of each leg's commits; those that came late, and with its bodies all
 	Unread      map[string]string  `json:"effects_unknown,omitempty"` // by leg: why they may not be all
 	Exchange    *parallax.Exchange `json:"-"`                         // redacted, Received to the millisecond, without User; nil when its bodies were not kept

@@ -16,6 +16,7 @@ import (
 	"parallax/compare/effects/debezium"
 	"parallax/compare/effects/postgres"
 	"parallax/divergence"
+	"parallax/internal/ids"
 	"parallax/mirror"
 	"parallax/ui"
 )
@@ -59,7 +60,7 @@ func (s *server) newGathering(svc *service, cfg ServiceConfig) (*gathering, erro
 	g := &gathering{config: c, inboxes: map[parallax.Leg]*debezium.Inbox{}}
 	g.joiner = effects.NewJoiner(effects.JoinerConfig{
 		Service: svc.name, Config: c, Now: s.now, Log: s.log, Metrics: s.effectMetrics,
-		Learn: svc.learnEffects(s.log), Late: svc.keepLate, Shadow: svc.shadowWrote,
+		Learn: svc.learnEffects(s.log), Makes: svc.effectMakes, Late: svc.keepLate, Shadow: svc.shadowWrote,
 	})
 	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
 		if err := g.read(leg, s.log, s.now); err != nil {
@@ -216,19 +217,35 @@ func (svc *service) effectsMissed() bool {
 }
 
 // learnEffects returns what learns which values of the two legs belong together.
-func (svc *service) learnEffects(log *slog.Logger) func(*parallax.Exchange) {
-	return func(x *parallax.Exchange) {
+func (svc *service) learnEffects(log *slog.Logger) func(*parallax.Exchange) ([]ids.Ref, func() bool) {
+	return func(x *parallax.Exchange) ([]ids.Ref, func() bool) {
 		e := svc.terms.Load().compares.Effects
 		if e == nil {
-			return
+			return nil, nil
 		}
-		if err := e.Learn(context.Background(), x); err != nil {
-			svc.effects.missed.Store(true)
-			svc.effects.warned.Do(func() {
-				log.Warn("values that databases made up cannot be noted; what refers to them later is not comparable", "service", svc.name, "error", err)
-			})
+		needs, learn := e.Learning(x)
+		if learn == nil {
+			return needs, nil
+		}
+		return needs, func() bool {
+			err := learn()
+			if err != nil {
+				svc.effects.missed.Store(true)
+				svc.effects.warned.Do(func() {
+					log.Warn("values that databases made up cannot be noted; what refers to them later is not comparable", "service", svc.name, "error", err)
+				})
+			}
+			return err == nil
 		}
 	}
+}
+
+// effectMakes lists the values that a leg's database made up with a row.
+func (svc *service) effectMakes(leg parallax.Leg, table string, row []parallax.Column) []ids.Ref {
+	if e := svc.terms.Load().compares.Effects; e != nil {
+		return e.Tables.Makes(leg, table, row)
+	}
+	return nil
 }
 
 // keepLate stores what was committed too late to be compared.

@@ -17,6 +17,15 @@
 // answer. For those there is the settle time. What comes later still is late: it is
 // stored with its exchange, and not compared.
 //
+// # Rows of others
+//
+// What an exchange wrote may name a row that another one made: an item of an order. Which
+// order of the other leg that is, is known once the rows of that exchange were matched,
+// and that may be over later. So the joiner notes what each transaction made up until its
+// exchange is learnt from; an exchange that names any of it is held back until then,
+// and those that wait for it in turn. One that waits in vain is not comparable, since it
+// names what has no partner, whatever it did.
+//
 // # Gaps
 //
 // A reader that loses its connection has a gap: from the last position it passed

@@ -161,6 +161,7 @@ func (j *Joiner) take(w *waiting, leg parallax.Leg) (list []parallax.Effect, tro
 		}
 		j.log.remove(e)
 		j.entries.remove(e)
+		e.of, w.made = w, append(w.made, e)
 		j.count(e, Count(how), now)
 	}
 	if len(list) > maxEffects {

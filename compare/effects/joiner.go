@@ -2,6 +2,7 @@ package effects
 
 import (
 	"container/heap"
+	"container/list"
 	"context"
 	"log/slog"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/ids"
 )
 
 // pollEvery is how often a database is asked for its position while exchanges wait.
@@ -26,9 +28,13 @@ type JoinerConfig struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 
-	// Learn is told of each exchange with its effects, in the order in which their
-	// settle times end, before it is handed on: what it learns, later ones find.
-	Learn func(x *parallax.Exchange)
+	// Learn is told of each exchange with its effects, in the order in which their settle
+	// times end. It returns the values that the exchange may have from earlier ones, and what
+	// learns from it, nil for nothing. That is called once those are learnt from, before the
+	// exchange is handed on: what it learns, later ones find. It reports whether it could.
+	Learn func(x *parallax.Exchange) (needs []ids.Ref, learn func() bool)
+	// Makes lists the values that a leg's database made up with a row that was inserted.
+	Makes func(leg parallax.Leg, table string, row []parallax.Column) []ids.Ref
 	// Late is told what was committed too late to be compared.
 	Late func(Late)
 	// Shadow is told what a leg committed that was not the live one of its exchange, as soon
@@ -59,11 +65,13 @@ type Joiner struct {
 	cfg JoinerConfig
 	on  correlations
 
-	handing chan *waiting // in order, to learn; never full: it has room for all that may wait
-	learnt  chan *waiting
-	wake    chan struct{} // something waits now
+	learnt chan *waiting
+	wake   chan struct{} // something waits now
 
 	mu       sync.Mutex
+	more     *sync.Cond // handing has one more, or stopped is set
+	handing  []*waiting // in order, to learn
+	pairs    pairs
 	sources  []*source
 	log      log
 	entries  entries
@@ -90,6 +98,12 @@ type waiting struct {
 	bytes  int64
 	said   *said // with correlation by key
 	out    *parallax.Exchange
+
+	made   []*entry         // what its legs committed
+	learn  func() bool      // nil: there is nothing to be learnt from it
+	parked *list.Element    // not nil once it has waited for others, until give
+	needs  map[ids.Ref]bool // of others that it waits for
+	lost   []string         // names of what it needs and will not be known
 }
 
 type dueHeap []*waiting
@@ -111,12 +125,13 @@ var legs = [2]parallax.Leg{parallax.Primary, parallax.Candidate}
 // NewJoiner returns a joiner without databases: [Joiner.Add] them all before
 // [Joiner.Run].
 func NewJoiner(cfg JoinerConfig) *Joiner {
-	room := cfg.Config.Waiting.Exchanges
-	return &Joiner{
+	j := &Joiner{
 		cfg: cfg, on: cfg.Config.correlations(),
-		handing: make(chan *waiting, room), learnt: make(chan *waiting, handers), wake: make(chan struct{}, 1),
+		learnt: make(chan *waiting, handers), wake: make(chan struct{}, 1), pairs: newPairs(),
 		entries: newEntries(), exchange: newExchanges(), strays: map[parallax.ID][]ShadowWrite{}, log: log{limit: int64(cfg.Config.Log.Memory)},
 	}
+	j.more = sync.NewCond(&j.mu)
+	return j
 }
 
 // Run reads the databases and hands exchanges on until ctx ends. Then it hands on what
@@ -144,19 +159,20 @@ func (j *Joiner) Run(ctx context.Context) error {
 	j.mu.Lock()
 	j.stopped = true
 	j.giveUp("Parallax was stopped")
-	close(j.handing)
+	j.tired(j.cfg.Now())
+	j.more.Signal()
 	j.mu.Unlock()
 	handing.Wait()
 	reading.Wait()
 	return nil
 }
 
-// learn hands exchanges to what learns from them, one after the other.
+// learn learns from exchanges, one after the other, and hands them on.
 func (j *Joiner) learn() {
 	defer close(j.learnt)
-	for w := range j.handing {
-		if j.cfg.Learn != nil {
-			j.cfg.Learn(w.out)
+	for w := j.next(); w != nil; w = j.next() {
+		if !j.learnFrom(w) {
+			continue
 		}
 		j.learnt <- w
 		j.mu.Lock()
@@ -165,6 +181,52 @@ func (j *Joiner) learn() {
 		j.cfg.Metrics.waiting(j.cfg.Service, j.held)
 		j.mu.Unlock()
 	}
+}
+
+// next waits for the next exchange to be learnt from; nil: there will be no more.
+func (j *Joiner) next() *waiting {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.handing) == 0 && !j.stopped {
+		j.more.Wait()
+	}
+	if len(j.handing) == 0 {
+		return nil
+	}
+	w := j.handing[0]
+	j.handing[0], j.handing = nil, j.handing[1:]
+	return w
+}
+
+// hand makes an exchange the next one but those before it. The caller holds mu.
+func (j *Joiner) hand(w *waiting) {
+	j.handing = append(j.handing, w)
+	j.more.Signal()
+}
+
+// learnFrom learns from an exchange; false: it has to wait for others, and comes again.
+func (j *Joiner) learnFrom(w *waiting) bool {
+	var needs []ids.Ref
+	if w.parked == nil && j.cfg.Learn != nil {
+		needs, w.learn = j.cfg.Learn(w.out)
+	}
+	if !j.ready(w, needs) {
+		return false
+	}
+	known := false
+	switch {
+	case len(w.lost) > 0:
+		w.out = unmapped(w.out, w.lost)
+	case w.learn != nil:
+		known = w.learn()
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range w.made {
+		j.told(e, known)
+	}
+	j.missed = j.missed || len(w.made) > 0 && !known
+	return true
 }
 
 // tick hands on what is due, until ctx ends. It sleeps while nothing waits.
@@ -181,7 +243,8 @@ func (j *Joiner) tick(ctx context.Context) {
 		now := j.cfg.Now()
 		j.settled(now)
 		j.forget(now)
-		idle := len(j.due)+len(j.overdue) == 0 && j.log.oldest() == nil
+		j.tired(now)
+		idle := len(j.due)+len(j.overdue)+j.pairs.parked.Len() == 0 && j.log.oldest() == nil
 		j.mu.Unlock()
 		if !idle {
 			continue
@@ -230,7 +293,7 @@ func (j *Joiner) add(x *parallax.Exchange, then func(*parallax.Exchange)) string
 	w := j.waitingOf(x, then)
 	compared := answered(x)
 	if !compared {
-		j.exchange.add(w, settledState, j.cfg.Now())
+		j.refuse(w)
 		return pointless
 	}
 	why := ""
@@ -241,7 +304,7 @@ func (j *Joiner) add(x *parallax.Exchange, then func(*parallax.Exchange)) string
 		why = "too many exchanges were waiting for their effects"
 	}
 	if why != "" {
-		j.exchange.add(w, settledState, j.cfg.Now())
+		j.refuse(w)
 		j.missed = true
 		return why
 	}
@@ -257,6 +320,14 @@ func (j *Joiner) add(x *parallax.Exchange, then func(*parallax.Exchange)) string
 	j.fresh = append(j.fresh, w)
 	j.stir()
 	return ""
+}
+
+// refuse remembers an exchange that does not wait.
+func (j *Joiner) refuse(w *waiting) {
+	j.exchange.add(w, settledState, j.cfg.Now())
+	for e := range j.entriesOf(w.x) {
+		j.hopeless(e)
+	}
 }
 
 // answered reports whether an exchange has what may be compared.
@@ -367,7 +438,11 @@ func (j *Joiner) release(w *waiting, why [2]string) {
 	}
 	w.out = &out
 	j.exchange.settle(w)
-	j.handing <- w
+	for _, e := range w.made {
+		w.bytes += e.bytes
+		j.bytes += e.bytes
+	}
+	j.hand(w)
 }
 
 // giveUp hands on everything that waits, as not known. The caller holds mu.

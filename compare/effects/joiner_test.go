@@ -16,6 +16,7 @@ import (
 	"parallax"
 	"parallax/compare/effects"
 	"parallax/compare/effects/effectstest"
+	"parallax/internal/ids"
 )
 
 // bench is a joiner at work on two logs, in a bubble of time of its own.
@@ -28,6 +29,7 @@ type bench struct {
 	handed  map[parallax.ID]*parallax.Exchange
 	order   []parallax.ID
 	learned []parallax.ID
+	needs   map[parallax.ID][]ids.Ref // of exchanges, from others
 	late    []effects.Late
 	shadows []effects.ShadowWrite
 	n       byte
@@ -43,10 +45,18 @@ func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
 		if change != nil {
 			change(&config)
 		}
-		b := &bench{t: t, primary: effectstest.NewLog(time.Now), candidate: effectstest.NewLog(time.Now), handed: map[parallax.ID]*parallax.Exchange{}}
+		b := &bench{t: t, primary: effectstest.NewLog(time.Now), candidate: effectstest.NewLog(time.Now), handed: map[parallax.ID]*parallax.Exchange{}, needs: map[parallax.ID][]ids.Ref{}}
 		b.joiner = effects.NewJoiner(effects.JoinerConfig{
 			Service: "shop", Config: config, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-			Learn:  func(x *parallax.Exchange) { b.note(func() { b.learned = append(b.learned, x.ID) }) },
+			Learn: func(x *parallax.Exchange) ([]ids.Ref, func() bool) {
+				return b.needs[x.ID], func() bool {
+					b.note(func() { b.learned = append(b.learned, x.ID) })
+					return true
+				}
+			},
+			Makes: func(leg parallax.Leg, table string, row []parallax.Column) []ids.Ref {
+				return []ids.Ref{{Name: "effects:" + table + ".id", Leg: leg, Value: *row[0].Value}}
+			},
 			Late:   func(l effects.Late) { b.note(func() { b.late = append(b.late, l) }) },
 			Shadow: func(w effects.ShadowWrite) { b.note(func() { b.shadows = append(b.shadows, w) }) },
 		})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/ids"
 )
 
 // entry is a transaction that waits for its exchange.
@@ -15,6 +16,8 @@ type entry struct {
 	seen   time.Time
 	bytes  int64
 	at     *list.Element // in the log
+	makes  []ids.Ref     // what its databases made up with it
+	of     *waiting      // whose it turned out to be
 }
 
 // log is the transactions of all databases of a service that wait for their exchange, in
@@ -106,8 +109,9 @@ func (x index[K, V]) drop(key K, v V) {
 // Transaction implements [Sink].
 func (s *source) Transaction(tx Transaction) {
 	j := s.joiner
+	makes := s.makes(&tx)
 	j.mu.Lock()
-	late, write := s.note(tx)
+	late, write := s.note(tx, makes)
 	j.mu.Unlock()
 	if late != nil && j.cfg.Late != nil {
 		j.cfg.Late(*late)
@@ -117,14 +121,27 @@ func (s *source) Transaction(tx Transaction) {
 	}
 }
 
+// makes lists what a transaction made up.
+func (s *source) makes(tx *Transaction) (refs []ids.Ref) {
+	if s.joiner.cfg.Makes == nil {
+		return nil
+	}
+	for i := range tx.Changes {
+		if c := &tx.Changes[i]; c.Op == parallax.Insert {
+			refs = append(refs, s.joiner.cfg.Makes(s.leg, c.Table, c.After)...)
+		}
+	}
+	return refs
+}
+
 // note files a transaction: it is late, another leg's, or waits for its exchange.
-func (s *source) note(tx Transaction) (*Late, *ShadowWrite) {
+func (s *source) note(tx Transaction, makes []ids.Ref) (*Late, *ShadowWrite) {
 	j := s.joiner
 	if len(tx.Changes) == 0 && !tx.More || s.ids[tx.ID] {
 		return nil, nil // Nothing was changed, or it was read before.
 	}
 	now := j.cfg.Now()
-	e := &entry{source: s, tx: tx, claim: j.on.claimOf(&tx), seen: now, bytes: sizeOf(&tx)}
+	e := &entry{source: s, tx: tx, claim: j.on.claimOf(&tx), seen: now, bytes: sizeOf(&tx) + refBytes*int64(len(makes)), makes: makes}
 	if e.claim.torn {
 		j.count(e, torn, now)
 		return nil, nil
@@ -143,6 +160,7 @@ func (s *source) note(tx Transaction) (*Late, *ShadowWrite) {
 	}
 	j.log.push(e)
 	j.entries.add(e)
+	j.pairs.make(e)
 	j.forget(now)
 	j.stir()
 	return nil, write
@@ -172,6 +190,7 @@ func (j *Joiner) forget(now time.Time) {
 		}
 		j.log.remove(e)
 		j.entries.remove(e)
+		j.told(e, false)
 		switch {
 		case over:
 			e.source.lost(e)
@@ -192,6 +211,9 @@ func (e *entry) effects(how parallax.Correlation) []parallax.Effect {
 	}
 	return out
 }
+
+// refBytes is about how much memory it takes to remember who made a value up.
+const refBytes = 200
 
 // sizeOf is about how much memory a transaction takes.
 func sizeOf(tx *Transaction) int64 {

@@ -60,6 +60,23 @@ func (j *Joiner) shadowsOf(x *parallax.Exchange) (out []ShadowWrite) {
 		}
 	}
 	delete(j.strays, x.ID)
+	for e := range j.entriesOf(x) {
+		w, other := j.shadow(e)
+		if w == nil || w.Exchange != x.ID {
+			continue
+		}
+		if out = append(out, *w); other { // It was filed before anybody knew whose span it has.
+			j.log.remove(e)
+			j.entries.remove(e)
+			j.told(e, false)
+			j.count(e, stray, j.cfg.Now())
+		}
+	}
+	return out
+}
+
+// entriesOf returns the transactions of the log that name an exchange, or a trace of it.
+func (j *Joiner) entriesOf(x *parallax.Exchange) map[*entry]bool {
 	of := maps.Clone(j.entries.byID[x.ID])
 	for _, call := range x.Legs {
 		if call == nil {
@@ -74,18 +91,7 @@ func (j *Joiner) shadowsOf(x *parallax.Exchange) (out []ShadowWrite) {
 			}
 		}
 	}
-	for e := range of {
-		w, other := j.shadow(e)
-		if w == nil || w.Exchange != x.ID {
-			continue
-		}
-		if out = append(out, *w); other { // It was filed before anybody knew whose span it has.
-			j.log.remove(e)
-			j.entries.remove(e)
-			j.count(e, stray, j.cfg.Now())
-		}
-	}
-	return out
+	return of
 }
 
 // tell tells of what shadows wrote.

@@ -175,12 +175,19 @@ func (g *graph) cell(n *node, c *parallax.Column) cell {
 	}
 	out.text = canonical(c)
 	if n.leg == candidate {
-		if known, ok := g.know.known(n.row.names(c), out.text); ok {
+		in := n.row.names(c)
+		if known, ok := g.know.known(in, out.text); ok {
 			out.text = known
+		} else if g.know.taken(in, out.text) {
+			out.text += foreignMark
 		}
 	}
 	return out
 }
+
+// foreignMark follows a value of the candidate that the primary calls something else by. No
+// text of a database has a zero byte.
+const foreignMark = "\x00"
 
 func (c *cell) hash() uint64 {
 	if c.null {

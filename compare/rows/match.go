@@ -18,6 +18,10 @@ type Options struct {
 	// in a column TABLE.COLUMN; with an empty name any column's, of a value that nobody
 	// writes by chance.
 	Known func(in, value string) (string, bool)
+
+	// Taken reports whether the primary calls something else by a value that the candidate
+	// has in a column TABLE.COLUMN, and that [Options.Known] does not know.
+	Taken func(in, value string) bool
 }
 
 func (o *Options) loose(table, column string) bool { return o.Loose != nil && o.Loose(table, column) }
@@ -27,6 +31,10 @@ func (o *Options) known(in, value string) (string, bool) {
 		return "", false
 	}
 	return o.Known(in, value)
+}
+
+func (o *Options) taken(in, value string) bool {
+	return in != "" && o.Taken != nil && o.Taken(in, value)
 }
 
 // Pair is two rows that belong together, as indices of the lists that were matched;

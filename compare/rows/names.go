@@ -32,7 +32,7 @@ func (m *Matching) Primary(row *Row, c *parallax.Column) (string, Standing) {
 	switch _, taken := g.born[primary][value{in, canonical(c)}]; {
 	case in == "":
 		return *c.Value, Plain
-	case taken:
+	case taken, g.know.taken(in, canonical(c)):
 		return *c.Value, Foreign
 	}
 	return *c.Value, Unknown
@@ -82,6 +82,15 @@ func (m *Matching) Born() []Born {
 		}
 	}
 	return out
+}
+
+// Makes returns which column made up a value with the row, TABLE.COLUMN, and the value so
+// that equal ones are written alike; false if it was not made up.
+func (r *Row) Makes(c *parallax.Column) (in, value string, ok bool) {
+	if !r.makesUp(c) {
+		return "", "", false
+	}
+	return r.Table + "." + c.Name, canonical(c), true
 }
 
 // Named returns which column makes up the values of a column of the row, TABLE.COLUMN or

@@ -608,7 +608,7 @@ func (c *campaign) judge() {
 			x.Legs[leg] = &parallax.Call{Response: parallax.Response{Status: 200}, First: 1, Done: 1, Effects: read[leg][d.id]}
 		}
 		e := &compare.Effects{Tables: tables}
-		view, _, err := ids.Look(c.t.Context(), known, e.Refs(x))
+		view, _, err := ids.Look(c.t.Context(), known, tables.Rows(x).Refs())
 		if err != nil {
 			c.t.Fatal(err)
 		}
