@@ -52,10 +52,13 @@ type Matching struct {
 func Match(p, c []Row, know Options) *Matching {
 	g := newGraph(p, c, know)
 	g.byKey()
-	for {
+	for more := true; more; {
 		g.refine()
-		if !g.alike() && !g.nearest() {
-			break
+		if g.alike() {
+			continue
+		}
+		for news := false; more && !news; {
+			more, news = g.nearest()
 		}
 	}
 	return g.matching()
@@ -244,42 +247,72 @@ func (n *node) edge(name string) int {
 	return -1
 }
 
-// nearest pairs the two rows of one table and effect that have most in common, if
-// that is at least half of what they say or they are the only ones left. It reports
-// whether there were any.
-func (g *graph) nearest() bool {
+// near is two rows that may belong together, and which share of what they say is alike.
+type near struct {
+	i, j  int
+	share float64
+}
+
+// nearest pairs rows of one table and effect that have at least half of what they say in
+// common, or are the only ones left: those that have most first, and several at once where
+// that is no news of other rows. It reports whether there were any, and such news.
+func (g *graph) nearest() (paired, news bool) {
+	for _, n := range g.near() {
+		if g.nodes[n.i].partner >= 0 || g.nodes[n.j].partner >= 0 {
+			continue
+		}
+		if g.budget > 0 && !(g.told(n.i) && g.told(n.j)) {
+			if paired {
+				continue
+			}
+			news = true
+		}
+		g.pair(n.i, n.j)
+		paired = true
+	}
+	return paired, news
+}
+
+// told reports whether all rows that a row refers to, or that refer to it, are paired.
+func (g *graph) told(i int) bool {
+	open := func(e edge) bool { return e.to != i && g.nodes[e.to].partner < 0 }
+	return !slices.ContainsFunc(g.nodes[i].edges, open) && !slices.ContainsFunc(g.nodes[i].back, open)
+}
+
+// near lists rows that may belong together, the first ones of each table and effect, those
+// that have most in common first.
+func (g *graph) near() (out []near) {
 	type kind struct {
 		table string
 		op    parallax.Op
 	}
+	var kinds []kind
 	var left [2]map[kind][]int
 	for leg := range left {
 		left[leg] = map[kind][]int{}
 		for _, i := range g.open(leg) {
 			k := kind{g.nodes[i].row.Table, g.nodes[i].row.Op}
+			if leg == primary && len(left[leg][k]) == 0 {
+				kinds = append(kinds, k)
+			}
 			if len(left[leg][k]) < maxTried {
 				left[leg][k] = append(left[leg][k], i)
 			}
 		}
 	}
-	best, bestI, bestJ := -1.0, -1, -1
-	for _, i := range g.open(primary) {
-		n := &g.nodes[i]
-		k := kind{n.row.Table, n.row.Op}
-		if !slices.Contains(left[primary][k], i) || len(left[candidate][k]) == 0 {
-			continue
-		}
-		j := g.closest(i, left[candidate][k])
-		said := max(len(n.constants)+len(n.edges), len(g.nodes[j].constants)+len(g.nodes[j].edges), 1)
-		share := float64(g.common(i, j)) / float64(said)
-		only := len(left[primary][k]) == 1 && len(left[candidate][k]) == 1
-		if share > best && (share >= 0.5 || only) {
-			best, bestI, bestJ = share, i, j
+	for _, k := range kinds {
+		mine, theirs := left[primary][k], left[candidate][k]
+		only := len(mine) == 1 && len(theirs) == 1
+		for _, i := range mine {
+			for _, j := range theirs {
+				a, b := &g.nodes[i], &g.nodes[j]
+				said := max(len(a.constants)+len(a.edges), len(b.constants)+len(b.edges), 1)
+				if share := float64(g.common(i, j)) / float64(said); share >= 0.5 || only {
+					out = append(out, near{i, j, share})
+				}
+			}
 		}
 	}
-	if bestI < 0 {
-		return false
-	}
-	g.pair(bestI, bestJ)
-	return true
+	slices.SortStableFunc(out, func(a, b near) int { return cmp.Compare(b.share, a.share) })
+	return out
 }
