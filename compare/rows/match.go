@@ -3,8 +3,6 @@ package rows
 import (
 	"cmp"
 	"slices"
-
-	"parallax"
 )
 
 // Options tell what is known of columns and values besides the rows. The zero value
@@ -52,13 +50,10 @@ type Matching struct {
 func Match(p, c []Row, know Options) *Matching {
 	g := newGraph(p, c, know)
 	g.byKey()
-	for more := true; more; {
+	for {
 		g.refine()
-		if g.alike() {
-			continue
-		}
-		for news := false; more && !news; {
-			more, news = g.nearest()
+		if !g.alike() && !g.nearest() {
+			break
 		}
 	}
 	return g.matching()
@@ -130,7 +125,8 @@ func (g *graph) open(leg int) []int {
 
 // alike pairs rows of one colour and reports whether there were any. A row that no
 // other looks like is paired at once. Of rows that look alike one is paired, and
-// then its neighbours are no longer alike; those without neighbours are all paired.
+// then its neighbours are no longer alike; those whose neighbours all are paired already are
+// all paired.
 func (g *graph) alike() bool {
 	groups := map[uint64][]int{}
 	for _, j := range g.open(candidate) {
@@ -146,7 +142,7 @@ func (g *graph) alike() bool {
 		n := &g.nodes[i]
 		colour := n.colour
 		group := groups[colour]
-		alone := len(n.edges)+len(n.back) == 0
+		alone := g.settled(i)
 		switch {
 		case len(group) == 0:
 		case count[colour] == 1 && len(group) == 1, alone, g.budget <= 0:
@@ -163,6 +159,12 @@ func (g *graph) alike() bool {
 		paired = true
 	}
 	return paired
+}
+
+// settled reports whether all rows that a row refers to, or that refer to it, are paired.
+func (g *graph) settled(i int) bool {
+	open := func(e edge) bool { return e.to != i && g.nodes[e.to].partner < 0 }
+	return !slices.ContainsFunc(g.nodes[i].edges, open) && !slices.ContainsFunc(g.nodes[i].back, open)
 }
 
 // best returns the row of a group of equal colours that another one is paired with so
@@ -245,74 +247,4 @@ func (n *node) edge(name string) int {
 		}
 	}
 	return -1
-}
-
-// near is two rows that may belong together, and which share of what they say is alike.
-type near struct {
-	i, j  int
-	share float64
-}
-
-// nearest pairs rows of one table and effect that have at least half of what they say in
-// common, or are the only ones left: those that have most first, and several at once where
-// that is no news of other rows. It reports whether there were any, and such news.
-func (g *graph) nearest() (paired, news bool) {
-	for _, n := range g.near() {
-		if g.nodes[n.i].partner >= 0 || g.nodes[n.j].partner >= 0 {
-			continue
-		}
-		if g.budget > 0 && !(g.told(n.i) && g.told(n.j)) {
-			if paired {
-				continue
-			}
-			news = true
-		}
-		g.pair(n.i, n.j)
-		paired = true
-	}
-	return paired, news
-}
-
-// told reports whether all rows that a row refers to, or that refer to it, are paired.
-func (g *graph) told(i int) bool {
-	open := func(e edge) bool { return e.to != i && g.nodes[e.to].partner < 0 }
-	return !slices.ContainsFunc(g.nodes[i].edges, open) && !slices.ContainsFunc(g.nodes[i].back, open)
-}
-
-// near lists rows that may belong together, the first ones of each table and effect, those
-// that have most in common first.
-func (g *graph) near() (out []near) {
-	type kind struct {
-		table string
-		op    parallax.Op
-	}
-	var kinds []kind
-	var left [2]map[kind][]int
-	for leg := range left {
-		left[leg] = map[kind][]int{}
-		for _, i := range g.open(leg) {
-			k := kind{g.nodes[i].row.Table, g.nodes[i].row.Op}
-			if leg == primary && len(left[leg][k]) == 0 {
-				kinds = append(kinds, k)
-			}
-			if len(left[leg][k]) < maxTried {
-				left[leg][k] = append(left[leg][k], i)
-			}
-		}
-	}
-	for _, k := range kinds {
-		mine, theirs := left[primary][k], left[candidate][k]
-		only := len(mine) == 1 && len(theirs) == 1
-		for _, i := range mine {
-			for _, j := range theirs {
-				a, b := &g.nodes[i], &g.nodes[j]
-				said := max(len(a.constants)+len(a.edges), len(b.constants)+len(b.edges), 1)
-				if share := float64(g.common(i, j)) / float64(said); share >= 0.5 || only {
-					out = append(out, near{i, j, share})
-				}
-			}
-		}
-	}
-	slices.SortStableFunc(out, func(a, b near) int { return cmp.Compare(b.share, a.share) })
-	return out
 }
