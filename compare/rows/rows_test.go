@@ -22,8 +22,10 @@ func columns(list ...string) []parallax.Column {
 	for _, text := range list {
 		name, value, _ := strings.Cut(text, "=")
 		c := parallax.Column{}
-		name, c.Ref, _ = strings.Cut(name, ">")
-		c.Name, c.Made = strings.CutSuffix(name, "!")
+		name, c.Ref, c.Made = strings.Cut(name, ">")
+		if c.Name = name; !c.Made {
+			c.Name, c.Made = strings.CutSuffix(name, "!")
+		}
 		if _, err := strconv.Atoi(value); err == nil {
 			c.Type = parallax.NumberColumn
 		}
@@ -309,7 +311,7 @@ func manyLines(n, first int) []rows.Row {
 	out := []rows.Row{row("orders", first, "note=a")}
 	for i := range n {
 		line := row("items", first+i, fmt.Sprintf("order_id=%d", first), fmt.Sprintf("sku=%d", i%7), fmt.Sprintf("price=%d", first+i))
-		line.Columns[1].Ref = "orders.id"
+		line.Columns[1].Ref, line.Columns[1].Made = "orders.id", true
 		out = append(out, line)
 	}
 	return out
