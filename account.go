@@ -53,6 +53,7 @@ const (
 	UnmirroredSuspicious  Place = "unmirrored/suspicious"  // it looks like an act although its method is safe, and nobody declared it
 	UnmirroredRate        Place = "unmirrored/rate"        // over mirror.max_rps
 	UnmirroredPaused      Place = "unmirrored/paused"      // somebody paused mirroring
+	UnmirroredCopying     Place = "unmirrored/copying"     // the leg's database is being made anew from a copy; writes are caught up
 	UnmirroredTripped     Place = "unmirrored/tripped"     // the leg did as a shadow what it must not, and waits for a person's word
 	UnmirroredWatchdog    Place = "unmirrored/watchdog"    // the watchdog measures the live leg without mirroring, or paused it
 )
@@ -84,7 +85,7 @@ var Places = []Place{
 	InLive, InLane, InShadow, InQueue, InWorker, InEffects, InAgain, InBatch,
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
-	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredTripped, UnmirroredWatchdog,
+	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredTripped, UnmirroredCopying, UnmirroredWatchdog,
 	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostBehind, LostBreakerOpen, LostRateLimited, LostAnswerSize,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }

@@ -112,3 +112,11 @@ func (d *Drift) remove(at *list.Element) {
 	delete(d.rows, at.Value.(*drifted).entity)
 	d.age.Remove(at)
 }
+
+// Forget forgets all rows: the databases hold the same again.
+func (d *Drift) Forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.rows)
+	d.age.Init()
+}

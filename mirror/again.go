@@ -110,7 +110,7 @@ func (a *asking) admit() (why string) {
 		return againShare
 	}
 	for _, l := range a.legs {
-		if m.tripped(l) {
+		if m.withheld(l) != "" {
 			return againPaused
 		}
 		if l.gate.open() {

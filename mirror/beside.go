@@ -46,8 +46,10 @@ func (f *flight) comparable() {
 	if f.reason != "" || f.bothCompared() {
 		return
 	}
-	if len(f.m.Tripped()) > 0 {
-		f.lose(parallax.UnmirroredTripped)
+	for _, l := range f.service.legs {
+		if l != nil {
+			f.lose(f.m.withheld(l))
+		}
 	}
 	if f.endpoint.safe {
 		f.lose(parallax.UnmirroredNoLeg)

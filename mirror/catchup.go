@@ -84,53 +84,64 @@ func (m *Mirror) sendMissed(ctx context.Context, l parallax.Leg, w *spool.Write)
 			w.Again()
 			return
 		}
-		switch why, over := m.tryMissed(l, w); {
-		case !over:
+		became, why := m.tryMissed(l, w)
+		if became == "" {
 			wait.Reset(lookAgainIn)
-		case why != "":
-			m.deps.Metrics.missed(m.name, l, missTainted)
+			continue
+		}
+		m.deps.Metrics.missed(m.name, l, became)
+		if became == missTainted {
 			m.deps.Log.Warn("a write that the leg has missed is given up", "leg", l.String(), "exchange", w.Exchange.ID.String(), "reason", why)
 			w.Taint(why)
-			return
-		default:
-			m.deps.Metrics.missed(m.name, l, missCaughtUp)
+		} else {
 			w.Done()
-			return
 		}
+		return
 	}
 }
 
-// tryMissed sends one write if the leg may be asked. over says that it needs not be
-// sent again: the leg has it, or why says that it never will, or that nobody knows.
-func (m *Mirror) tryMissed(name parallax.Leg, w *spool.Write) (why string, over bool) {
+// tryMissed sends one write if the leg may be asked, and says what became of it: the leg has
+// it, or why says that it never will, or that nobody knows. It is "" if it is to be tried again.
+func (m *Mirror) tryMissed(name parallax.Leg, w *spool.Write) (became, why string) {
 	s := m.enter()
 	defer s.leaveAtOnce()
 	l := s.legs[name]
-	if l == nil || l.state != Own || m.tripped(l) || m.pauses.inForce.Load() != nil {
-		return "", false
+	if l == nil || l.state != Own || m.withheld(l) != "" || m.pauses.inForce.Load() != nil {
+		return "", ""
 	}
 	f, ok := m.again(s, l, w.Exchange)
 	defer f.releaseCopies()
 	if !ok {
-		return "", false // no room in the byte budget for now
+		return "", "" // no room in the byte budget for now
+	}
+	if has, later, unknown := f.inCopy(l); has {
+		return missInCopy, ""
+	} else if later {
+		return "", ""
+	} else if unknown {
+		return missTainted, "nobody knows whether the copy that the leg's database was made from has it"
 	}
 	f.learn(f.reference()) // what the live answer made up waits for its partner again
 	defer f.settleNames()
 	unmapped, withhold, refused := f.rename(l)
 	switch {
 	case refused != "":
-		return "", false
+		return "", ""
 	case withhold:
-		return notNamedText(unmapped), true
+		return missTainted, notNamedText(unmapped)
 	}
 	era, refused := l.admit(s.options.InFlight)
 	if refused != "" {
-		return "", false
+		return "", ""
+	}
+	if m.withheld(l) != "" { // meanwhile; see admit of a flight
+		l.giveBack(era)
+		return "", ""
 	}
 	if err := w.Begin(); err != nil {
 		l.giveBack(era)
 		m.deps.Log.Error("a write that the leg has missed is not sent", "error", err)
-		return "", false
+		return "", ""
 	}
 	f.eras[l.name] = era
 	f.askShadow(l)
@@ -138,19 +149,21 @@ func (m *Mirror) tryMissed(name parallax.Leg, w *spool.Write) (why string, over 
 }
 
 // caughtUp says what the leg's answer to a write comes to.
-func (f *flight) caughtUp(l *leg, w *spool.Write) (why string, over bool) {
+func (f *flight) caughtUp(l *leg, w *spool.Write) (became, why string) {
 	c, before := f.x.Legs[l.name], f.x.Legs[f.reference()].Response.Status
 	switch status := c.Response.Status; {
 	case c.Err.Kind == parallax.NotAsked, c.Err.Kind == parallax.Refused:
-		return "", false
+		return "", ""
 	case status == 0 || c.Err.Kind != parallax.NoError:
-		return "nobody knows whether the leg has it: " + c.Err.Kind.String(), true
+		return missTainted, "nobody knows whether the leg has it: " + c.Err.Kind.String()
+	case (status == 429 || status == 503) && w.Tries() < maxRejections:
+		return "", ""
 	case status == 429, status == 503:
-		return "the leg rejects it", w.Tries() >= maxRejections
+		return missTainted, "the leg rejects it"
 	case status/100 != before/100:
-		return "the leg answered otherwise than it would have to: another class of status", true
+		return missTainted, "the leg answered otherwise than it would have to: another class of status"
 	}
-	return "", true
+	return missCaughtUp, ""
 }
 
 // again is the flight of a write that a leg has missed. It is false if there is no

@@ -170,9 +170,10 @@ func (f *flight) legsFor(e *endpoint) (legs []*leg, why parallax.Place) {
 // refuses returns why a leg does not get this request, which is of an endpoint,
 // as a shadow; "" if it does.
 func (f *flight) refuses(e *endpoint, l *leg) parallax.Place {
+	if not := f.m.withheld(l); not != "" {
+		return not
+	}
 	switch {
-	case f.m.tripped(l):
-		return parallax.UnmirroredTripped
 	case e.operations != nil:
 		return "" // the body will tell
 	case e.off:

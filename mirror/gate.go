@@ -162,6 +162,8 @@ func notAskedText(why parallax.Place) string {
 		return "the leg's answers on this endpoint are too long to be read at this rate"
 	case parallax.UnmirroredTripped:
 		return "mirroring to the leg has stopped: it did as a shadow what it must not"
+	case parallax.UnmirroredCopying:
+		return "the leg's database is being made anew, from a copy"
 	case parallax.LostBreakerOpen:
 		return "the leg's circuit breaker is open: it gave no answers"
 	}

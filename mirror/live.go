@@ -242,7 +242,7 @@ func (f *flight) serveShadowCall(ctx context.Context, out caller) {
 	l := f.live
 	if !f.endpoint.safe || asksForAnotherMethod(f.in) {
 		l = f.service.legs[parallax.Candidate]
-		if l == nil || f.m.tripped(l) || !f.mayTakeUnsafe(f.endpoint, l) {
+		if l == nil || f.m.withheld(l) != "" || !f.mayTakeUnsafe(f.endpoint, l) {
 			f.refuse(out, shadowRefused)
 			return
 		}

@@ -52,7 +52,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"service", "reason"}),
 		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_missed_writes_total",
-			Help: "Unsafe requests that a leg with a database of its own has missed: spooled to be caught up, caught_up, or tainted, which it will never get.",
+			Help: "Unsafe requests that a leg with a database of its own has missed: spooled to be caught up, caught_up, in_copy, which its database was made from, or tainted, which it will never get.",
 		}, []string{"service", "leg", "result"}),
 		unmapped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_unmapped_identifiers_total",

@@ -81,6 +81,7 @@ type Mirror struct {
 	users       *macs        // with Keys.User
 	pauses      pauses
 	trips       tripwires
+	copies      copies
 	spools      [parallax.Legs]atomic.Pointer[spool.Spool] // what legs have missed; nil: it is not kept
 	catching    catching
 	window      atomic.Pointer[window] // what the watchdog measures; nil: nothing

@@ -218,6 +218,7 @@ func (m *Mirror) missedBy(l *leg) Missed {
 const (
 	missSpooled  = "spooled"
 	missCaughtUp = "caught_up"
+	missInCopy   = "in_copy" // the copy that the leg's database was made from has it
 	missTainted  = "tainted"
 )
 

@@ -90,8 +90,8 @@ func (f *flight) giveUp(why parallax.Place) { f.unasked.Store(&why) }
 // database of the leg's own must not miss is not kept from it for the sake of
 // long answers.
 func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
-	if f.m.tripped(l) { // while it waited
-		return 0, parallax.UnmirroredTripped
+	if why = f.m.withheld(l); why != "" { // while it waited
+		return 0, why
 	}
 	if f.behind(l) {
 		return 0, parallax.LostBehind
@@ -101,8 +101,13 @@ func (f *flight) admit(l *leg) (era uint64, why parallax.Place) {
 	}
 	if era, why = l.admit(f.service.options.InFlight); why != "" {
 		f.tried(l, tryNext)
+		return 0, why
 	}
-	return era, why
+	if why = f.m.withheld(l); why != "" { // Once it is, whoever waits for the leg to be quiet sees all that it was asked.
+		l.giveBack(era)
+		return 0, why
+	}
+	return era, ""
 }
 
 // leavesAlone reports whether the leg is not to be asked yet. A time further off

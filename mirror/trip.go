@@ -66,5 +66,14 @@ func (m *Mirror) Tripped() []Trip {
 	return out
 }
 
-// tripped reports whether a leg is asked as a shadow no more.
-func (m *Mirror) tripped(l *leg) bool { return m.trips.legs[l.name].Load() != nil }
+// withheld returns why a leg is asked nothing as a shadow, whatever the request; "" if it
+// is asked.
+func (m *Mirror) withheld(l *leg) parallax.Place {
+	if m.trips.legs[l.name].Load() != nil {
+		return parallax.UnmirroredTripped
+	}
+	if c := m.copies.legs[l.name].Load(); c != nil && c.Ended.IsZero() {
+		return parallax.UnmirroredCopying
+	}
+	return ""
+}

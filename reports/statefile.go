@@ -36,6 +36,27 @@ type State struct {
 	// Tripped are the legs that are asked as a shadow no more, until a person says
 	// that they may be.
 	Tripped []LegTrip `json:"tripped,omitempty"`
+
+	// Copy is the copy that the candidate's database is being made from, or was; nil: there
+	// was none.
+	Copy *LegCopy `json:"copy,omitempty"`
+}
+
+// LegCopy is that the candidate's database is made anew, from a copy of the primary's.
+type LegCopy struct {
+	Who    string    `json:"who"`
+	Reason string    `json:"reason"`
+	Began  time.Time `json:"began"`
+	Ended  time.Time `json:"ended,omitzero"` // zero: it is being made
+
+	// The copy has what was committed at or before Position in the log of the primary's
+	// database, which was passed between From and Until. They are zero before it is known.
+	Position string    `json:"position,omitempty"`
+	From     time.Time `json:"from,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+
+	// Before is the copy that the database was made from which is to be replaced.
+	Before *LegCopy `json:"before,omitempty"`
 }
 
 // LegTrip is that a leg did as a shadow what it must not.

@@ -84,6 +84,9 @@ type Service struct {
 	// Mirroring may be nil; mirroring:pause and mirroring:resume then answer 501.
 	Mirroring Mirroring
 
+	// Copying may be nil; copy:begin, copy:end and copy:cancel then answer 501.
+	Copying Copying
+
 	// Events takes change events, by leg; a leg without an inbox answers 404.
 	Events map[string]EventInbox
 

@@ -403,6 +403,7 @@ type rig struct {
 
 	evidence  *fakeEvidence
 	mirroring *fakeMirroring
+	copying   *fakeCopying
 	events    *fakeEvents
 	rehearsal *fakeRehearsal
 }
@@ -414,14 +415,14 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
 	r.rehearsal = &fakeRehearsal{}
 	rules, _ := compare.Compile(fakeRules)
-	r.evidence, r.mirroring = &fakeEvidence{judge: r.judge}, &fakeMirroring{}
+	r.evidence, r.mirroring, r.copying = &fakeEvidence{judge: r.judge}, &fakeMirroring{}, &fakeCopying{}
 	r.events = &fakeEvents{taken: TakenEvents{Events: 2}}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Decisions: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Rehearsal: r.rehearsal,
 		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
-			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
 			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots, Noise: fakeNoise,
 			Legs: func() []LegStatus {
 				return []LegStatus{

@@ -25,6 +25,7 @@ type serviceView struct {
 	Step              reports.State
 	Legs              []LegStatus
 	Mirroring         MirroringState
+	Copying           *Copy // of the candidate's database; nil: none is being made
 	Lookback          lookback
 	Away              string // why there are no figures; empty when there are
 	Accounting        accountingView
@@ -193,7 +194,7 @@ func (s *Server) brief(service *Service, l lookback) serviceView {
 	v := service.Judge.Verdict()
 	return serviceView{
 		Name: service.Name, URL: l.keep(servicePath(service.Name)), Listen: service.Listen,
-		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Mirroring: service.mirroring(), Lookback: l,
+		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Mirroring: service.mirroring(), Copying: service.copying(), Lookback: l,
 		IssuesURL: l.keep(servicePath(service.Name) + "/issues"),
 		RulesURL:  rulesPath(service.Name),
 	}

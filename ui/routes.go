@@ -63,6 +63,10 @@ func (s *Server) routes() []route {
 		{"GET", service + "/mirroring", health, s.apiMirroring},
 		{"POST", service + `/mirroring\:pause`, apiWrite, s.apiPauseMirroring},
 		{"POST", service + `/mirroring\:resume`, apiWrite, s.apiResumeMirroring},
+		{"GET", service + "/copy", health, s.apiCopy},
+		{"POST", service + `/copy\:begin`, apiWait, s.apiBeginCopy},
+		{"POST", service + `/copy\:end`, apiWait, s.apiEndCopy},
+		{"POST", service + `/copy\:cancel`, apiWait, s.apiCancelCopy},
 
 		{"GET", service + "/rules", api, s.apiRules},
 		{"GET", service + "/rules/:version", api, s.apiRuleSet},

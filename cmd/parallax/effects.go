@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-const effectsUsage = effectsVerifyUsage + " | " + effectsPlanUsage + " | " + effectsInstallUsage + " | " + effectsUninstallUsage
+const effectsUsage = effectsVerifyUsage + " | " + effectsPlanUsage + " | " + effectsInstallUsage + " | " + effectsUninstallUsage + " | " + effectsCloneUsage
 
 // runEffects is the verb effects: what is done with the databases of the legs.
 func runEffects(ctx context.Context, e env, args []string) int {
@@ -15,6 +15,7 @@ func runEffects(ctx context.Context, e env, args []string) int {
 		{"plan", runEffectsPlan},
 		{"install", runEffectsInstall},
 		{"uninstall", runEffectsUninstall},
+		{"clone", runEffectsClone},
 	})
 }
 

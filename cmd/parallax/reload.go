@@ -227,6 +227,7 @@ func (p *plan) commit() (changes []string) {
 	}
 	for _, svc := range p.leaving {
 		changes = append(changes, fmt.Sprintf("service %s: removed; its callers are let finish", svc.name))
+		svc.copies.close()
 		svc.stop()
 	}
 	if order && len(changes) == 0 {

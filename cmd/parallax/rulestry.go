@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,8 +22,7 @@ import (
 
 // ruleTry is one question about rules and stored pairs to a running Parallax.
 type ruleTry struct {
-	server   *url.URL
-	service  string
+	admin
 	endpoint string
 	limit    int
 	format   string
@@ -48,12 +46,12 @@ func parseTry(e env, name, usage string, needsFile bool, args []string, more fun
 		return nil, code
 	}
 	t.file = set.Arg(0)
-	u, err := url.Parse(*server)
+	u, err := parseServer(*server)
 	switch {
 	case *server == "" || t.service == "":
 		return nil, e.fail("%s needs --server and --service; usage: parallax %s", name, usage)
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, e.fail("cannot read server %q; write it like http://127.0.0.1:7070", *server)
+	case err != nil:
+		return nil, e.fail("%v", err)
 	case needsFile && set.NArg() != 1, set.NArg() > 1:
 		return nil, e.fail("%s takes one file with rules; %d given", name, set.NArg())
 	case t.format != "text" && t.format != "json":
@@ -108,9 +106,6 @@ func (t *ruleTry) read(e env, raw []byte, into any) error {
 const triesFor = 45 * time.Second
 
 func (t *ruleTry) send(ctx context.Context, method, what string, rules []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, triesFor)
-	defer cancel()
-	target := t.server.JoinPath("api", "v1", "services", url.PathEscape(t.service), what)
 	query := url.Values{}
 	if t.endpoint != "" {
 		query.Set("endpoint", t.endpoint)
@@ -118,27 +113,11 @@ func (t *ruleTry) send(ctx context.Context, method, what string, rules []byte) (
 	if t.limit > 0 {
 		query.Set("limit", strconv.Itoa(t.limit))
 	}
-	target.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(rules))
-	if err != nil {
-		return nil, err
-	}
+	q := adminQuestion{method: method, what: what, query: query, body: rules, within: triesFor}
 	if rules != nil {
-		request.Header.Set("Content-Type", "application/yaml")
+		q.contentType = "application/yaml"
 	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
-	if err != nil {
-		return nil, fmt.Errorf("the answer of %s broke off: %w", target.Redacted(), err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, errors.New(target.Redacted() + " answered " + answer.Status + problemText(raw))
-	}
-	return raw, nil
+	return t.admin.ask(ctx, q)
 }
 
 const dryRunUsage = "rules dry-run --server URL --service S [--endpoint E] [--limit N] [--format text|json] FILE"

@@ -358,6 +358,7 @@ func (s *server) close() {
 	for _, svc := range s.current.Load().services {
 		svc.listener.Close()
 		svc.outward.close()
+		svc.copies.close()
 	}
 	if s.adminListener != nil {
 		s.adminListener.Close()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ type service struct {
 	judge    *reports.Judge // what its evidence comes to
 	steps    *stepper
 	pauses   *mirroring
+	copies   *copying
 	recorder *divergence.Recorder
 	effects  sideEffects
 	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
@@ -121,6 +123,9 @@ func (s *server) readState(svc *service) error {
 	svc.steps.file = file
 	svc.mirror.Split().SetStep(file.State().Step)
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
+	if svc.copies == nil {
+		svc.copies = newCopying(svc, file)
+	}
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
 		Service: svc.name, Policy: svc.terms.Load().cfg.Promotion, Ticks: s.recorder, Context: svc.context,
 		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,
@@ -142,7 +147,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		Paused:     state.Paused,
 		From:       state.EvidenceFrom,
 
-		MirroringPaused: svc.pauses.why(),
+		MirroringPaused: cmp.Or(svc.copies.why(), svc.pauses.why()),
 		Tripped:         svc.pauses.tripped(),
 		Caught:          svc.caught(),
 	}, nil
@@ -163,7 +168,7 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load,
-		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 

@@ -65,9 +65,16 @@ type twoShops struct {
 	*rig.Parallax
 	server   *rig.PostgresServer
 	old, new string // databases
+	config   string
 }
 
 func startShops(t *testing.T, name, correlate string, change func(old, new *shop.Options)) *twoShops {
+	t.Helper()
+	return startShopsWith(t, name, correlate, change, func(config string) string { return config })
+}
+
+// startShopsWith is startShops with another configuration.
+func startShopsWith(t *testing.T, name, correlate string, change func(old, new *shop.Options), configure func(string) string) *twoShops {
 	t.Helper()
 	server := rig.Postgres(t)
 	s := &twoShops{server: server}
@@ -94,7 +101,8 @@ func startShops(t *testing.T, name, correlate string, change func(old, new *shop
 		urls[i] = back.URL
 	}
 	s.old, s.new = options[0].DSN, options[1].DSN
-	s.Parallax = rig.Start(t, twoShopsConfig(t, urls[0], urls[1], s.old, s.new, correlate))
+	s.config = configure(twoShopsConfig(t, urls[0], urls[1], s.old, s.new, correlate))
+	s.Parallax = rig.Start(t, s.config)
 	untilRead(t, s.Parallax)
 	return s
 }

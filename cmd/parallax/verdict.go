@@ -30,10 +30,9 @@ const verdictUsageLine = "verdict --server URL --service S [--wait 30m] [--forma
 
 // verdictQuery is one run of the verb.
 type verdictQuery struct {
-	server  *url.URL
-	service string
-	wait    time.Duration // for promote or rollback; 0 asks once
-	format  string
+	admin
+	wait   time.Duration // for promote or rollback; 0 asks once
+	format string
 
 	pause  time.Duration // at least so long between two questions
 	stderr io.Writer
@@ -88,12 +87,9 @@ func (q *verdictQuery) check(server string, rest []string) error {
 	if _, ok := verdictFormats[q.format]; !ok && q.format != "json" {
 		return fmt.Errorf("there is no format %q; there are text, json, markdown and junit", q.format)
 	}
-	u, err := url.Parse(server)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("cannot read server %q; write it like http://127.0.0.1:7070", server)
-	}
+	u, err := parseServer(server)
 	q.server = u
-	return nil
+	return err
 }
 
 // verdictFormats are the forms that need the report too.
@@ -193,30 +189,9 @@ func (q *verdictQuery) report(ctx context.Context, v reports.Verdict) reports.Re
 	return r
 }
 
-// get fetches one resource of the service. An answer that is no success is an
-// error that says what the server says.
+// get fetches one resource of the service.
 func (q *verdictQuery) get(ctx context.Context, what string, query url.Values, wait time.Duration) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+30*time.Second)
-	defer cancel()
-	target := q.server.JoinPath("api", "v1", "services", url.PathEscape(q.service), what)
-	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, fmt.Errorf("the answer of %s broke off: %w", target.Redacted(), err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s%s", target.Redacted(), resp.Status, problemText(raw))
-	}
-	return raw, nil
+	return q.admin.ask(ctx, adminQuestion{method: http.MethodGet, what: what, query: query, within: wait + 30*time.Second})
 }
 
 // problemText returns what an RFC 9457 problem document says, empty if raw is

@@ -147,7 +147,7 @@ func query(t *testing.T, address string, wait time.Duration, stderr io.Writer) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &verdictQuery{server: u, service: "shop", wait: wait, format: "text", stderr: stderr}
+	return &verdictQuery{admin: admin{server: u, service: "shop"}, wait: wait, format: "text", stderr: stderr}
 }
 
 func TestVerdictWaitsForADecision(t *testing.T) {

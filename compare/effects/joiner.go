@@ -85,6 +85,7 @@ type Joiner struct {
 	missed   bool // an exchange was handed on without all of its effects
 	counts   counts
 	strays   map[parallax.ID][]ShadowWrite // of exchanges that have not come
+	mark     *CopyMark                     // of the last copy of the primary's database; nil: none
 }
 
 // waiting is an exchange that waits for its effects.

@@ -142,6 +142,7 @@ func (s *source) note(tx Transaction, makes []ids.Ref) (*Late, *ShadowWrite) {
 	}
 	now := j.cfg.Now()
 	e := &entry{source: s, tx: tx, claim: j.on.claimOf(&tx), seen: now, bytes: sizeOf(&tx) + refBytes*int64(len(makes)), makes: makes}
+	j.mark.note(s, e.claim, tx.Position)
 	if e.claim.torn {
 		j.count(e, torn, now)
 		return nil, nil

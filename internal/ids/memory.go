@@ -16,10 +16,11 @@ const (
 	DroppedExpired = "expired"  // its time was over
 	DroppedTooLong = "too_long" // longer than 8 KiB
 	DroppedAway    = "away"     // the store could not be reached
+	DroppedReset   = "reset"    // a leg's data were replaced, see [Memory.Forget]
 )
 
 // DropReasons are all of them.
-var DropReasons = []string{DroppedEntries, DroppedBytes, DroppedExpired, DroppedTooLong, DroppedAway}
+var DropReasons = []string{DroppedEntries, DroppedBytes, DroppedExpired, DroppedTooLong, DroppedAway, DroppedReset}
 
 // Limits bound a [Memory].
 type Limits struct {
@@ -213,6 +214,15 @@ func (m *Memory) partner(ref Ref, to parallax.Leg) (Partner, <-chan struct{}) {
 		k.changed = make(chan struct{})
 	}
 	return k.entry[to], k.changed
+}
+
+// Forget forgets every value: what was learned is of data that a leg has no more.
+func (m *Memory) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for e := m.byUse.Back(); e != nil; e = m.byUse.Back() {
+		m.drop(e, DroppedReset)
+	}
 }
 
 // Len returns how many values are remembered, and about how many bytes they take.

@@ -104,3 +104,18 @@ func TestViewsAreStoredWhole(t *testing.T) {
 		t.Errorf("partner: %v", p)
 	}
 }
+
+func TestMemoryForgetsAll(t *testing.T) {
+	t.Parallel()
+	dropped := map[string]int{}
+	m := ids.NewMemory(ids.DefaultLimits, time.Now, func(reason string) { dropped[reason]++ })
+	ref := ids.Ref{Name: "order", Leg: parallax.Primary, Value: "17"}
+	if err := m.Learn(t.Context(), ids.Fact{Ref: ref, To: parallax.Candidate, State: ids.Paired, Partner: "9017"}); err != nil {
+		t.Fatal(err)
+	}
+	m.Forget()
+	found, err := m.Find(t.Context(), ref, ids.Ref{Name: "order", Leg: parallax.Candidate, Value: "9017"})
+	if entries, bytes := m.Len(); err != nil || found[0] != (ids.Entry{}) || found[1] != (ids.Entry{}) || entries != 0 || bytes != 0 || dropped[ids.DroppedReset] != 2 {
+		t.Errorf("%v, %v, %d entries of %d bytes, dropped %v", found, err, entries, bytes, dropped)
+	}
+}

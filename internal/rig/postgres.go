@@ -77,6 +77,9 @@ func (s *PostgresServer) SocketDSN(database string) string {
 	return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%d&sslmode=disable", database, s.dir, s.Port)
 }
 
+// Bin returns the path of one of PostgreSQL's programs.
+func (s *PostgresServer) Bin(program string) string { return filepath.Join(s.bin, program) }
+
 // SQL runs statements through psql as the superuser, each in a transaction of its
 // own, and returns what they print, unaligned and without headers.
 func (s *PostgresServer) SQL(database, statements string) string {

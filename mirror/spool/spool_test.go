@@ -262,3 +262,31 @@ func TestTooManyTaintsAreOne(t *testing.T) {
 		t.Errorf("all: %t, of %d", list.all, len(list.known))
 	}
 }
+
+func TestUntaintForgivesWhatCameBefore(t *testing.T) {
+	t.Parallel()
+	dir, now := t.TempDir(), time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
+	s, err := Open(dir, "shop/candidate", secret, 1<<20, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Reserve(ann, orders).Taint("before")
+	now = now.Add(time.Minute)
+	s.Reserve(bob, orders).Taint("afterwards")
+	check := func(s *Spool, annIs Lag) {
+		t.Helper()
+		if a, b := s.Lag(ann, nil), s.Lag(bob, nil); a != annIs || b != Tainted {
+			t.Errorf("ann is %q and bob %q, want %q and %q", a, b, annIs, Tainted)
+		}
+	}
+	check(s, Tainted)
+	if err := s.Untaint(now); err != nil {
+		t.Fatal(err)
+	}
+	check(s, Level)
+	check(open(t, dir), Level) // as another process finds it
+	if err := s.Untaint(now.Add(time.Hour)); err != nil || s.Any() {
+		t.Errorf("%v; something is tainted still: %t", err, s.Any())
+	}
+}

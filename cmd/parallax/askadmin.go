@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// admin is where a running Parallax answers for one of its services.
+type admin struct {
+	server  *url.URL
+	service string
+}
+
+// adminQuestion is one request to it.
+type adminQuestion struct {
+	method, what string // the resource, below the service's
+	query        url.Values
+	body         []byte
+	contentType  string // of the body
+	within       time.Duration
+}
+
+// ask returns the answer. One that is no success is an error that says what the server says.
+func (a admin) ask(ctx context.Context, q adminQuestion) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.within)
+	defer cancel()
+	target := a.server.JoinPath("api", "v1", "services", url.PathEscape(a.service), q.what)
+	target.RawQuery = q.query.Encode()
+	request, err := http.NewRequestWithContext(ctx, q.method, target.String(), bytes.NewReader(q.body))
+	if err != nil {
+		return nil, err
+	}
+	if q.contentType != "" {
+		request.Header.Set("Content-Type", q.contentType)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(answer.Body, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s broke off: %w", target.Redacted(), err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s%s", target.Redacted(), answer.Status, problemText(raw))
+	}
+	return raw, nil
+}
+
+// parseServer reads the address of an admin listener.
+func parseServer(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("cannot read server %q; write it like http://127.0.0.1:7070", text)
+	}
+	return u, nil
+}
