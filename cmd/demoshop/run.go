@@ -55,7 +55,7 @@ func arguments(args []string, stderr io.Writer) (o shop.Options, listen string, 
 		return nil
 	})
 	set.BoolVar(&o.Tag, "tag", false, "mark each transaction that writes: pg_logical_emit_message(true, 'parallax', X-Parallax-Exchange)")
-	set.BoolVar(&o.Comments, "comments", false, "mark each statement: /*traceparent='...'*/, and nothing else")
+	set.BoolVar(&o.Comments, "comments", false, "mark each statement that writes: /*traceparent='...'*/, and nothing else")
 	set.BoolVar(&o.Dry, "dry", false, "roll back what requests with X-Parallax-Role: shadow write, and mail nothing for them")
 	set.StringVar(&o.Mail, "mail", "", "`URL` that mails are POSTed to as JSON, through HTTP_PROXY or HTTPS_PROXY; none are sent without")
 	set.Usage = func() {

@@ -23,7 +23,7 @@ type Options struct {
 	IDs      string   // own or given; given: computed from the request, so that both versions have the same
 	Defects  []string // names of Defects, for the new version only
 	Tag      bool     // each transaction that writes emits X-Parallax-Exchange as a logical message
-	Comments bool     // each statement carries the traceparent in a comment; not with Tag
+	Comments bool     // each statement that writes carries the traceparent in a comment; not with Tag
 	Dry      bool     // what requests with X-Parallax-Role: shadow write is rolled back
 	Mail     string   // URL that mails are POSTed to; empty: they are written, and not sent
 	Getenv   func(string) string

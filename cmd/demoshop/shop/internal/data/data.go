@@ -19,7 +19,7 @@ type Mark string
 const (
 	Unmarked Mark = ""
 	Tag      Mark = "tag"      // a logical message with the exchange's id
-	Comments Mark = "comments" // a comment with the traceparent on each statement
+	Comments Mark = "comments" // a comment with the traceparent on each statement that writes
 )
 
 // IDs is where the ids of new rows come from.
@@ -59,7 +59,7 @@ func Open(ctx context.Context, dsn string, o Options) (*DB, error) {
 	if !strings.Contains(dsn, "pool_max_conns") {
 		config.MaxConns = connections
 	}
-	if o.Mark == Comments { // no two statements are alike: preparing them would fill the cache for nothing
+	if o.Mark == Comments { // no two commented statements are alike: preparing them would fill the cache for nothing
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -83,20 +83,31 @@ func (d *DB) Ping(ctx context.Context) error { return d.pool.Ping(ctx) }
 
 // Query reads outside of a transaction.
 func (d *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return d.pool.Query(ctx, d.commented(ctx, sql), args...)
+	return d.pool.Query(ctx, sql, prepared(args)...)
 }
 
 // QueryRow reads one row outside of a transaction.
 func (d *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return d.pool.QueryRow(ctx, d.commented(ctx, sql), args...)
+	return d.pool.QueryRow(ctx, sql, prepared(args)...)
+}
+
+// prepared has a statement be prepared, once on each connection.
+func prepared(args []any) []any {
+	return append([]any{pgx.QueryExecModeCacheStatement}, args...)
 }
 
 // commented returns the statement with the comment that the marks ask for.
 func (d *DB) commented(ctx context.Context, sql string) string {
-	if trace := From(ctx).Traceparent; d.Mark == Comments && trace != "" {
+	if trace := From(ctx).Traceparent; d.Mark == Comments && trace != "" && writes(sql) {
 		return sql + " /*traceparent='" + trace + "'*/"
 	}
 	return sql
+}
+
+// writes reports whether a statement of the shop's changes rows.
+func writes(sql string) bool {
+	verb, _, _ := strings.Cut(sql, " ")
+	return verb == "INSERT" || verb == "UPDATE" || verb == "DELETE"
 }
 
 // Write runs f in one transaction, marked as the request in ctx says, and commits
@@ -108,9 +119,9 @@ func (d *DB) Write(ctx context.Context, f func(*Tx) error) error {
 	}
 	defer conn.Release() // one that is still in a transaction is closed
 	t := &Tx{db: d, conn: conn, ctx: ctx, later: &pgx.Batch{}, made: map[string]int{}}
-	t.later.Queue("BEGIN")
+	t.queue("BEGIN")
 	if exchange := From(ctx).Exchange; d.Mark == Tag && exchange != "" {
-		t.later.Queue(`SELECT pg_logical_emit_message(true, 'parallax', $1)`, exchange)
+		t.queue(`SELECT pg_logical_emit_message(true, 'parallax', $1)`, exchange)
 	}
 	if err := f(t); err != nil {
 		t.giveUp()

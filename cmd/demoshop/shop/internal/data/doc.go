@@ -7,7 +7,7 @@
 //
 //	SELECT pg_logical_emit_message(true, 'parallax', <X-Parallax-Exchange>)
 //
-// With [Comments] each of its statements ends in a comment as sqlcommenter writes
-// it, /*traceparent='00-...'*/, and nothing else is different. Reads outside of
-// transactions are not marked: they change nothing.
+// With [Comments] each of its statements that changes rows ends in a comment as
+// sqlcommenter writes it, /*traceparent='00-...'*/, and nothing else is different. What
+// only reads is not marked.
 package data

@@ -29,7 +29,20 @@ type Tx struct {
 
 // Later runs a statement of which nobody asks anything together with the next one, or
 // with the commit. Its error is that one's.
-func (t *Tx) Later(sql string, args ...any) { t.later.Queue(t.db.commented(t.ctx, sql), args...) }
+func (t *Tx) Later(sql string, args ...any) { t.queue(sql, args...) }
+
+// queue has a statement wait, with the comment that the marks ask for. One without is
+// prepared, once on its connection.
+func (t *Tx) queue(sql string, args ...any) *pgx.QueuedQuery {
+	if t.db.Mark == Comments {
+		if marked := t.db.commented(t.ctx, sql); marked != sql {
+			sql = marked
+		} else {
+			_, _ = t.conn.Conn().Prepare(t.ctx, sql, sql) // what is wrong shows when it is run
+		}
+	}
+	return t.later.Queue(sql, args...)
+}
 
 // Query runs what waits, and reads rows, which are to be closed.
 func (t *Tx) Query(sql string, args ...any) (pgx.Rows, error) {
@@ -96,7 +109,7 @@ func (r oneRow) Scan(into ...any) error {
 
 // end commits, with what waits before it, or rolls back.
 func (t *Tx) end(how string) error {
-	t.later.Queue(how)
+	t.queue(how)
 	results, err := t.send()
 	if err != nil {
 		return err
@@ -137,25 +150,31 @@ type Default struct{}
 
 // Insert writes one row, and reads columns of it into variables.
 func (t *Tx) Insert(table string, row []Cell, returning string, into ...any) error {
-	sql, args := insert(table, row)
+	sql, args := insert(table, [][]Cell{row})
 	return t.QueryRow(sql+" RETURNING "+returning, args...).Scan(into...)
 }
 
-// Put writes one row of which nobody asks anything, with the next statement.
-func (t *Tx) Put(table string, row []Cell) {
-	sql, args := insert(table, row)
-	t.Later(sql, args...)
+// Put writes rows of the same columns of which nobody asks anything, with the next
+// statement.
+func (t *Tx) Put(table string, rows ...[]Cell) {
+	if len(rows) > 0 {
+		sql, args := insert(table, rows)
+		t.queue(sql, args...)
+	}
 }
 
-// InsertAll writes rows in one round trip and returns the values of their key
-// column, in the rows' order.
+// InsertAll writes rows of the same columns with one statement, and returns the values of
+// their key column, in the rows' order.
 func (t *Tx) InsertAll(table, key string, rows [][]Cell) ([]int64, error) {
-	ids := make([]int64, len(rows))
-	for i, row := range rows {
-		sql, args := insert(table, row)
-		t.later.Queue(t.db.commented(t.ctx, sql+" RETURNING "+key), args...).QueryRow(func(r pgx.Row) error { return r.Scan(&ids[i]) })
+	if len(rows) == 0 {
+		return nil, nil
 	}
-	return ids, t.sendAll()
+	sql, args := insert(table, rows)
+	found, err := t.Query(sql+" RETURNING "+key, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(found, pgx.RowTo[int64])
 }
 
 // ExecAll runs one statement once for each list of arguments, in one round trip,
@@ -163,7 +182,7 @@ func (t *Tx) InsertAll(table, key string, rows [][]Cell) ([]int64, error) {
 func (t *Tx) ExecAll(sql string, args [][]any) ([]int64, error) {
 	changed := make([]int64, len(args))
 	for i, each := range args {
-		t.later.Queue(t.db.commented(t.ctx, sql), each...).Exec(func(tag pgconn.CommandTag) error {
+		t.queue(sql, each...).Exec(func(tag pgconn.CommandTag) error {
 			changed[i] = tag.RowsAffected()
 			return nil
 		})
@@ -182,21 +201,30 @@ func (t *Tx) sendAll() error {
 }
 
 // insert writes the statement. Tables and columns are the program's own words.
-func insert(table string, row []Cell) (sql string, args []any) {
+func insert(table string, rows [][]Cell) (sql string, args []any) {
 	var columns, values strings.Builder
-	for _, c := range row {
-		if c.value == (Default{}) {
-			continue
+	for n, row := range rows {
+		values.WriteString([]string{"(", ", ("}[min(n, 1)])
+		first := true
+		for _, c := range row {
+			if c.value == (Default{}) {
+				continue
+			}
+			if !first {
+				columns.WriteString(", ")
+				values.WriteString(", ")
+			}
+			first = false
+			args = append(args, c.value)
+			columns.WriteString(c.column)
+			fmt.Fprintf(&values, "$%d", len(args))
 		}
-		if len(args) > 0 {
-			columns.WriteString(", ")
-			values.WriteString(", ")
+		values.WriteByte(')')
+		if n == 0 {
+			sql = "INSERT INTO " + table + " (" + columns.String() + ") VALUES "
 		}
-		args = append(args, c.value)
-		columns.WriteString(c.column)
-		fmt.Fprintf(&values, "$%d", len(args))
 	}
-	return "INSERT INTO " + table + " (" + columns.String() + ") VALUES (" + values.String() + ")", args
+	return sql + values.String(), args
 }
 
 // NewID returns the id of a new row of a kind: [Default] where the database makes

@@ -157,9 +157,7 @@ func (s *Shop) move(tx *data.Tx, list moves) error {
 	if slices.Contains(changed, 0) {
 		return api.SoldOut
 	}
-	for _, row := range rows {
-		tx.Put("inventory_moves", row)
-	}
+	tx.Put("inventory_moves", rows...)
 	return nil
 }
 

@@ -133,9 +133,7 @@ func moveStock(tx *data.Tx, moves []move) error {
 	if slices.Contains(changed, 0) {
 		return api.SoldOut
 	}
-	for _, row := range rows {
-		tx.Put("stock_moves", row)
-	}
+	tx.Put("stock_moves", rows...)
 	return nil
 }
 
