@@ -10,12 +10,15 @@ import (
 	"parallax/internal/ids"
 )
 
-// Identifiers is what is known of values that each leg makes up by itself. It is
-// not changed and may be shared.
+// Identifiers is what is known of values that each leg makes up by itself. Besides
+// [Identifiers.Refs] nothing changes it: it may be shared by those who come later.
 type Identifiers struct {
 	Set     *ids.Set
 	View    *ids.View               // of the values that [Identifiers.Refs] lists
 	Origins [parallax.Legs][]string // scheme, host and port of each leg, such as http://10.0.0.7:9002
+
+	looked *parallax.Exchange // whose answers Refs has looked into
+	spots  [parallax.Legs][]ids.Spot
 }
 
 // identified is the class of a difference between two values of an identifier.
@@ -27,21 +30,32 @@ const maxTranslated = 8 << 20
 // Refs lists the values at places of identifiers in all answers of an exchange. A
 // view of them is all that comparing needs: each by its own leg, and what another
 // leg has by the primary as well, since the same text may stand for something else
-// there.
+// there. What was found is remembered for comparing the exchange.
 func (i *Identifiers) Refs(x *parallax.Exchange) []ids.Ref {
+	i.looked, i.spots = nil, [parallax.Legs][]ids.Spot{}
 	var refs []ids.Ref
 	for leg := range parallax.Leg(parallax.Legs) {
 		if !i.looksAt(x, leg) {
 			continue
 		}
-		for _, s := range i.sheet(x, leg).InAnswer(&x.Legs[leg].Response) {
+		i.spots[leg] = i.inAnswer(x, leg)
+		for _, s := range i.spots[leg] {
 			refs = append(refs, s.Ref(leg))
 			if leg != parallax.Primary {
 				refs = append(refs, s.Ref(parallax.Primary))
 			}
 		}
 	}
+	i.looked = x
 	return refs
+}
+
+// inAnswer returns the values of identifiers in a leg's answer.
+func (i *Identifiers) inAnswer(x *parallax.Exchange, leg parallax.Leg) []ids.Spot {
+	if i.looked == x {
+		return i.spots[leg]
+	}
+	return i.sheet(x, leg).InAnswer(&x.Legs[leg].Response)
 }
 
 // looksAt reports whether a leg's answer may have identifiers. Those that are built
@@ -115,7 +129,7 @@ func (i *Identifiers) translated(x *parallax.Exchange) (*parallax.Exchange, *nam
 // call translates a leg's answer.
 func (i *Identifiers) call(x *parallax.Exchange, leg parallax.Leg, n *names) *parallax.Call {
 	call := x.Legs[leg]
-	spots := i.sheet(x, leg).InAnswer(&call.Response)
+	spots := i.inAnswer(x, leg)
 	if len(spots) == 0 {
 		return call
 	}
@@ -151,7 +165,7 @@ func (i *Identifiers) onlyBorn(x *parallax.Exchange, spots []ids.Spot) map[strin
 	if !i.looksAt(x, parallax.Primary) {
 		return nil
 	}
-	primary := bornOnce(i.sheet(x, parallax.Primary).InAnswer(&x.Legs[parallax.Primary].Response))
+	primary := bornOnce(i.inAnswer(x, parallax.Primary))
 	other := bornOnce(spots)
 	out := map[string]string{}
 	for name, key := range primary {

@@ -78,7 +78,7 @@ type Joiner struct {
 	exchange exchanges
 	due      dueHeap    // by the end of their settle time
 	overdue  []*waiting // settled, and not covered yet; in the order of due
-	fresh    []*waiting // answered, and not covered yet: for the barrier's metric
+	fresh    []*waiting // answered, and neither covered nor given up yet: for the barrier's metric
 	held     int        // exchanges that wait
 	bytes    int64      // of them
 	stopped  bool
@@ -366,6 +366,13 @@ func later(a, b time.Time) time.Time {
 // settled hands on the exchanges whose settle time is over, in their order, as soon as
 // everything up to its end is read. The caller holds mu.
 func (j *Joiner) settled(now time.Time) {
+	j.fresh = slices.DeleteFunc(j.fresh, func(w *waiting) bool {
+		over := j.covered(w.done) || !now.Before(w.give)
+		if over && w.out == nil { // Of a gap there is no barrier.
+			j.cfg.Metrics.barrier(now.Sub(later(w.asked, w.done)))
+		}
+		return over || w.out != nil
+	})
 	for len(j.due) > 0 && !j.due[0].settle.After(now) {
 		j.overdue = append(j.overdue, heap.Pop(&j.due).(*waiting))
 	}
@@ -375,16 +382,6 @@ func (j *Joiner) settled(now time.Time) {
 			j.release(w, unread)
 		}
 		return known
-	})
-	j.fresh = slices.DeleteFunc(j.fresh, func(w *waiting) bool {
-		if w.out != nil || w.settle.Before(now) {
-			return true
-		}
-		covered := j.covered(w.done)
-		if covered {
-			j.cfg.Metrics.barrier(now.Sub(later(w.asked, w.done)))
-		}
-		return covered
 	})
 }
 

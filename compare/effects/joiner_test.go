@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"parallax"
 	"parallax/compare/effects"
@@ -24,6 +25,8 @@ type bench struct {
 	t                  *testing.T
 	joiner             *effects.Joiner
 	primary, candidate *effectstest.Log
+
+	registry *prometheus.Registry
 
 	mu      sync.Mutex
 	handed  map[parallax.ID]*parallax.Exchange
@@ -45,9 +48,9 @@ func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
 		if change != nil {
 			change(&config)
 		}
-		b := &bench{t: t, primary: effectstest.NewLog(time.Now), candidate: effectstest.NewLog(time.Now), handed: map[parallax.ID]*parallax.Exchange{}, needs: map[parallax.ID][]ids.Ref{}}
+		b := &bench{t: t, primary: effectstest.NewLog(time.Now), candidate: effectstest.NewLog(time.Now), handed: map[parallax.ID]*parallax.Exchange{}, needs: map[parallax.ID][]ids.Ref{}, registry: prometheus.NewRegistry()}
 		b.joiner = effects.NewJoiner(effects.JoinerConfig{
-			Service: "shop", Config: config, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Service: "shop", Config: config, Now: time.Now, Log: slog.New(slog.DiscardHandler), Metrics: effects.NewMetrics(b.registry),
 			Learn: func(x *parallax.Exchange) ([]ids.Ref, func() bool) {
 				return b.needs[x.ID], func() bool {
 					b.note(func() { b.learned = append(b.learned, x.ID) })
@@ -416,4 +419,45 @@ func TestStopHandsOn(t *testing.T) {
 	})
 	const stopped = "? Parallax was stopped"
 	left.want("what waited", x, stopped, stopped)
+}
+
+// TestBarriersAreMeasured has logs that are read soon, after the settle time, and not at
+// all: each exchange's barrier is measured, and the long ones are not left out.
+func TestBarriersAreMeasured(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		measured := func(name string, count uint64, least, most time.Duration) {
+			t.Helper()
+			families, err := b.registry.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				if f.GetName() != "parallax_effects_barrier_seconds" {
+					continue
+				}
+				h := f.GetMetric()[0].GetHistogram()
+				if took := h.GetSampleSum(); h.GetSampleCount() != count || took < least.Seconds() || took > most.Seconds() {
+					t.Errorf("%s: %d barriers of %g s together, want %d of %v to %v", name, h.GetSampleCount(), took, count, least, most)
+				}
+			}
+		}
+		soon := b.exchange()
+		b.gather(soon)
+		b.pass(3 * time.Second)
+		b.want("soon", soon, "", "")
+		measured("soon", 1, 0, 50*time.Millisecond)
+		b.candidate.Stall(true)
+		b.gather(b.exchange())
+		b.pass(5 * time.Second)
+		b.candidate.Stall(false)
+		b.pass(time.Second)
+		measured("after the settle time", 2, 5*time.Second, 5100*time.Millisecond)
+		b.candidate.Stall(true)
+		never := b.exchange()
+		b.gather(never)
+		b.pass(2 * time.Minute)
+		b.want("never", never, "*", "? the log of new/shop was not read in time")
+		measured("never", 3, 7*time.Second, time.Minute)
+	})
 }

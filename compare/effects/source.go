@@ -60,20 +60,27 @@ func (s *source) Passed(p Position) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s.passed = p
-	s.cover()
-	if len(j.fresh) > 0 || len(j.overdue) > 0 {
+	if s.cover() { // Most commits lie between two positions that were asked for.
 		j.settled(j.cfg.Now())
 	}
 }
 
-// cover notes up to when everything is read.
-func (s *source) cover() {
+// cover notes up to when everything is read, and reports whether that is news.
+func (s *source) cover() bool {
 	n := 0
 	for n < len(s.polls) && s.polls[n].to <= s.passed {
 		s.covered = later(s.covered, s.polls[n].at)
 		n++
 	}
+	if n == 0 {
+		return false
+	}
 	s.polls = slices.Delete(s.polls, 0, n)
+	s.showLag()
+	return true
+}
+
+func (s *source) showLag() {
 	if lag := s.lag(); lag >= 0 {
 		s.joiner.cfg.Metrics.lag(s.joiner.cfg.Service, s.leg, lag)
 	}
@@ -197,6 +204,8 @@ func (s *source) asked(p poll, era int) {
 		return
 	}
 	s.polls = append(s.polls, p)
-	s.cover()
+	if !s.cover() {
+		s.showLag()
+	}
 	j.settled(j.cfg.Now())
 }

@@ -103,7 +103,7 @@ func closeConn(conn *pgx.Conn) {
 func (a *asker) position(ctx context.Context) (p effects.Position, err error) {
 	var text string
 	err = a.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `select pg_current_wal_insert_lsn()::text`).Scan(&text)
+		return conn.QueryRow(ctx, `select pg_current_wal_insert_lsn()::text`, pgx.QueryExecModeCacheStatement).Scan(&text)
 	})
 	if err != nil {
 		return 0, err
