@@ -72,12 +72,11 @@ func (s *source) cover() bool {
 		s.covered = later(s.covered, s.polls[n].at)
 		n++
 	}
-	if n == 0 {
-		return false
-	}
 	s.polls = slices.Delete(s.polls, 0, n)
-	s.showLag()
-	return true
+	if n > 0 || len(s.polls) == 0 {
+		s.showLag()
+	}
+	return n > 0
 }
 
 func (s *source) showLag() {
