@@ -27,7 +27,7 @@ var rooms = []struct {
 	{"parallax/divergence", []string{"parallax", "parallax/internal/atomicfile", "parallax/internal/body", "parallax/internal/ids", "parallax/compare"}},
 	{"parallax/reports", []string{"parallax", "parallax/internal/atomicfile", "parallax/compare", "parallax/divergence"}},
 	{"parallax/ui", []string{"parallax", "parallax/compare", "parallax/divergence", "parallax/reports"}},
-	{"parallax/mirror", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split", "parallax/mirror/spool", "parallax/mirror/upstream"}},
+	{"parallax/mirror", []string{"parallax", "parallax/internal/atomicfile", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split", "parallax/mirror/spool", "parallax/mirror/upstream"}},
 	{"parallax/mirror/upstream", []string{"parallax"}},
 }
 

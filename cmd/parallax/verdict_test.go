@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"parallax/divergence"
+	"parallax/mirror/mirrortest"
 	"parallax/reports"
 )
 
@@ -131,10 +132,8 @@ func TestVerdictUsage(t *testing.T) {
 
 func TestVerdictWithoutServer(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close()
 	var stdout, stderr strings.Builder
-	got := runVerdict(t.Context(), []string{"--server", server.URL, "--service", "shop", "--wait", "1h"}, &stdout, &stderr)
+	got := runVerdict(t.Context(), []string{"--server", mirrortest.Refused(t), "--service", "shop", "--wait", "1h"}, &stdout, &stderr)
 	if got != verdictError || !strings.Contains(stderr.String(), "connection refused") {
 		t.Errorf("exit code %d, said %q; want %d at once", got, stderr.String(), verdictError)
 	}

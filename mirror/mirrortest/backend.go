@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -432,13 +433,21 @@ func StopMidBody(b *Backend, conn net.Conn, r *Seen) bool {
 	return Hang(b, conn, r)
 }
 
-// Refused returns the URL of a port on which nobody listens.
+// Refused returns the URL of a port on which nobody listens until the test ends: it is
+// held, so that no other test's server gets it.
 func Refused(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
-		t.Fatalf("cannot find a free port: %v", err)
+		t.Fatalf("cannot hold a port: %v", err)
 	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatalf("cannot hold a port: %v", err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatalf("cannot hold a port: %v", err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
