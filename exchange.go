@@ -234,7 +234,7 @@ type Column struct {
 	Name  string
 	Type  ColumnType
 	Value *string
-	Made  bool   // the database makes up its value where none is given: an identity, a sequence, a random default
+	Made  bool   // the database makes up its value where none is given: an identity, a sequence, a random default; with Ref, that of the column it repeats
 	Ref   string // the column whose value it repeats, as a foreign key says: TABLE.COLUMN; empty where none does
 }
 

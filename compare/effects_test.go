@@ -15,7 +15,7 @@ import (
 
 // effect writes an effect as "insert orders | id!=17 | total=12": what names the row,
 // then what it says. A name that ends in ! is made up by the database, one that has >
-// refers to a column; number, time, bool, json and array before a colon are types.
+// refers to a column that is made up, one that has >~ to one that is not; number, time, bool, json and array before a colon are types.
 func effect(text string) parallax.Effect {
 	parts := strings.Split(text, "|")
 	op, table, _ := strings.Cut(strings.TrimSpace(parts[0]), " ")
@@ -39,8 +39,13 @@ func effectColumns(text string) []parallax.Column {
 		if kind, rest, typed := strings.Cut(name, ":"); typed {
 			c.Type, name = types[kind], rest
 		}
-		name, c.Ref, _ = strings.Cut(name, ">")
-		c.Name, c.Made = strings.CutSuffix(name, "!")
+		name, c.Ref, c.Made = strings.Cut(name, ">")
+		if c.Name = name; !c.Made {
+			c.Name, c.Made = strings.CutSuffix(name, "!")
+		}
+		if text, natural := strings.CutPrefix(c.Ref, "~"); natural {
+			c.Ref, c.Made = text, false
+		}
 		if value != "NULL" {
 			c.Value = &value
 		}
@@ -140,6 +145,18 @@ func TestEffects(t *testing.T) {
 			candidate: []string{"update orders|number:id!=9018|number:total=5"},
 			want:      []string{"effects:orders[0] $.id changed 17 -> 9018 (identifier)"},
 			reason:    compare.ReasonUnmapped,
+		},
+		"another country, and somebody may not have read": {
+			gap:       true,
+			primary:   []string{"insert users|login=a|country>~countries.code=DE"},
+			candidate: []string{"insert users|login=a|country>~countries.code=FR"},
+			want:      []string{`effects:users[0] $.country changed "DE" -> "FR"`},
+		},
+		"a foreign key to what is generated as the configuration says": {
+			tables:    []compare.EffectTable{{Primary: "orders", Candidate: "purchases", Columns: map[string]string{"no": "number"}, Generated: []string{"no"}}},
+			pairs:     []ids.Fact{pairOf("orders.no", "A17", "B9")},
+			primary:   []string{"insert items|number:id!=3|order_no>~orders.no=A17"},
+			candidate: []string{"insert items|number:id!=13|order_no>~purchases.number=B9"},
 		},
 		"a row too few, and another too many": {
 			primary:   []string{"insert orders|number:id!=1|note=a", "insert audit|number:id!=5|what=made"},

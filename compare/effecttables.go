@@ -151,22 +151,29 @@ func (e *EffectTables) named(leg parallax.Leg, t *effectTable, columns []paralla
 
 // column returns a column with the primary's names, and with all that is said of it.
 func (e *EffectTables) column(leg parallax.Leg, t *effectTable, c parallax.Column) parallax.Column {
-	if t == nil {
-		c.Ref = e.ref(leg, c.Ref)
-		return c
-	}
-	if leg == parallax.Candidate {
+	if t != nil && leg == parallax.Candidate {
 		if mine, ok := t.columns[c.Name]; ok {
 			c.Name = mine
 		}
 	}
+	if c.Ref = e.ref(leg, c.Ref); c.Ref != "" {
+		c.Made = c.Made || e.generated(c.Ref)
+	}
+	if t == nil {
+		return c
+	}
 	if to, ok := t.References[c.Name]; ok {
-		c.Ref = to
-	} else {
-		c.Ref = e.ref(leg, c.Ref)
+		c.Ref, c.Made = to, true // Nobody but the configuration knows of it.
 	}
 	c.Made = c.Made || slices.Contains(t.Generated, c.Name)
 	return c
+}
+
+// generated reports whether a column, by the primary's name of it, is listed as generated.
+func (e *EffectTables) generated(in string) bool {
+	table, name, _ := cutLast(in)
+	t := e.of(parallax.Primary, table)
+	return t != nil && slices.Contains(t.Generated, name)
 }
 
 // ref returns the primary's name of a column that a leg's foreign key leads to.

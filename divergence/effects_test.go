@@ -61,7 +61,7 @@ func TestEffectsAreComparedAndKept(t *testing.T) {
 	line := func(id, order, product string) parallax.Effect {
 		e := wrote(id, "1", "x")
 		e.Table = "items"
-		e.After[1] = parallax.Column{Name: "order_id", Type: parallax.NumberColumn, Value: &order, Ref: "orders.id"}
+		e.After[1] = parallax.Column{Name: "order_id", Type: parallax.NumberColumn, Value: &order, Made: true, Ref: "orders.id"}
 		return e
 	}
 	for n, effects := range [][2][]parallax.Effect{

@@ -24,7 +24,7 @@ func BenchmarkEffects(b *testing.B) {
 		for n := range 8 {
 			line, sku := wrote(fmt.Sprint(first+n), "10.00", "x"), fmt.Sprint("sku", n)
 			line.Table = "items"
-			line.After = append(line.After, parallax.Column{Name: "order_id", Type: parallax.NumberColumn, Value: &order, Ref: "orders.id"}, parallax.Column{Name: "sku", Value: &sku})
+			line.After = append(line.After, parallax.Column{Name: "order_id", Type: parallax.NumberColumn, Value: &order, Made: true, Ref: "orders.id"}, parallax.Column{Name: "sku", Value: &sku})
 			x.Legs[leg].Effects = append(x.Legs[leg].Effects, line)
 		}
 	}

@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"slices"
 	"strings"
 
 	"parallax"
@@ -91,22 +92,44 @@ func readTraceparent(text string) (trace, parent string, ok bool) {
 }
 
 // column returns what the columns of a transaction's rows say. Rows of one transaction
-// are of one exchange: not every table needs the column.
-func (on *correlations) column(tx *Transaction) (out claim) {
+// are of one exchange: not every table needs the column. What was written counts; of an
+// update of which the log does not say what the row had before, only if nothing else does,
+// since the row may have it from the exchange that made it.
+func (on *correlations) column(tx *Transaction) claim {
+	var written, perhaps claim
 	for i := range tx.Changes {
+		change := &tx.Changes[i]
 		for _, name := range on.columns {
-			for k := range tx.Changes[i].After {
-				c := &tx.Changes[i].After[k]
-				if c.Name != name || c.Value == nil {
-					continue
-				}
-				if id, err := parallax.ParseID(*c.Value); err == nil {
-					out = out.and(claim{how: parallax.ByColumn, id: id})
-				}
+			now := columnOf(change.After, name)
+			if now == nil || now.Value == nil {
+				continue
+			}
+			id, err := parallax.ParseID(*now.Value)
+			if err != nil {
+				continue
+			}
+			c := claim{how: parallax.ByColumn, id: id}
+			switch was := columnOf(change.Before, name); {
+			case change.Op == parallax.Insert, was != nil && (was.Value == nil || *was.Value != *now.Value):
+				written = written.and(c)
+			case was == nil:
+				perhaps = perhaps.and(c)
 			}
 		}
 	}
-	return out
+	if written.how != "" {
+		return written
+	}
+	return perhaps
+}
+
+// columnOf returns a column of an image, nil if it is not there.
+func columnOf(image []parallax.Column, name string) *parallax.Column {
+	i := slices.IndexFunc(image, func(c parallax.Column) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &image[i]
 }
 
 // traceOf returns the trace and span by which a leg knows its request.

@@ -113,12 +113,12 @@ func (r *Row) makesUp(c *parallax.Column) bool {
 // TABLE.COLUMN; empty where values are what they are.
 func (r *Row) names(c *parallax.Column) string {
 	switch {
+	case !c.Made:
+		return ""
 	case c.Ref != "":
 		return c.Ref
-	case c.Made:
-		return r.Table + "." + c.Name
 	}
-	return ""
+	return r.Table + "." + c.Name
 }
 
 // read takes a row apart into constants and edges.

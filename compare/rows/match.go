@@ -3,8 +3,6 @@ package rows
 import (
 	"cmp"
 	"slices"
-
-	"parallax"
 )
 
 // Options tell what is known of columns and values besides the rows. The zero value
@@ -127,7 +125,8 @@ func (g *graph) open(leg int) []int {
 
 // alike pairs rows of one colour and reports whether there were any. A row that no
 // other looks like is paired at once. Of rows that look alike one is paired, and
-// then its neighbours are no longer alike; those without neighbours are all paired.
+// then its neighbours are no longer alike; those whose neighbours all are paired already are
+// all paired.
 func (g *graph) alike() bool {
 	groups := map[uint64][]int{}
 	for _, j := range g.open(candidate) {
@@ -143,7 +142,7 @@ func (g *graph) alike() bool {
 		n := &g.nodes[i]
 		colour := n.colour
 		group := groups[colour]
-		alone := len(n.edges)+len(n.back) == 0
+		alone := g.settled(i)
 		switch {
 		case len(group) == 0:
 		case count[colour] == 1 && len(group) == 1, alone, g.budget <= 0:
@@ -160,6 +159,12 @@ func (g *graph) alike() bool {
 		paired = true
 	}
 	return paired
+}
+
+// settled reports whether all rows that a row refers to, or that refer to it, are paired.
+func (g *graph) settled(i int) bool {
+	open := func(e edge) bool { return e.to != i && g.nodes[e.to].partner < 0 }
+	return !slices.ContainsFunc(g.nodes[i].edges, open) && !slices.ContainsFunc(g.nodes[i].back, open)
 }
 
 // best returns the row of a group of equal colours that another one is paired with so
@@ -242,44 +247,4 @@ func (n *node) edge(name string) int {
 		}
 	}
 	return -1
-}
-
-// nearest pairs the two rows of one table and effect that have most in common, if
-// that is at least half of what they say or they are the only ones left. It reports
-// whether there were any.
-func (g *graph) nearest() bool {
-	type kind struct {
-		table string
-		op    parallax.Op
-	}
-	var left [2]map[kind][]int
-	for leg := range left {
-		left[leg] = map[kind][]int{}
-		for _, i := range g.open(leg) {
-			k := kind{g.nodes[i].row.Table, g.nodes[i].row.Op}
-			if len(left[leg][k]) < maxTried {
-				left[leg][k] = append(left[leg][k], i)
-			}
-		}
-	}
-	best, bestI, bestJ := -1.0, -1, -1
-	for _, i := range g.open(primary) {
-		n := &g.nodes[i]
-		k := kind{n.row.Table, n.row.Op}
-		if !slices.Contains(left[primary][k], i) || len(left[candidate][k]) == 0 {
-			continue
-		}
-		j := g.closest(i, left[candidate][k])
-		said := max(len(n.constants)+len(n.edges), len(g.nodes[j].constants)+len(g.nodes[j].edges), 1)
-		share := float64(g.common(i, j)) / float64(said)
-		only := len(left[primary][k]) == 1 && len(left[candidate][k]) == 1
-		if share > best && (share >= 0.5 || only) {
-			best, bestI, bestJ = share, i, j
-		}
-	}
-	if bestI < 0 {
-		return false
-	}
-	g.pair(bestI, bestJ)
-	return true
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -21,8 +22,10 @@ func columns(list ...string) []parallax.Column {
 	for _, text := range list {
 		name, value, _ := strings.Cut(text, "=")
 		c := parallax.Column{}
-		name, c.Ref, _ = strings.Cut(name, ">")
-		c.Name, c.Made = strings.CutSuffix(name, "!")
+		name, c.Ref, c.Made = strings.Cut(name, ">")
+		if c.Name = name; !c.Made {
+			c.Name, c.Made = strings.CutSuffix(name, "!")
+		}
 		if _, err := strconv.Atoi(value); err == nil {
 			c.Type = parallax.NumberColumn
 		}
@@ -295,5 +298,46 @@ func BenchmarkMatch(b *testing.B) {
 				rows.Match(p, c, rows.Options{})
 			}
 		})
+	}
+}
+
+// manyLines returns an order with lines of which each has one column that no other leg's has.
+func manyLines(n, first int) []rows.Row {
+	row := func(table string, id int, list ...string) rows.Row {
+		made := columns(fmt.Sprintf("id=%d", id))
+		made[0].Made = true
+		return rows.Row{Table: table, Op: parallax.Insert, Key: made, Columns: append(made, columns(list...)...)}
+	}
+	out := []rows.Row{row("orders", first, "note=a")}
+	for i := range n {
+		line := row("items", first+i, fmt.Sprintf("order_id=%d", first), fmt.Sprintf("sku=%d", i%7), fmt.Sprintf("price=%d", first+i))
+		line.Columns[1].Ref, line.Columns[1].Made = "orders.id", true
+		out = append(out, line)
+	}
+	return out
+}
+
+// TestManyWrongRows holds that an exchange with as many rows as are compared, all of them
+// wrong, keeps nobody busy for long: each is paired, and lines that have most in common.
+func TestManyWrongRows(t *testing.T) {
+	t.Parallel()
+	const n = 10_000
+	p, c := manyLines(n, 1), manyLines(n, 1_000_000)
+	began := time.Now()
+	m := rows.Match(p, c, rows.Options{})
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it takes %s", took)
+	}
+	if len(m.Pairs) != n+1 {
+		t.Fatalf("%d pairs, want %d", len(m.Pairs), n+1)
+	}
+	other := 0
+	for _, pair := range m.Pairs {
+		if *p[pair.Primary].Column("id").Value != "1" && *p[pair.Primary].Columns[2].Value != *c[pair.Candidate].Columns[2].Value {
+			other++
+		}
+	}
+	if other > n/10 {
+		t.Errorf("%d lines are paired with one of another product", other)
 	}
 }

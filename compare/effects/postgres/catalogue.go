@@ -229,7 +229,8 @@ func (t *table) lookUpKey(ctx context.Context, conn *pgx.Conn, id uint32) error 
 // lookUpValues finds columns whose values the database makes up, and those that repeat
 // others. Of functions only the name says that what they return is made up, so time is
 // none of it. Of several foreign keys the one with the fewest columns counts. One that leads
-// to another foreign key, as where tables share a key, leads to where that one does.
+// to another foreign key, as where tables share a key, leads to where that one does, and
+// whether the values are made up is said of that column.
 func (t *table) lookUpValues(ctx context.Context, conn *pgx.Conn, id uint32) error {
 	rows, err := conn.Query(ctx, `
 		with recursive led (of, relation, number, steps) as (
@@ -242,14 +243,13 @@ func (t *table) lookUpValues(ctx context.Context, conn *pgx.Conn, id uint32) err
 				order by cardinality(k.conkey), k.oid limit 1) target
 			where l.steps < 8 and (l.steps = 0 or (target.confrelid, target.there) <> (l.relation, l.number)))
 		select a.attname,
-			a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~* '(nextval|random|uuid|ulid|nanoid|ksuid|cuid|snowflake)\w*"?\(', false),
-			coalesce(n.nspname, ''), coalesce(f.relname, ''), coalesce(b.attname, '')
-		from pg_attribute a
-		left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-		left join (select distinct on (of) * from led where steps > 0 order by of, steps desc) last on last.of = a.attnum
-		left join pg_class f on f.oid = last.relation left join pg_namespace n on n.oid = f.relnamespace
-		left join pg_attribute b on b.attrelid = f.oid and b.attnum = last.number
-		where a.attrelid::int8 = $1::int8 and a.attnum > 0 and not a.attisdropped`, int64(id))
+			b.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~* '(nextval|random|uuid|ulid|nanoid|ksuid|cuid|snowflake)\w*"?\(', false),
+			case when steps > 0 then n.nspname else '' end, case when steps > 0 then f.relname else '' end, case when steps > 0 then b.attname else '' end
+		from (select distinct on (of) * from led order by of, steps desc) last
+		join pg_attribute a on a.attrelid::int8 = $1::int8 and a.attnum = last.of
+		join pg_class f on f.oid = last.relation join pg_namespace n on n.oid = f.relnamespace
+		join pg_attribute b on b.attrelid = f.oid and b.attnum = last.number
+		left join pg_attrdef d on d.adrelid = b.attrelid and d.adnum = b.attnum`, int64(id))
 	if err != nil {
 		return err
 	}

@@ -216,7 +216,7 @@ func TestMadeAndRepeated(t *testing.T) {
 	want := `[]
   insert orders (id:number!=1) [] -> [id:number!=1 no:number!=1 public:text!=0b0e7a9c-6a1e-4f7a-9d1a-1f1f1f1f1f1f at:time=2026-11-21 one:number=1 x y:number=1]
 []
-  insert billing.lines (order_id:number>orders.id=1 n:number=5) [] -> [order_id:number>orders.id=1 x:number>orders.x y=1 a:number>orders.id=1 b:number>orders.id=1 n:number=5 u:text!=u]
+  insert billing.lines (order_id:number!>orders.id=1 n:number=5) [] -> [order_id:number!>orders.id=1 x:number>orders.x y=1 a:number!>orders.id=1 b:number!>orders.id=1 n:number=5 u:text!=u]
 []
   insert parent (id:number=1) [] -> [id:number=1 parent:number>parent.id=1]
 `
@@ -225,7 +225,7 @@ func TestMadeAndRepeated(t *testing.T) {
 	}
 	s.SQL("postgres", `alter table billing.lines drop constraint lines_b_fkey, alter u drop default; insert into billing.lines values (1, 1, 1, 1, 6)`)
 	want = `[]
-  insert billing.lines (order_id:number>orders.id=1 n:number=6) [] -> [order_id:number>orders.id=1 x:number>orders.x y=1 a:number>orders.id=1 b:number>orders.no=1 n:number=6 u:text=NULL]
+  insert billing.lines (order_id:number!>orders.id=1 n:number=6) [] -> [order_id:number!>orders.id=1 x:number>orders.x y=1 a:number!>orders.id=1 b:number!>orders.no=1 n:number=6 u:text=NULL]
 `
 	if d := cmp.Diff(want, show(r.all())); d != "" {
 		t.Errorf("after an alteration (-want +got)\n%s", d)
