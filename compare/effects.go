@@ -113,6 +113,7 @@ type rowAt struct {
 	table string
 	n     int
 	names map[string]rowName // of its columns with values that the databases make up
+	sent  *[2]int            // of what is sent to the outside: how often by the primary and the candidate; else nil
 	since parallax.ID        // with which exchange it began to differ; zero: it did not before this one
 }
 
@@ -131,7 +132,7 @@ func compareEffects(x *parallax.Exchange, e *Effects, find *finder) {
 		return
 	}
 	m := e.match(e.rows(x), find)
-	numbers, touched := map[string]int{}, map[string]bool{}
+	numbers, touched, sent := map[string]int{}, map[string]bool{}, m.sent()
 	for _, pair := range m.Pairs {
 		at := &rowAt{}
 		switch {
@@ -140,12 +141,33 @@ func compareEffects(x *parallax.Exchange, e *Effects, find *finder) {
 		default:
 			at.table = m.c[pair.Candidate].Table
 		}
+		at.sent = sent[at.table]
 		at.n = numbers[at.table]
 		numbers[at.table]++
 		touched[at.table] = true
 		e.compareEntity(m, pair, at, find)
 	}
 	find.expectRows(touched)
+}
+
+// sent counts what both legs sent to the outside, by where to.
+func (m pairedRows) sent() map[string]*[2]int {
+	var out map[string]*[2]int
+	for leg, list := range [][]rows.Row{m.p, m.c} {
+		for i := range list {
+			if list[i].Op != parallax.Emit {
+				continue
+			}
+			if out == nil {
+				out = map[string]*[2]int{}
+			}
+			if out[list[i].Table] == nil {
+				out[list[i].Table] = &[2]int{}
+			}
+			out[list[i].Table][leg]++
+		}
+	}
+	return out
 }
 
 // compareRow compares two rows that belong together, or reports that one is missing.
@@ -250,9 +272,12 @@ func (e *Effects) taken(row *rows.Row, c *parallax.Column) bool {
 	return ok && e.partner(in, parallax.Primary, value).State == ids.Paired
 }
 
-// judge tells what a difference between two values that databases make up comes to;
-// false if it is none.
+// judge tells what a difference between two values that databases make up comes to, or
+// one in how often something was sent; false if it is neither.
 func (at *rowAt) judge(where *place, kind Kind, candidate side) (named, bool) {
+	if at != nil && at.sent != nil && (kind == Missing || kind == Extra) && len(where.steps) == 0 {
+		return named{kind: kind, candidate: candidate.text, why: fmt.Sprintf("of such the primary sent %d, the candidate %d", at.sent[0], at.sent[1])}, true
+	}
 	if at == nil || len(where.steps) != 1 || kind != Changed && kind != Type {
 		return named{}, false
 	}

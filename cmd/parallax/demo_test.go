@@ -86,5 +86,5 @@ func TestDemoUsage(t *testing.T) {
 	f("usage: parallax demo", "now")
 	f("cannot send 0 requests a second", "--rate", "0")
 	f("cannot find a cache folder", "--dir", t.TempDir())
-	f("cannot plant \"slow\"", "--shop", "--defect", "slow")
+	f("cannot plant \"tardy\"", "--shop", "--defect", "tardy")
 }

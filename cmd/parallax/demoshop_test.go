@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"parallax/cmd/parallax/internal/demo"
+	"parallax/divergence"
 )
 
 // TestDemoOfTheShop: what is planted is found with both values, nothing else is
@@ -39,10 +41,21 @@ func TestDemoOfTheShop(t *testing.T) {
 	}
 	for _, p := range r.Found {
 		for _, i := range p.Issues {
-			if i.Path != p.Place || i.Kind != p.Kind || i.Candidate == "" || i.Kind == "changed" && i.Primary == "" {
+			if !slices.Contains(p.Places, i.Path) || i.Kind != p.Kind || i.Candidate == "" || i.Kind == "changed" && i.Primary == "" {
 				t.Errorf("%s was found as %+v", p.Defect.Name, i)
 			}
 		}
+	}
+	if r.Mails != r.Paid || r.Mails == 0 {
+		t.Errorf("%d orders were paid for, and %d mails left", r.Paid, r.Mails)
+	}
+	for _, want := range []string{"effects:mails", "effects:sent_mails"} {
+		if !slices.ContainsFunc(r.Found[1].Issues, func(i divergence.Issue) bool { return i.Path == want && i.Kind == "extra" }) {
+			t.Errorf("the double mail is no issue of its own at %s", want)
+		}
+	}
+	if got, want := r.Found[1].Counts, "of such the primary sent 1, the candidate 2"; got != want {
+		t.Errorf("the double mail says %q, want %q", got, want)
 	}
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)

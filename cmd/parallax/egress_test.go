@@ -183,6 +183,7 @@ func TestTheDoubleMailIsAnIssue(t *testing.T) {
 `, strings.TrimPrefix(mail.URL, "http://"))))
 		old.through("primary", p.Egress["shop"])
 		new.through("candidate", p.Egress["shop"])
+		untilRead(t, p)
 		const n = 20
 		for i := range n {
 			call(t, p, "GET", fmt.Sprintf("/orders/%d", i), "", 200)

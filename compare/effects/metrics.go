@@ -22,7 +22,7 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		lagging: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "parallax_effects_lag_seconds", Help: "How long ago what a leg's databases last told to be committed was committed, and is not read.",
+			Name: "parallax_effects_lag_seconds", Help: "How far reading what a leg does is behind, the slowest of its databases; there is none while one is not read.",
 		}, []string{"service", "leg"}),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parallax_effects_total", Help: "Changes that legs committed, by how their exchange was found: tag, trace, column, key; late, uncompared, torn, stray, unattributed where it was not, or not in time.",
@@ -48,6 +48,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) lag(service string, leg parallax.Leg, d time.Duration) {
 	if m != nil {
 		m.lagging.WithLabelValues(service, leg.String()).Set(d.Seconds())
+	}
+}
+
+func (m *Metrics) noLag(service string, leg parallax.Leg) {
+	if m != nil {
+		m.lagging.DeleteLabelValues(service, leg.String())
 	}
 }
 

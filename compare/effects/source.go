@@ -74,15 +74,27 @@ func (s *source) cover() bool {
 	}
 	s.polls = slices.Delete(s.polls, 0, n)
 	if n > 0 || len(s.polls) == 0 {
-		s.showLag()
+		s.joiner.showLag(s.leg)
 	}
 	return n > 0
 }
 
-func (s *source) showLag() {
-	if lag := s.lag(); lag >= 0 {
-		s.joiner.cfg.Metrics.lag(s.joiner.cfg.Service, s.leg, lag)
+// showLag shows how far the slowest of a leg's databases is behind, and nothing while one
+// of them is not read.
+func (j *Joiner) showLag(leg parallax.Leg) {
+	worst := time.Duration(0)
+	for _, s := range j.sources {
+		if s.leg != leg {
+			continue
+		}
+		lag := s.lag()
+		if lag < 0 {
+			j.cfg.Metrics.noLag(j.cfg.Service, leg)
+			return
+		}
+		worst = max(worst, lag)
 	}
+	j.cfg.Metrics.lag(j.cfg.Service, leg, worst)
 }
 
 // lag is how long the oldest position that was asked for is not passed, -1 if nobody
@@ -121,6 +133,7 @@ func (s *source) Gap(from, until time.Time, why string) {
 	// Positions of before may mean nothing in the log that is read from now on.
 	s.polls, s.passed = nil, 0
 	s.era++
+	j.showLag(s.leg)
 	j.counts.gap(g)
 	j.settled(j.cfg.Now())
 }
@@ -204,7 +217,7 @@ func (s *source) asked(p poll, era int) {
 	}
 	s.polls = append(s.polls, p)
 	if !s.cover() {
-		s.showLag()
+		s.joiner.showLag(s.leg)
 	}
 	j.settled(j.cfg.Now())
 }

@@ -42,7 +42,7 @@ func Defects() []Defect {
 			Shows: "less than customers.points from the second payment of a session on",
 		},
 		{
-			Name: string(newshop.Slow), Does: "reads a page of orders with a query for each order and each item",
+			Name: string(newshop.Slow), Does: "reads a page of orders with a query for each order and two for each item",
 			Routes: []string{"GET /orders"},
 			Shows:  "in how long the answer takes",
 		},

@@ -66,6 +66,28 @@ func (a api) effects(ctx context.Context) (divergence.EffectsSummary, error) {
 	return s, err
 }
 
+// counts asks how often each version sent what only one of them sent, in an example of a
+// defect's issues; it is empty where it sent nothing.
+func (a api) counts(ctx context.Context, p Planted) (string, error) {
+	for _, i := range p.Issues {
+		if i.Path != "effects:"+sink || len(i.Examples) == 0 {
+			continue
+		}
+		var detail struct {
+			Differences []divergence.DifferenceLine `json:"differences"`
+		}
+		if err := a.get(ctx, "exchanges/"+i.Examples[0], nil, &detail); err != nil {
+			return "", err
+		}
+		for _, d := range detail.Differences {
+			if d.Fingerprint == i.Fingerprint {
+				return d.Detail, nil
+			}
+		}
+	}
+	return "", nil
+}
+
 func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (a api) get(ctx context.Context, what string, query url.Values, into any) error {

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,6 @@ import (
 	"parallax/cmd/demoshop/shop"
 	"parallax/cmd/demoshop/shoppers"
 	"parallax/divergence"
-	"parallax/reports"
 )
 
 // Defaults of the demo of the shop.
@@ -35,29 +33,14 @@ const (
 	customers   = 12
 )
 
-// PlantedDefects names the defects of the shop that rows show: what is planted unless
-// somebody chooses.
+// PlantedDefects names the defects of the shop, which are all planted unless somebody
+// chooses.
 func PlantedDefects() []string {
 	var names []string
 	for _, d := range shop.Defects() {
-		if d.Table != "" {
-			names = append(names, d.Name)
-		}
+		names = append(names, d.Name)
 	}
 	return names
-}
-
-// ShopResult is what a run of the demo of the shop found. It is what --json prints.
-type ShopResult struct {
-	URL     string             `json:"url"`
-	Sent    int64              `json:"sent"`
-	Errors  []string           `json:"errors"` // that callers saw, the first ones
-	Found   []Planted          `json:"planted"`
-	Others  []divergence.Issue `json:"others"` // issues that are no planted defect
-	Report  reports.Report     `json:"report"`
-	Written map[string]uint64  `json:"written"` // row changes by leg and how they found their exchange
-	Good    bool               `json:"good"`
-	Broken  []string           `json:"broken_promises"` // why Good is false
 }
 
 // RunShop runs both versions of the demo shop on databases of their own, with defects
@@ -77,7 +60,7 @@ func RunShop(ctx context.Context, o Options, defects []string, w World) (bool, e
 		d.screen = newScreen(w.Stderr)
 	}
 	defer d.close()
-	for _, step := range []func(context.Context) error{d.startDatabases, d.startShops, d.startBetween} {
+	for _, step := range []func(context.Context) error{d.startDatabases, d.startMail, d.startShops, d.startBetween} {
 		if err := step(ctx); err != nil {
 			return false, err
 		}
@@ -102,6 +85,8 @@ type shopDemo struct {
 	*demo
 	defects []string
 	between ShopConfig
+	mail    *mailSink
+	paid    atomic.Int64
 }
 
 // startDatabases starts a server for each version.
@@ -110,7 +95,7 @@ func (d *shopDemo) startDatabases(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return err
 	}
@@ -134,7 +119,17 @@ func (d *shopDemo) startDatabases(ctx context.Context) error {
 	if err := errors.Join(faults[:]...); err != nil {
 		return err
 	}
-	d.between.OldDSN, d.between.NewDSN, d.between.Proxy = both[0].dsn(), both[1].dsn(), ports[2]
+	d.between.OldDSN, d.between.NewDSN, d.between.Proxy, d.between.Egress = both[0].dsn(), both[1].dsn(), ports[2], ports[3]
+	return nil
+}
+
+// startMail starts what the shop's mails are sent to.
+func (d *shopDemo) startMail(context.Context) (err error) {
+	if d.mail, err = startMailSink(); err != nil {
+		return err
+	}
+	d.closers = append(d.closers, d.mail.stop)
+	d.between.Mail = d.mail.addr
 	return nil
 }
 
@@ -150,7 +145,14 @@ func (d *shopDemo) startShops(ctx context.Context) error {
 
 func (d *shopDemo) startShop(ctx context.Context, o shop.Options) (string, error) {
 	log := slog.New(slog.NewTextHandler(d.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	o.Data, o.IDs, o.Tag, o.Getenv, o.Log = shop.Own, shop.Own, true, d.Getenv, log
+	leg := map[string]string{shop.Old: "primary", shop.New: "candidate"}[o.Version]
+	o.Data, o.IDs, o.Tag, o.Log, o.Mail = shop.Own, shop.Own, true, log, "http://"+d.between.Mail+"/send"
+	o.Getenv = func(name string) string {
+		if name == "HTTP_PROXY" {
+			return "http://" + leg + "@" + d.between.Egress
+		}
+		return d.Getenv(name)
+	}
 	opened, err := shop.Open(ctx, o)
 	if err != nil {
 		return "", fmt.Errorf("cannot open the %s shop: %w", o.Version, err)
@@ -239,8 +241,11 @@ func (d *shopDemo) shop(ctx context.Context) (seen shoppers.Counts) {
 		defer cancel()
 		seen = shoppers.Run(ctx, shoppers.Options{Base: "http://" + d.values.Proxy, Count: customers, Seed: 1, Rate: d.Rate, HTTP: transport, Seen: func(a shoppers.Answer) {
 			sent.Add(1)
-			if a.Err != nil {
+			switch {
+			case a.Err != nil:
 				failed.Add(1)
+			case a.Route == "POST /orders/{id}/pay":
+				d.paid.Add(1)
 			}
 		}})
 		return nil
@@ -264,8 +269,17 @@ func (d *shopDemo) collectShop(ctx context.Context, seen shoppers.Counts) (ShopR
 	if err != nil {
 		return ShopResult{}, err
 	}
-	r := ShopResult{URL: d.url(), Sent: seen.Sent, Errors: seen.Examples, Report: report, Written: map[string]uint64{}}
+	r := ShopResult{
+		URL: d.url(), Sent: seen.Sent, Errors: seen.Examples, Report: report, Written: map[string]uint64{},
+		Paid: d.paid.Load(), Mails: d.mail.arrived.Load(),
+	}
 	r.Found, r.Others = Found(d.defects, issues)
+	r.Slower = slowEndpoints(r.Found, report.Endpoints)
+	for i := range r.Found {
+		if r.Found[i].Counts, err = client.counts(ctx, r.Found[i]); err != nil {
+			return ShopResult{}, err
+		}
+	}
 	var sum divergence.EffectsSummary
 	if sum, err = until(ctx, client.effects, func(s divergence.EffectsSummary) bool { return len(s.Counts) > 0 || seen.Sent == 0 }); err != nil {
 		return ShopResult{}, err
@@ -276,77 +290,4 @@ func (d *shopDemo) collectShop(ctx context.Context, seen shoppers.Counts) (ShopR
 	r.Broken = brokenShop(r)
 	r.Good = len(r.Broken) == 0
 	return r, nil
-}
-
-// brokenShop lists why a run is not good.
-func brokenShop(r ShopResult) []string {
-	list := []string{}
-	for _, e := range r.Errors {
-		list = append(list, "a shopper saw an error: "+e)
-	}
-	for _, p := range r.Found {
-		if len(p.Issues) == 0 {
-			list = append(list, p.Defect.Name+" was not found")
-		}
-	}
-	for _, i := range r.Others {
-		list = append(list, fmt.Sprintf("%s of %s differs, and nobody planted that", i.Path, i.Endpoint))
-	}
-	a := r.Report.Accounting
-	if a.Received != r.Sent || a.InFlight != 0 || a.Missing() != 0 {
-		list = append(list, fmt.Sprintf("shoppers sent %d requests, Parallax counted %d; %d are in flight and %d in no place", r.Sent, a.Received, a.InFlight, a.Missing()))
-	}
-	if a.Compared["match"] == 0 {
-		list = append(list, "nothing was found equal")
-	}
-	if r.Written["primary tag"] == 0 || r.Written["candidate tag"] == 0 {
-		list = append(list, "no write found its exchange")
-	}
-	return list
-}
-
-// tellShop prints the result, for people or for machines.
-func (d *shopDemo) tellShop(r ShopResult) error {
-	if d.JSON {
-		encoder := json.NewEncoder(d.Stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
-	}
-	_, err := io.WriteString(d.Stdout, r.text())
-	return err
-}
-
-// text is the result for people.
-func (r ShopResult) text() string {
-	var b strings.Builder
-	a := r.Report.Accounting
-	fmt.Fprintf(&b, "\n%s requests: %s equal, %s different, %s not comparable\n", thousands(a.Received), thousands(a.Compared["match"]), thousands(a.Compared["diverged"]), thousands(a.Compared["not_comparable"]))
-	for _, p := range r.Found {
-		fmt.Fprintf(&b, "\n%s: the new version %s\n", p.Defect.Name, p.Defect.Does)
-		if len(p.Issues) == 0 {
-			fmt.Fprintf(&b, "  NOT FOUND at %s\n", p.Place)
-		}
-		for _, i := range p.Issues {
-			fmt.Fprintf(&b, "  %-26s %-34s %-8s %.60s -> %.60s\n", i.Endpoint, i.Path, i.Kind, orNone(i.Primary), orNone(i.Candidate))
-		}
-	}
-	switch {
-	case r.Good && len(r.Found) == 0:
-		b.WriteString("\nNo defect was planted, and nothing was reported.\n")
-	case r.Good:
-		fmt.Fprintf(&b, "\nEvery planted defect was found (%d of %d), and nothing else was reported.\n", len(r.Found), len(r.Found))
-	}
-	for _, why := range r.Broken {
-		fmt.Fprintf(&b, "\nNOT AS PLANTED: %s\n", why)
-	}
-	return b.String()
-}
-
-// orNone is a value, or that there is none.
-func orNone(value string) string {
-	if value == "" {
-		return "(no row)"
-	}
-	return value
 }

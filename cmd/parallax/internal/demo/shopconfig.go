@@ -20,7 +20,15 @@ type ShopConfig struct {
 	Admin, Proxy       string // host:port
 	Primary, Candidate string // URLs of the old version and of the new one
 	OldDSN, NewDSN     string // of their databases
+	Egress             string // host:port of the proxy that they mail through
+	Mail               string // host:port where mails go
 }
+
+// sink is what mails are called as effects. The rows about them are in a table mails.
+const sink = "sent_mails"
+
+// Sink is what mails are called as effects.
+func (c ShopConfig) Sink() string { return sink }
 
 // Data is where the embedded engine keeps its files.
 func (c ShopConfig) Data() string { return filepath.Join(c.Dir, "data") }

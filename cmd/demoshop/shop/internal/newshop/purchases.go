@@ -262,8 +262,8 @@ func fill(query querier, list []api.Order) error {
 	return err
 }
 
-// fillSlowly reads the items of each purchase, and the article of each item, with
-// a query of their own.
+// fillSlowly reads the items of each purchase, and the article of each item and what
+// there is of it, with a query of their own.
 func fillSlowly(query querier, list []api.Order) error {
 	for n := range list {
 		b, err := basketOf(query, list[n].ID)
@@ -271,13 +271,15 @@ func fillSlowly(query querier, list []api.Order) error {
 			return err
 		}
 		for _, i := range b {
-			rows, err := query(`SELECT title FROM articles WHERE code = $1`, i.SKU)
-			if err != nil {
-				return err
-			}
-			rows.Close()
-			if err := rows.Err(); err != nil {
-				return err
+			for _, sql := range []string{`SELECT title FROM articles WHERE code = $1`, `SELECT available FROM inventory WHERE code = $1`} {
+				rows, err := query(sql, i.SKU)
+				if err != nil {
+					return err
+				}
+				rows.Close()
+				if err := rows.Err(); err != nil {
+					return err
+				}
 			}
 		}
 		list[n].Items = b.shown()
