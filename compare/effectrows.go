@@ -22,6 +22,7 @@ func (e *EffectTables) Rows(x *parallax.Exchange) *EffectRows {
 			out.legs[leg] = e.net(parallax.Leg(leg), call.Effects)
 		}
 	}
+	out.legs = rows.Moved(out.legs)
 	return out
 }
 

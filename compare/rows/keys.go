@@ -33,6 +33,45 @@ func sharedKeys(p, c []Row) map[string][]string {
 	return out
 }
 
+// Moved returns the rows of both legs with those changed that one leg deleted and made again
+// with the same name, as both legs name rows: a row that an update moves to another partition
+// is written like that where the partition is part of its key.
+func Moved(legs [2][]Row) [2][]Row {
+	keys := sharedKeys(legs[primary], legs[candidate])
+	for leg, list := range legs {
+		at, again := map[string]int{}, map[int]bool{}
+		for i := range list {
+			r := &list[i]
+			shared := keys[r.Table]
+			if len(shared) == 0 || r.Op != parallax.Delete && r.Op != parallax.Insert {
+				continue
+			}
+			name := identity(r.Table, only(r.Key, shared))
+			was, deleted := at[name]
+			switch {
+			case r.Op == parallax.Delete:
+				at[name] = i
+			case deleted:
+				if len(again) == 0 {
+					list = slices.Clone(list)
+				}
+				list[was].Op, list[was].Columns = parallax.Update, r.Columns
+				again[i] = true
+				delete(at, name)
+			}
+		}
+		if len(again) > 0 {
+			legs[leg] = nil
+			for i := range list {
+				if !again[i] {
+					legs[leg] = append(legs[leg], list[i])
+				}
+			}
+		}
+	}
+	return legs
+}
+
 // names returns the names of columns, sorted.
 func names(columns []parallax.Column) []string {
 	out := make([]string, len(columns))

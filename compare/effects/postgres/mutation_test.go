@@ -607,25 +607,31 @@ func (c *campaign) judge() {
 		for leg := range read {
 			x.Legs[leg] = &parallax.Call{Response: parallax.Response{Status: 200}, First: 1, Done: 1, Effects: read[leg][d.id]}
 		}
-		e := &compare.Effects{Tables: tables}
-		view, _, err := ids.Look(c.t.Context(), known, tables.Rows(x).Refs())
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		e.View = view
-		got := placesOf(compare.Compare(x, compare.Input{Effects: e}))
+		got := placesOf(judged(c.t, known, tables, x))
 		if diff := cmp.Diff(d.want, got); diff != "" {
 			if wrong++; wrong < 12 {
 				c.t.Errorf("%q (-want +got)\n%s\n%s\n", d.what, diff, strings.Join(d.log, "\n"))
 			}
 		}
-		if err := known.Learn(c.t.Context(), e.Born(x)...); err != nil {
-			c.t.Fatal(err)
-		}
 	}
 	if wrong > 0 {
 		c.t.Errorf("%d of %d exchanges are judged wrong", wrong, len(c.done))
 	}
+}
+
+// judged compares an exchange, and learns from it.
+func judged(t *testing.T, known ids.Map, tables *compare.EffectTables, x *parallax.Exchange) compare.Comparison {
+	e := &compare.Effects{Tables: tables, Rows: tables.Rows(x)}
+	view, _, err := ids.Look(t.Context(), known, e.Rows.Refs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.View = view
+	out := compare.Compare(x, compare.Input{Effects: e})
+	if err := known.Learn(t.Context(), e.Born(x)...); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func effectsOf(t *testing.T, list []effects.Transaction) map[parallax.ID][]parallax.Effect {
