@@ -146,7 +146,7 @@ func TestCheckAsksTheDatabases(t *testing.T) {
 	s := rig.Postgres(t)
 	s.SQL("postgres", "create database old; create database new; create table orders (id int primary key)")
 	for _, database := range []string{"old", "new"} {
-		s.SQL(database, "create table orders (id int primary key); create table people (id int primary key); create table purchases (id int primary key)")
+		s.SQL(database, "create table orders (id int primary key, total int); create table people (id int primary key); create table purchases (id int primary key, amount int)")
 	}
 	own := func(primary, candidate string) string {
 		file := effectsFile(t, primary, candidate)
@@ -183,6 +183,59 @@ func TestCheckAsksTheDatabases(t *testing.T) {
 			if !strings.Contains(out+errs, want) {
 				t.Errorf("%s lacks %q:\n%s", name, want, errs)
 			}
+		}
+	}
+}
+
+// TestCheckHoldsTablesAgainstTheirColumns: names that no table has are faults, what has no
+// partner and rules about tables that nobody reads are worth a word.
+func TestCheckHoldsTablesAgainstTheirColumns(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create database old; create database new")
+	s.SQL("old", `create table orders (id int primary key, total numeric, old text, at timestamptz, doubled numeric generated always as (total * 2) stored); create table people (id int primary key, email text); create table audit (id int primary key)`)
+	s.SQL("new", `create table purchases (id int primary key, amount numeric, extra text, at timestamptz, doubled numeric); create table people (id int primary key, email text, planned text); create table journal (id int primary key)`)
+	write := func(change ...string) string {
+		file := effectsFile(t, s.DSN("old"), s.DSN("new"))
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(string(text))), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	out, errs, code := checked(t, write("tables: [orders, people]", "tables: [orders, people, audit]", "tables: [purchases, people]", "tables: [purchases, people, journal]", "  effects:\n", `  rules:
+  - { path: "effects:nothing $.a", ignore: true, reason: r, owner: o }
+  - { path: "effects:purchases $.amount", tolerance: {abs: 1}, reason: r, owner: o }
+  - { path: "effects:people $.planned", expect: extra, reason: r, owner: o }
+  effects:
+`))
+	var got []string
+	for line := range strings.Lines(out) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "# services[0].effects: "); ok {
+			text, _, _ = strings.Cut(text, ", until")
+			got = append(got, text)
+		}
+	}
+	want := []string{
+		"orders.old has no partner in the log of the candidate's purchases: each row differs there",
+		"purchases.doubled of the candidate has no partner in the log of orders: each row differs there",
+		"purchases.extra of the candidate has no partner in the log of orders: each row differs there",
+		"audit has no partner among the candidate's tables: each row of it is missing there",
+		"journal of the candidate has no partner among the primary's tables: each row of it is extra",
+		"rules[0] does nothing: no database lists a table nothing",
+		"rules[1] does nothing: purchases is the candidate's name, and rules name tables as the primary does: effects:orders",
+	}
+	if d := cmp.Diff(want, got); d != "" || code != exitGood {
+		t.Errorf("exit %d (-want +got)\n%s%s", code, d, errs)
+	}
+	out, errs, code = checked(t, write("columns: {total: amount}", "columns: {totl: amont}, ignore: [doubled, att], generated: [idd], references: {x: people.id}, age: up, key: [nr]"))
+	for _, want := range []string{"tables[0].columns: orders has no column totl", "tables[0].columns.totl: purchases has no column amont", "tables[0].ignore: orders has no column att", "tables[0].generated: orders has no column idd",
+		"tables[0].key: orders has no column nr", "tables[0].age: orders has no column up", "tables[0].references: orders has no column x", "7 faults"} {
+		if code != exitNot || !strings.Contains(errs, want) {
+			t.Errorf("exit %d, lacks %q:\n%s%s", code, want, out, errs)
 		}
 	}
 }

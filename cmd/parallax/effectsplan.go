@@ -82,7 +82,15 @@ func checkEffects(ctx context.Context, file string, c Config, before []yamlstric
 				}
 			}
 		}
-		for _, f := range oneDatabase(s, func(d effects.Database) string { return postgres.Identity(ctx, source(d)) }) {
+		found := oneDatabase(s, func(d effects.Database) string { return postgres.Identity(ctx, source(d)) })
+		if columns, ok := columnsOf(ctx, s.Effects); ok {
+			words, wrong := checkColumns(s, columns)
+			found = append(found, wrong...)
+			for _, text := range words {
+				advice = append(advice, fmt.Sprintf("services[%d].effects: %s", i, text))
+			}
+		}
+		for _, f := range found {
 			faults = append(faults, yamlstrict.Fault{File: file, Path: fmt.Sprintf("services[%d].effects.%s", i, f.Path), Text: f.Text, Hint: f.Hint})
 		}
 	}
