@@ -76,9 +76,9 @@ func (in *Input) ownNoise(x *parallax.Exchange, rules []*rule, known answers) *e
 
 // Transient reports whether the state of the primary moved between its two answers:
 // its second one is whole, no failure, and differs in what counts. A candidate that
-// failed is not excused by that.
+// failed is not excused by that, nor one that wrote something else.
 func Transient(x *parallax.Exchange, first Comparison, primary *parallax.Call, how Steadiness, in Input) bool {
-	return how == Unsteady && first.Outcome == Diverged && !first.CandidateFailed &&
+	return how == Unsteady && first.Outcome == Diverged && !first.CandidateFailed && first.Written == 0 &&
 		!failed(primary, in.Rules.forExchange(x.Endpoint, in.at(x)))
 }
 

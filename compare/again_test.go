@@ -66,6 +66,7 @@ func TestTransient(t *testing.T) {
 	f(diverged, call(200), Unknown, false)
 	f(diverged, call(503), Unsteady, false)
 	f(Comparison{Outcome: Diverged, CandidateFailed: true}, call(200), Unsteady, false)
+	f(Comparison{Outcome: Diverged, Divergences: 2, Written: 1}, call(200), Unsteady, false)
 	f(Comparison{}, call(200), Unsteady, false)
 
 	now := diverged.AsTransient()

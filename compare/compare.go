@@ -224,6 +224,7 @@ func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
 	out.Truncated, out.Uses, out.Unjudged = f.truncated, f.uses, f.unjudged
 	out.Inherited, out.Drifted, out.Agreed = f.inherited, f.drifted, f.agreed
+	out.Written = f.written
 	out.Divergences, out.Noise, out.Ruled, out.Accepted = f.counting, f.noisy, f.ruled, f.excused
 	switch {
 	case f.counting > 0:

@@ -82,6 +82,7 @@ type Comparison struct {
 	Differences []Difference // sorted by path, then kind; suppressed ones included
 	Truncated   bool         // more differences were found than are kept
 	Divergences int          // how many count
+	Written     int          // of Divergences: how many are in what was written to databases
 	Noise       int          // how many were noise
 	Ruled       int          // how many a rule took away
 	Accepted    int          // how many belong to an issue that a person accepted or declared noise

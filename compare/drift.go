@@ -3,6 +3,7 @@ package compare
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"parallax"
 	"parallax/compare/rows"
@@ -47,10 +48,32 @@ func (m pairedRows) entity(pair rows.Pair) Entity {
 	return entityOf(parallax.Candidate, &m.c[pair.Candidate])
 }
 
+// sameRow reports whether two rows that belong together have one key, as far as both legs
+// wrote one: rows are paired by how much of them is alike, too.
+func (e *Effects) sameRow(m pairedRows, pair rows.Pair) bool {
+	if pair.Primary < 0 || pair.Candidate < 0 {
+		return true
+	}
+	p, c := &m.p[pair.Primary], &m.c[pair.Candidate]
+	for i := range c.Key {
+		mine := slices.IndexFunc(p.Key, func(k parallax.Column) bool { return k.Name == c.Key[i].Name })
+		if mine < 0 || p.Key[mine].Value == nil {
+			continue
+		}
+		value, standing := m.Primary(c, &c.Key[i])
+		if value != *p.Key[mine].Value && !(e.Gap && standing == rows.Unknown) || standing == rows.Foreign {
+			return false
+		}
+	}
+	return true
+}
+
 // compareEntity compares two rows that belong together, and notes whether they differ.
 func (e *Effects) compareEntity(m pairedRows, pair rows.Pair, at *rowAt, find *finder) {
 	entity := m.entity(pair)
-	at.since = e.Inherited[entity]
+	if at.since = e.Inherited[entity]; at.since != (parallax.ID{}) && !e.sameRow(m, pair) {
+		at.since = parallax.ID{} // The candidate has taken another row for it, which did not differ.
+	}
 	counting, inherited, found := find.counting, find.inherited, find.found
 	e.compareRow(m, pair, at, find)
 	switch {

@@ -52,6 +52,7 @@ type finder struct {
 	kept       []Difference
 	found      int // differences of any kind
 	counting   int // that count
+	written    int // of those: in what was written to databases
 	noisy      int
 	ruled      int
 	suppressed int  // kept although they do not count
@@ -106,6 +107,9 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 			why.Detail = f.asking.text
 		}
 		f.counting++
+		if f.row != nil {
+			f.written++
+		}
 	} else if f.suppressed++; f.suppressed > maxKept {
 		f.truncated = true
 		return

@@ -46,6 +46,10 @@ func TestDrift(t *testing.T) {
 	f("the next one", wroteRow(2, "7", "5", "6"), compare.NotComparable, compare.ReasonInherited)
 	f("another row", wroteRow(3, "8", "5", "6"), compare.Diverged, "")
 
+	wrong := wroteRow(9, "7", "5", "6")
+	wrong.Legs[parallax.Candidate] = wroteRow(9, "9", "5", "6").Legs[parallax.Candidate]
+	f("another row in its place", wrong, compare.Diverged, "")
+
 	both := wroteRow(4, "7", "5", "6")
 	both.Legs[parallax.Candidate].Response.Status = 500
 	f("something else too", both, compare.Diverged, "")

@@ -267,10 +267,9 @@ func (svc *service) shadowWrote(w effects.ShadowWrite) {
 }
 
 // rereads reports whether databases are read otherwise than before. What is compared of
-// them may change while they are read.
+// them, and how long exchanges wait for it, may change while they are read.
 func rereads(before, after ServiceConfig) bool {
-	a, b := before.Effects, after.Effects
-	a.Tables, b.Tables, a.Verify, b.Verify = nil, nil, effects.Verify{}, effects.Verify{}
+	a, b := before.Effects.Reading(), after.Effects.Reading()
 	return !reflect.DeepEqual(a, b) || before.Egress.Configured() != after.Egress.Configured()
 }
 

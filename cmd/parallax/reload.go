@@ -247,6 +247,8 @@ func (st step) commit(s *server) (changes []string) {
 	}
 	if st.rereads {
 		s.reread(svc, st.gathers)
+	} else if g := svc.effects.now.Load(); g != nil {
+		g.joiner.Adjust(st.terms.cfg.Effects)
 	}
 	before := svc.terms.Swap(st.terms)
 	svc.judge.SetPolicy(st.terms.cfg.Promotion)

@@ -20,22 +20,31 @@ type claim struct {
 
 // claimOf reads what a transaction says of its exchange, by the strongest of the ways
 // that are on. Whoever says two things of one strength has said nothing.
-func (on *correlations) claimOf(tx *Transaction) claim {
-	var tag, trace claim
+func (on *correlations) claimOf(tx *Transaction) (out claim) {
+	for _, c := range on.claims(tx) {
+		out = out.and(c)
+	}
+	return out
+}
+
+// claims lists what a transaction says of its exchange by the strongest of the ways that are
+// on.
+func (on *correlations) claims(tx *Transaction) []claim {
+	var tags, traces []claim
 	for _, text := range tx.Tags {
 		c := readTag(text)
 		switch {
 		case c.how == parallax.ByTag && on.tag:
-			tag = tag.and(c)
+			tags = append(tags, c)
 		case c.how == parallax.ByTrace && on.trace:
-			trace = trace.and(c)
+			traces = append(traces, c)
 		}
 	}
 	switch {
-	case tag.how != "":
-		return tag
-	case trace.how != "":
-		return trace
+	case len(tags) > 0:
+		return tags
+	case len(traces) > 0:
+		return traces
 	}
 	return on.column(tx)
 }
@@ -91,12 +100,12 @@ func readTraceparent(text string) (trace, parent string, ok bool) {
 	return parts[1], parts[2], true
 }
 
-// column returns what the columns of a transaction's rows say. Rows of one transaction
+// column lists what the columns of a transaction's rows say. Rows of one transaction
 // are of one exchange: not every table needs the column. What was written counts; of an
 // update of which the log does not say what the row had before, only if nothing else does,
 // since the row may have it from the exchange that made it.
-func (on *correlations) column(tx *Transaction) claim {
-	var written, perhaps claim
+func (on *correlations) column(tx *Transaction) []claim {
+	var written, perhaps []claim
 	for i := range tx.Changes {
 		change := &tx.Changes[i]
 		for _, name := range on.columns {
@@ -111,13 +120,13 @@ func (on *correlations) column(tx *Transaction) claim {
 			c := claim{how: parallax.ByColumn, id: id}
 			switch was := columnOf(change.Before, name); {
 			case change.Op == parallax.Insert, was != nil && (was.Value == nil || *was.Value != *now.Value):
-				written = written.and(c)
+				written = append(written, c)
 			case was == nil:
-				perhaps = perhaps.and(c)
+				perhaps = append(perhaps, c)
 			}
 		}
 	}
-	if written.how != "" {
+	if len(written) > 0 {
 		return written
 	}
 	return perhaps

@@ -125,6 +125,12 @@ func DefaultConfig() Config {
 // Configured reports whether there are databases or calls to read.
 func (c Config) Configured() bool { return c.HasDatabases() || c.Calls != nil }
 
+// Reading returns what c says of how databases are read: all that [Joiner.Adjust] leaves as it
+// is. The rest is the zero value.
+func (c Config) Reading() Config {
+	return Config{Primary: c.Primary, Candidate: c.Candidate, Correlate: c.Correlate}
+}
+
 // HasDatabases reports whether there are databases to read.
 func (c Config) HasDatabases() bool { return len(c.Primary)+len(c.Candidate) > 0 }
 

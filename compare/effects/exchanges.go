@@ -40,6 +40,7 @@ type trace struct {
 	of   *known
 	legs [parallax.Legs]bool
 	many bool // two exchanges did: it proves nothing
+	used bool // changes that name it were taken for the first one's
 }
 
 // exchanges remembers the exchanges that came, so that what is committed late finds
@@ -167,15 +168,21 @@ func (j *Joiner) take(w *waiting, leg parallax.Leg) (list []parallax.Effect, tro
 	if len(list) > maxEffects {
 		list, trouble = list[:maxEffects], "it has more effects than are compared"
 	}
-	return list, trouble
+	return list, cmp.Or(trouble, j.spoilt.of(w.x, leg))
 }
 
+// twoTraced is why effects are not known that a trace says nothing of.
+const twoTraced = "the trace of its effects is that of two exchanges"
+
 // traced returns the transactions with an exchange's trace. If somebody else has it too,
-// nobody knows whose they are.
+// nobody knows whose they are, nor whose those were that the first one of them took.
 func (j *Joiner) traced(w *waiting, leg parallax.Leg) (mine []*entry, trouble string) {
 	id, _, ok := traceOf(w.x.Legs[leg])
 	if !ok {
 		return nil, ""
+	}
+	if t := j.exchange.byTrace[id]; t != nil && t.many && t.used {
+		trouble = twoTraced
 	}
 	for e := range j.entries.byTrace[id] {
 		if e.source.leg != leg {
@@ -183,8 +190,9 @@ func (j *Joiner) traced(w *waiting, leg parallax.Leg) (mine []*entry, trouble st
 		}
 		switch t := j.exchange.named(e.claim); {
 		case t == nil || t.many:
-			trouble = "the trace of its effects is that of two exchanges"
+			trouble = twoTraced
 		case t.of.id == w.x.ID:
+			t.used = true
 			mine = append(mine, e)
 		}
 	}

@@ -86,6 +86,7 @@ type Joiner struct {
 	counts   counts
 	strays   map[parallax.ID][]ShadowWrite // of exchanges that have not come
 	mark     *CopyMark                     // of the last copy of the primary's database; nil: none
+	spoilt   spoilt
 }
 
 // waiting is an exchange that waits for its effects.
@@ -292,13 +293,14 @@ const pointless = "it is not compared"
 // add makes an exchange wait, or says why it does not.
 func (j *Joiner) add(x *parallax.Exchange, then func(*parallax.Exchange)) string {
 	w := j.waitingOf(x, then)
-	compared := answered(x)
-	if !compared {
+	if !answered(x) {
 		j.refuse(w)
 		return pointless
 	}
 	why := ""
 	switch {
+	case j.exchange.byID[x.ID] != nil:
+		return "it came twice" // What it did is the first one's.
 	case j.stopped:
 		why = "Parallax was stopping"
 	case j.held >= j.cfg.Config.Waiting.Exchanges || j.bytes+w.bytes > int64(j.cfg.Config.Waiting.Memory):
@@ -449,6 +451,16 @@ func (j *Joiner) giveUp(why string) {
 		j.release(w, [2]string{why, why})
 	}
 	j.overdue, j.due, j.fresh = nil, nil, nil
+}
+
+// Adjust changes everything of the configuration but [Config.Reading], for exchanges that
+// come from now on. Databases are read on without a gap.
+func (j *Joiner) Adjust(c Config) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	was := j.cfg.Config
+	c.Primary, c.Candidate, c.Correlate = was.Primary, was.Candidate, was.Correlate
+	j.cfg.Config, j.log.limit = c, int64(c.Log.Memory)
 }
 
 // Missed reports whether an exchange was handed on of which not everything is known. From

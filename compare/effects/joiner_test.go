@@ -179,16 +179,16 @@ func TestCorrelations(t *testing.T) {
 	t.Parallel()
 	all := func(c *effects.Config) { c.Correlate = []string{"tag", "trace", "column:request_id", "key"} }
 	joined(t, all, func(b *bench) {
-		x, y, z := b.traced(trace, b.exchange()), b.exchange(), b.exchange()
+		x, y, z, u, v := b.traced(trace, b.exchange()), b.exchange(), b.exchange(), b.exchange(), b.exchange()
 		z.Legs[parallax.Primary].Response.Body.Bytes = []byte(`{"id":"7","of":12.50}`)
 		z.Legs[parallax.Candidate].Request.Target = "/orders/70?from=1"
 		b.primary.Commit(row("1", x.ID.String()))                    // before the exchange is known
 		b.primary.Commit(row("2", x.ID.String()+"/primary", trace2)) // a tag is stronger than a trace
-		b.gather(x, y, z)
+		b.gather(x, y, z, u)
 		b.primary.Commit(row("3", trace))
 		b.candidate.Commit(row("4", span)) // a span of the service's own
 		b.candidate.Commit(rowOf("5", y.ID.String()))
-		b.candidate.Commit(row("6", x.ID.String(), y.ID.String())) // of two
+		b.candidate.Commit(row("6", u.ID.String(), v.ID.String())) // of two
 		b.primary.Commit(row("7"))
 		b.candidate.Commit(row("70"))
 		b.candidate.Commit(row("12"))                               // in no exchange
@@ -198,6 +198,10 @@ func TestCorrelations(t *testing.T) {
 		b.want("tag and trace", x, "1:tag 2:tag 3:trace", "4:trace")
 		b.want("column", y, "", "5:column")
 		b.want("key", z, "7:key", "70:key")
+		b.want("one of two", u, "", "? one of its transactions names another exchange, too")
+		b.gather(v)
+		b.pass(3 * time.Second)
+		b.want("the other, which comes later", v, "", "? one of its transactions names another exchange, too")
 		b.pass(2 * time.Minute)
 		want := []string{
 			"primary orders key 1", "primary orders tag 2", "primary orders trace 1",
@@ -238,6 +242,60 @@ func TestWhatProvesNothing(t *testing.T) {
 		b.pass(3 * time.Second)
 		b.want("spans of one trace", x, "1:trace", "")
 		b.want("the other", y, "2:trace", "")
+	})
+}
+
+// TestWhatIsNotKnownIsNotNone holds that an exchange of which changes were dropped, or taken
+// for another one's, is not compared without them.
+func TestWhatIsNotKnownIsNotNone(t *testing.T) {
+	t.Parallel()
+	const late = "? it came so late that what it committed may be forgotten: effects.log.age is how long that is kept"
+	joined(t, nil, func(b *bench) {
+		x, y, z := b.exchange(), b.traced(trace, b.exchange()), b.exchange()
+		b.primary.Commit(row("1", x.ID.String()))
+		b.primary.Commit(row("2", trace))
+		b.pass(2 * time.Minute)
+		b.gather(x, y, z)
+		b.pass(3 * time.Second)
+		b.want("that comes when its change is forgotten", x, late, "")
+		b.want("likewise, by trace", y, late, "")
+		b.want("that has written nothing", z, "", "")
+		b.gather(z)
+		b.pass(time.Millisecond)
+		b.want("that comes again", z, "? it came twice", "? it came twice")
+	})
+	joined(t, nil, func(b *bench) {
+		x, y := b.traced(trace, b.exchange()), b.traced(span, b.exchange())
+		const child = "00-0123456789abcdef0123456789abcdef-00000000000000cc-01"
+		b.gather(x)
+		b.primary.Commit(row("1", child)) // which may be of y
+		b.pass(3 * time.Second)
+		b.want("the first one of a trace", x, "1:trace", "")
+		b.gather(y)
+		b.pass(3 * time.Second)
+		const twice = "? the trace of its effects is that of two exchanges"
+		b.want("the second one", y, twice, twice)
+	})
+	joined(t, nil, func(b *bench) {
+		x, y := b.traced(trace, b.exchange()), b.traced(span, b.exchange())
+		b.gather(x)
+		b.primary.Commit(row("1", trace)) // which is of x
+		b.pass(3 * time.Second)
+		b.gather(y)
+		b.pass(3 * time.Second)
+		b.want("the second one of a trace of which each has said its span", y, "", "")
+	})
+	column := func(c *effects.Config) { c.Correlate = []string{"column:request_id"} }
+	joined(t, column, func(b *bench) {
+		x := b.exchange()
+		b.gather(x)
+		made := rowOf("1", x.ID.String())
+		kept := rowOf("2", x.ID.String())
+		kept.Changes[0].Op, kept.Changes[0].Before = parallax.Update, kept.Changes[0].After
+		b.primary.Commit(made)
+		b.primary.Commit(kept)
+		b.pass(3 * time.Second)
+		b.want("whose id a row has kept", x, "1:column", "")
 	})
 }
 
@@ -391,6 +449,26 @@ func TestShadowsThatWriteAreTold(t *testing.T) {
 		if b.pass(3 * time.Second); len(b.shadows) != 5 {
 			t.Errorf("what the live leg wrote is told: %+v", b.shadows[5:])
 		}
+	})
+}
+
+func TestAdjust(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		x, y := b.exchange(), b.exchange()
+		b.gather(x)
+		c := effects.DefaultConfig()
+		c.Settle, c.Waiting.Exchanges = 500*time.Millisecond, 2
+		b.joiner.Adjust(c)
+		b.primary.Commit(row("1", y.ID.String()))
+		b.gather(y)
+		z := b.exchange()
+		b.gather(z)
+		b.pass(600 * time.Millisecond)
+		b.want("that came before", x, "-", "-")
+		b.want("the next one", y, "1:tag", "")
+		const many = "? too many exchanges were waiting for their effects"
+		b.want("one too many", z, many, many)
 	})
 }
 

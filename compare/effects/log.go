@@ -144,6 +144,7 @@ func (s *source) note(tx Transaction, makes []ids.Ref) (*Late, *ShadowWrite) {
 	e := &entry{source: s, tx: tx, claim: j.on.claimOf(&tx), seen: now, bytes: sizeOf(&tx) + refBytes*int64(len(makes)), makes: makes}
 	j.mark.note(s, e.claim, tx.Position)
 	if e.claim.torn {
+		j.spoil(e, twoNamed)
 		j.count(e, torn, now)
 		return nil, nil
 	}
@@ -173,6 +174,9 @@ func (j *Joiner) late(e *entry, now time.Time) *Late {
 	if k == nil || k.state != settledState || !k.compared {
 		return nil
 	}
+	if e.claim.how == parallax.ByTrace {
+		j.exchange.named(e.claim).used = true
+	}
 	list := e.effects(e.claim.how)
 	for i := range list {
 		list[i].Late = true
@@ -192,6 +196,7 @@ func (j *Joiner) forget(now time.Time) {
 		j.log.remove(e)
 		j.entries.remove(e)
 		j.told(e, false)
+		j.spoil(e, forgotten)
 		switch {
 		case over:
 			e.source.lost(e)
