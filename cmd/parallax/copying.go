@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -28,7 +27,6 @@ type copying struct {
 	file   *reports.StateFile
 	now    func() time.Time
 	record func(context.Context, divergence.Decision)
-	log    *slog.Logger
 
 	turn sync.Mutex // one change at a time
 
@@ -38,13 +36,30 @@ type copying struct {
 
 var _ ui.Copying = (*copying)(nil)
 
-// newCopying puts the copy on disk in force.
-func newCopying(svc *service, file *reports.StateFile) *copying {
-	c := &copying{svc: svc, file: file, now: svc.steps.now, record: svc.steps.record, log: svc.steps.log.With("service", svc.name)}
-	if on := file.State().Copy; on != nil {
-		svc.mirror.SetCopy(mirrored(on, svc.settle(), nil))
+// newCopying puts the copy on disk in force. The snapshot is that of before, nil for none.
+func newCopying(svc *service, file *reports.StateFile, before *copying) *copying {
+	c := &copying{svc: svc, file: file, now: svc.steps.now, record: svc.steps.record}
+	on := file.State().Copy
+	switch {
+	case on != nil:
+		c.enforce(*on, nil)
+	default:
+		svc.mirror.DropCopy(parallax.Candidate, nil)
+	}
+	if before != nil {
+		before.mu.Lock()
+		defer before.mu.Unlock()
+		c.snapshot, before.snapshot = before.snapshot, nil
 	}
 	return c
+}
+
+// enforce puts a copy in force. Without holds it is known of exchanges what was known before.
+func (c *copying) enforce(on reports.LegCopy, holds func(*parallax.Exchange) mirror.InCopy) {
+	if now := c.svc.mirror.Copied(parallax.Candidate); holds == nil && now != nil && now.Began.Equal(on.Began) {
+		holds = now.Holds
+	}
+	c.svc.mirror.SetCopy(mirrored(&on, c.svc.settle(), holds))
 }
 
 // settle is how long after its answer a leg may commit.
@@ -122,10 +137,12 @@ func (c *copying) BeginCopy(ctx context.Context, who, reason string) (err error)
 	if err != nil {
 		return err
 	}
+	on := reports.LegCopy{Who: who, Reason: reason, Began: c.now().UTC()}
 	if before != nil {
-		before.Before = nil
+		last := *before
+		last.Before = nil
+		on.Before = &last
 	}
-	on := reports.LegCopy{Who: who, Reason: reason, Began: c.now().UTC(), Before: before}
 	if err := c.put(on, nil); err != nil {
 		return err
 	}
@@ -198,10 +215,7 @@ func (c *copying) put(on reports.LegCopy, holds func(*parallax.Exchange) mirror.
 	if err := c.file.Update(func(s *reports.State) { s.Copy = &on }); err != nil {
 		return err
 	}
-	if now := c.svc.mirror.Copied(parallax.Candidate); holds == nil && now != nil && now.Began.Equal(on.Began) {
-		holds = now.Holds
-	}
-	c.svc.mirror.SetCopy(mirrored(&on, c.svc.settle(), holds))
+	c.enforce(on, holds)
 	return nil
 }
 

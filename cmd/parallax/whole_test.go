@@ -19,6 +19,7 @@ import (
 
 	"parallax/divergence"
 	"parallax/internal/rig"
+	"parallax/mirror/mirrortest"
 	"parallax/reports"
 )
 
@@ -424,9 +425,7 @@ func jsonList[T any](p *rig.Parallax, path, key string, list *[]T) error {
 // TestPrimaryDownIsSaidSo has nobody behind the primary's address.
 func TestPrimaryDownIsSaidSo(t *testing.T) {
 	t.Parallel()
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	p := rig.Start(t, shopConfig(gone.URL, backend(t, "1"), ""))
+	p := rig.Start(t, shopConfig(mirrortest.Refused(t), backend(t, "1"), ""))
 	if text := call(t, p, "GET", "/orders/1", "", http.StatusBadGateway); !strings.Contains(text, "gave no answer") {
 		t.Errorf("the caller is told %q", text)
 	}
