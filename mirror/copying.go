@@ -104,6 +104,7 @@ func (m *Mirror) ForgetIdentifiers() bool {
 // Untaint forgives what a leg was tainted with before a time: it has a copy of the data
 // of then.
 func (m *Mirror) Untaint(leg parallax.Leg, before time.Time) error {
+	m.parted.forgive(before)
 	if s := m.spools[leg].Load(); s != nil {
 		return s.Untaint(before)
 	}

@@ -84,6 +84,7 @@ type Mirror struct {
 	copies      copies
 	spools      [parallax.Legs]atomic.Pointer[spool.Spool] // what legs have missed; nil: it is not kept
 	catching    catching
+	parted      parted                 // whose state is another although every leg answered
 	window      atomic.Pointer[window] // what the watchdog measures; nil: nothing
 
 	swapping sync.Mutex        // one change of current at a time

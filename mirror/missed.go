@@ -171,9 +171,14 @@ func (f *flight) about() spool.Entity {
 // isAbout returns what a request is about: its path, then the paths above it.
 func (f *flight) isAbout() []spool.Entity {
 	path, _, _ := strings.Cut(f.in.Target, "?")
+	return f.m.aboutOf(path)
+}
+
+// aboutOf returns what a request for a path is about.
+func (m *Mirror) aboutOf(path string) []spool.Entity {
 	var out []spool.Entity
 	for len(path) > 1 && len(out) < maxAbove {
-		out = append(out, spool.Entity{Key: f.m.entity(path)})
+		out = append(out, spool.Entity{Key: m.entity(path)})
 		path = path[:strings.LastIndexByte(path, '/')+1]
 		path = strings.TrimSuffix(path, "/")
 	}

@@ -219,6 +219,7 @@ func (svc *service) effectsMissed() bool {
 // learnEffects returns what learns which values of the two legs belong together.
 func (svc *service) learnEffects(log *slog.Logger) func(*parallax.Exchange) ([]ids.Ref, func() bool) {
 	return func(x *parallax.Exchange) ([]ids.Ref, func() bool) {
+		svc.notePart(x)
 		e := svc.terms.Load().compares.Effects
 		if e == nil {
 			return nil, nil

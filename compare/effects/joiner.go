@@ -32,6 +32,8 @@ type JoinerConfig struct {
 	// times end. It returns the values that the exchange may have from earlier ones, and what
 	// learns from it, nil for nothing. That is called once those are learnt from, before the
 	// exchange is handed on: what it learns, later ones find. It reports whether it could.
+	// Of an exchange that nothing waits for it is told at once, beside the others. It may
+	// change x, but nothing that x refers to.
 	Learn func(x *parallax.Exchange) (needs []ids.Ref, learn func() bool)
 	// Makes lists the values that a leg's database made up with a row that was inserted.
 	Makes func(leg parallax.Leg, table string, row []parallax.Column) []ids.Ref
@@ -284,7 +286,11 @@ func (j *Joiner) Gather(x *parallax.Exchange, then func(*parallax.Exchange)) {
 		then(x)
 		return
 	}
-	then(unread(x, why))
+	out := unread(x, why)
+	if j.cfg.Learn != nil {
+		j.cfg.Learn(out) // There is nothing to be learnt but that nobody knows.
+	}
+	then(out)
 }
 
 // pointless is why an exchange is handed on that has no effects to compare.
