@@ -118,6 +118,9 @@ func TestEgress(t *testing.T) {
 			t.Errorf("changes\n%s\nlack %q", changes, want)
 		}
 	}
+	if strings.Contains(changes, "effects") {
+		t.Errorf("changes\n%s\nname effects, which are as they were", changes)
+	}
 	refused(t, p.Egress["shop"])
 	old.through("primary", fixed)
 	new.through("candidate", fixed)

@@ -253,7 +253,9 @@ func (st step) commit(s *server) (changes []string) {
 	before := svc.terms.Swap(st.terms)
 	svc.judge.SetPolicy(st.terms.cfg.Promotion)
 	st.change.Commit()
-	if paths := changed(reflect.ValueOf(before.cfg), reflect.ValueOf(st.terms.cfg), ""); len(paths) > 0 {
+	was, now := before.cfg, st.terms.cfg
+	was.Effects.Calls, now.Effects.Calls = nil, nil // names that egress gives
+	if paths := changed(reflect.ValueOf(was), reflect.ValueOf(now), ""); len(paths) > 0 {
 		changes = append(changes, fmt.Sprintf("service %s: %s", svc.name, strings.Join(paths, ", ")))
 	}
 	if step := svc.mirror.Split().Step(); step > 0 && step < split.Buckets && reshuffled(before.cfg.Split, st.terms.cfg.Split) {

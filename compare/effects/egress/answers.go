@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"parallax"
 )
 
 // Bounds of what is remembered of the live leg's answers.
@@ -24,15 +26,27 @@ type answer struct {
 	lost   string // why it cannot be given to a shadow; empty if it can
 }
 
+// size is what keeping it takes, in bytes, about.
+func (a *answer) size() int64 {
+	n := int64(128 + len(a.body) + len(a.lost))
+	for name, values := range a.header {
+		for _, v := range values {
+			n += int64(len(name) + len(v) + 32)
+		}
+	}
+	return n
+}
+
 // series is what one exchange's legs did with one method and address.
 type series struct {
-	key          string
-	born         time.Time
-	live, shadow int // calls that began
-	got          map[int]*answer
-	bytes        int64
-	changed      chan struct{} // closed with the next answer
-	at           *list.Element // nil once it is forgotten
+	key     string
+	born    time.Time
+	live    int                // calls of the live leg that began
+	shadow  [parallax.Legs]int // those of each shadow
+	got     map[int]*answer
+	bytes   int64
+	changed chan struct{} // closed with the next answer
+	at      *list.Element // nil once it is forgotten
 }
 
 // answers remembers the live legs' answers for shadows that make the same calls.
@@ -61,8 +75,9 @@ func (a *answers) of(key string) *series {
 	}
 	s := a.known[key]
 	if s == nil {
-		s = &series{key: key, born: now, got: map[int]*answer{}, changed: make(chan struct{})}
+		s = &series{key: key, born: now, got: map[int]*answer{}, changed: make(chan struct{}), bytes: int64(256 + 2*len(key))}
 		s.at = a.order.PushBack(s)
+		a.bytes += s.bytes
 		a.known[key] = s
 	}
 	return s
@@ -90,20 +105,20 @@ func (a *answers) begin(key string) func(*answer) {
 			return
 		}
 		s.got[n] = got
-		s.bytes += int64(len(got.body))
-		a.bytes += int64(len(got.body))
+		s.bytes += got.size()
+		a.bytes += got.size()
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
 }
 
-// wait returns the live leg's answer to a shadow's call: to its first the first, to its
-// second the second. It is nil if there is none in time.
-func (a *answers) wait(ctx context.Context, key string) *answer {
+// wait returns the live leg's answer to a call of a shadow: to the leg's first the first,
+// to its second the second. It is nil if there is none in time.
+func (a *answers) wait(ctx context.Context, leg parallax.Leg, key string) *answer {
 	a.mu.Lock()
 	s := a.of(key)
-	n := s.shadow
-	s.shadow++
+	n := s.shadow[leg]
+	s.shadow[leg]++
 	for {
 		got, changed := s.got[n], s.changed
 		a.mu.Unlock()

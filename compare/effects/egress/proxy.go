@@ -374,7 +374,7 @@ func (p *Proxy) replay(w http.ResponseWriter, r *http.Request, c *call, within t
 	c.drain()
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
-	got := p.answers.wait(ctx, c.key())
+	got := p.answers.wait(ctx, c.leg, c.key())
 	switch {
 	case got == nil:
 		c.finish(resultUnanswered, http.StatusGatewayTimeout)

@@ -1,6 +1,8 @@
 package egress_test
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,6 +48,45 @@ func TestRecordedAnswers(t *testing.T) {
 	p, c := r.logs[parallax.Primary].take(t, 0), r.logs[parallax.Candidate].take(t, 0)
 	if d := cmp.Diff(p.Changes, c.Changes); d != "" || columns(c.Changes[0].After)["status"] != "202" {
 		t.Errorf("the two calls differ (-live +shadow):\n%s", d)
+	}
+}
+
+// TestEachShadowHasTheAnswers: what one shadow was answered is there for another one too.
+func TestEachShadowHasTheAnswers(t *testing.T) {
+	t.Parallel()
+	pay, _ := outside(t)
+	r := start(t, func(c *egress.Config, _ *egress.Deps) {
+		c.Answer, c.Wait, c.Allow = egress.AnswerRecorded, 50*time.Millisecond, []egress.Allow{{Host: hostport(pay, "127.0.0.1"), LiveOnly: true}}
+	})
+	do(t, r.client("primary", nil), "POST", pay.URL+"/pay", "7", "Baggage", "live")
+	for _, leg := range []string{"candidate", "secondary"} {
+		if status, text := do(t, r.client(leg, nil), "POST", pay.URL+"/pay", "7", "Baggage", "shadow"); status != 202 || text != "answer 1" {
+			t.Errorf("the %s got %d %q", leg, status, text)
+		}
+	}
+}
+
+// TestAnswersOfATraceOfManyExchanges: a trace of the caller's may have several exchanges,
+// so an answer is not given again by it; one that began with its exchange is that one's.
+func TestAnswersOfATraceOfManyExchanges(t *testing.T) {
+	t.Parallel()
+	pay, _ := outside(t)
+	r := start(t, func(c *egress.Config, _ *egress.Deps) {
+		c.Answer, c.Wait, c.Allow = egress.AnswerRecorded, 50*time.Millisecond, []egress.Allow{{Host: hostport(pay, "127.0.0.1"), LiveOnly: true}}
+	})
+	own := parallax.NewIDSource(time.Now, rand.Reader)()
+	for _, c := range []struct {
+		trace, want string
+		status      int
+	}{
+		{"4bf92f3577b34da6a3ce929d0e0e4736", "nobody knows for which exchange", 403},
+		{hex.EncodeToString(own[:]), "answer 2", 202},
+	} {
+		trace := "00-" + c.trace + "-00f067aa0ba902b7-01"
+		do(t, r.client("primary", nil), "POST", pay.URL+"/pay", "7", "Traceparent", trace)
+		if status, text := do(t, r.client("candidate", nil), "POST", pay.URL+"/pay", "7", "Traceparent", trace); status != c.status || !strings.Contains(text, c.want) {
+			t.Errorf("trace %s: the shadow got %d %q, want %d %q", c.trace, status, text, c.status, c.want)
+		}
 	}
 }
 

@@ -243,7 +243,7 @@ func TestAnswersAreForgotten(t *testing.T) {
 		a.begin(fmt.Sprint(n))(&answer{body: make([]byte, 1)})
 	}
 	keep(&answer{}) // of a series that is forgotten: no news
-	if len(a.known) > maxSeries+1 || a.order.Len() != len(a.known) || int(a.bytes) > len(a.known) {
+	if len(a.known) > maxSeries+1 || a.order.Len() != len(a.known) || int(a.bytes) > 1000*len(a.known) {
 		t.Errorf("%d series, %d in order, %d bytes", len(a.known), a.order.Len(), a.bytes)
 	}
 	for range 2 * maxRepeats {
@@ -255,8 +255,18 @@ func TestAnswersAreForgotten(t *testing.T) {
 	if a.begin("other"); a.known["again"] != nil && a.bytes > maxAnswered {
 		t.Errorf("%d bytes are kept", a.bytes)
 	}
+	wide := http.Header{"X-Wide": {strings.Repeat("x", 1<<20)}}
+	for n := range 2 * maxAnswered >> 20 {
+		a.begin(fmt.Sprint("wide ", n))(&answer{header: wide})
+	}
+	for n := range 2 * maxAnswered >> 20 {
+		a.begin(fmt.Sprint(strings.Repeat("long", 1<<18), n))
+	}
+	if a.begin("last"); a.bytes > maxAnswered || len(a.known) > maxAnswered>>20 {
+		t.Errorf("%d answers with long heads or addresses, %d bytes, are kept", len(a.known), a.bytes)
+	}
 	now = now.Add(answersLast)
-	if a.wait(ctx, "new"); len(a.known) != 1 {
+	if a.wait(ctx, parallax.Candidate, "new"); len(a.known) != 1 {
 		t.Errorf("%d series are kept", len(a.known))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"time"
 
 	"parallax"
 )
@@ -34,7 +35,7 @@ type who struct {
 	shadow bool
 	by     attribution
 	tag    string // what the joiner finds the exchange by; empty if nobody knows it
-	cause  string // the same for both legs' calls of one exchange, 32 hex digits
+	cause  string // the same for the legs' calls of one exchange and no other, 32 hex digits; empty if nobody is sure
 }
 
 // identify says who calls; false if no leg is named.
@@ -69,9 +70,24 @@ func (p *Proxy) identify(r *http.Request) (who, bool) {
 		w.know(byProxy, id)
 	}
 	if trace := r.Header.Get("Traceparent"); w.by == byNobody && isTrace(trace) {
-		w.by, w.tag, w.cause = byTrace, trace, trace[3:35]
+		w.by, w.tag = byTrace, trace
+		if p.begins(trace) {
+			w.cause = trace[3:35]
+		}
 	}
 	return w, true
+}
+
+// traceAge is how old an exchange may be whose calls are known by their trace alone.
+const traceAge = 10 * time.Minute
+
+// begins reports whether a trace began with an exchange, whose id it has then. A trace of
+// the caller's may have several exchanges, and their answers are not each other's.
+func (p *Proxy) begins(trace string) bool {
+	var id parallax.ID
+	_, err := hex.Decode(id[:], []byte(trace[3:35]))
+	age := p.deps.Now().Sub(id.Time())
+	return err == nil && id[6]>>4 == 7 && age < traceAge && age > -traceAge
 }
 
 // know notes the exchange. Its id is the trace id of a trace that begins with it.
