@@ -58,16 +58,24 @@ type notes struct {
 	next effectNotes
 	hour int64
 	late int // in that hour
+
+	writtenHour int64
+	written     int // in that hour
 }
 
 // effectNotes are notes of one batch.
 type effectNotes struct {
-	late   []LateEffects
-	counts []EffectCount
-	gaps   []EffectGap
+	late    []LateEffects
+	counts  []EffectCount
+	gaps    []EffectGap
+	written []WrittenEffects
+
+	writtenBytes int64 // about, in written
 }
 
-func (n *effectNotes) empty() bool { return len(n.late)+len(n.counts)+len(n.gaps) == 0 }
+func (n *effectNotes) empty() bool {
+	return len(n.late)+len(n.counts)+len(n.gaps)+len(n.written) == 0
+}
 
 // take takes what waits.
 func (n *notes) take() effectNotes {
@@ -106,12 +114,16 @@ func (r *Recorder) NoteEffects(counts []EffectCount, gaps []EffectGap) {
 	}
 }
 
-// writeNotes writes the counts and gaps of a batch.
+// writeNotes writes the counts and gaps of a batch, and what the candidate wrote as the live
+// leg.
 func (s *Store) writeNotes(ctx context.Context, b *batch) error {
 	if err := s.insertAll(ctx, "effect_counts", b, len(b.notes.counts), func(to driver.Batch, i int) error {
 		c := &b.notes.counts[i]
 		return to.Append(c.Minute, c.Service, c.Leg, c.Table, c.Count, c.N)
 	}); err != nil {
+		return err
+	}
+	if err := s.writeWritten(ctx, b); err != nil {
 		return err
 	}
 	return s.insertAll(ctx, "effect_gaps", b, len(b.notes.gaps), func(to driver.Batch, i int) error {

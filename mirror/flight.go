@@ -311,6 +311,7 @@ func (f *flight) leaveLive(out caller) {
 		f.toShadows()
 	} else {
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
+		f.tellLived()
 	}
 	if f.dispatched {
 		f.leave() // settling never waits, so that the next request on the connection hardly does
@@ -359,12 +360,14 @@ func (f *flight) settle() {
 	}
 	if why != "" {
 		ledger.Move(stamp, parallax.InShadow, why)
+		f.tellLived()
 		return
 	}
 	f.assemble()
 	ledger.Move(stamp, parallax.InShadow, parallax.InQueue) // before a worker can take it on
 	if !f.m.deps.Queue.Offer(f.x) {
 		ledger.Move(stamp, parallax.InQueue, parallax.LostQueueFull)
+		f.tellLived()
 	}
 }
 

@@ -226,6 +226,7 @@ type Store interface {
 	Exchanges
 	Rates
 	SideEffects
+	Writes
 	RuleBook
 	reports.Differences
 }

@@ -103,7 +103,7 @@ type effectTableRow struct {
 }
 
 // effectWays is what may become of a change, in the order of the page.
-var effectWays = []string{"tag", "trace", "column", "key", "late", "uncompared", "torn", "stray", "unattributed"}
+var effectWays = []string{"tag", "trace", "column", "key", "late", "uncompared", "torn", "stray", "alone", "unlisted", "unattributed"}
 
 func newEffectsView(s divergence.EffectsSummary) effectsView {
 	view := effectsView{Gaps: s.Gaps}

@@ -146,6 +146,7 @@ type fakeStore struct {
 	exchanges []divergence.ExchangeSummary
 	details   map[string]divergence.ExchangeDetail
 	effects   divergence.EffectsSummary
+	written   divergence.Written
 	err       error
 	block     chan struct{} // Summary waits until it is closed or the context ends; nil: it does not
 	blocked   chan struct{} // receives when Summary begins to wait
@@ -239,6 +240,10 @@ func (f *fakeStore) Exchanges(_ context.Context, _ string, filter divergence.Exc
 
 func (f *fakeStore) Effects(context.Context, string, divergence.Window) (divergence.EffectsSummary, error) {
 	return f.effects, f.err
+}
+
+func (f *fakeStore) Written(context.Context, string, divergence.WrittenFilter) (divergence.Written, error) {
+	return f.written, f.err
 }
 
 func (f *fakeStore) Exchange(_ context.Context, _ string, id parallax.ID) (divergence.ExchangeDetail, error) {

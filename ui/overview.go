@@ -30,6 +30,7 @@ type serviceView struct {
 	Away              string // why there are no figures; empty when there are
 	Accounting        accountingView
 	Effects           effectsView
+	WrittenURL        string // of the rows that the candidate changed as the live leg; empty for none
 	Tables            *reports.Tables
 	Charts            charts
 	Endpoints         []endpointRow
@@ -232,6 +233,13 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 	}
 	if report.Effects != nil {
 		view.Effects = newEffectsView(*report.Effects)
+	}
+	written, err := s.cfg.Store.Written(ctx, service.Name, divergence.WrittenFilter{Window: view.Lookback.Window, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(written.Rows) > 0 || written.Unlisted > 0 {
+		view.WrittenURL = writtenPath(service.Name)
 	}
 	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
 	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Limit: topIssues, At: s.now()})

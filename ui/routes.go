@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		{"GET", service + "/exchanges", api, s.apiExchanges},
 		{"GET", service + "/exchanges/:id", api, s.apiExchange},
 		{"GET", service + "/effects", api, s.apiEffects},
+		{"GET", service + "/written", api, s.apiWritten},
 		{"GET", service + "/verdict", apiWait, s.apiVerdict},
 		{"GET", service + "/step", health, s.apiStep},
 		{"PUT", service + "/step", apiWrite, s.apiSetStep},
@@ -89,6 +90,7 @@ func (s *Server) routes() []route {
 		{"POST", "/services/:service/rules", page, s.pageDryRun},
 		{"GET", "/services/:service/rules/:version", page, s.pageRuleSet},
 		{"GET", "/services/:service/blind-spots", page, s.pageBlindSpots},
+		{"GET", "/services/:service/written", page, s.pageWritten},
 		{"GET", "/static/style.css", asset, serveFile("static/style.css", "text/css; charset=utf-8")},
 		{"GET", "/static/mark.svg", asset, serveFile("static/mark.svg", "image/svg+xml")},
 	}

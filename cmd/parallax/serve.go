@@ -183,6 +183,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Keys:    mirror.Keys{User: secrets.user, Fleet: secrets.fleet},
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
 		Catalog: new(consul.Catalog),
+		Lived:   s.lived,
 		Spools:  &mirror.Spools{Dir: filepath.Join(cfg.StateDir, "spool"), Key: secrets.spool},
 	}
 	s.calls = s.egressDeps(secrets)

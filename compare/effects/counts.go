@@ -19,12 +19,17 @@ const (
 	torn         Count = "torn"         // its transaction names two exchanges
 	stray        Count = "stray"        // another leg's request caused it in this leg's database
 	unattributed Count = "unattributed" // nothing says whose it is
+	alone        Count = "alone"        // the candidate committed it as the live leg, and nobody else was asked
 )
+
+// Unlisted is counted besides of a change that the candidate committed as the live leg and
+// that is not on the list of those, for want of room.
+const Unlisted Count = "unlisted"
 
 // Counts lists everything that may become of a change.
 var Counts = []Count{
 	Count(parallax.ByTag), Count(parallax.ByTrace), Count(parallax.ByColumn), Count(parallax.ByKey),
-	late, uncompared, torn, stray, unattributed,
+	late, uncompared, torn, stray, unattributed, alone, Unlisted,
 }
 
 // Counted is how many changes of a table a minute had of one kind.
@@ -114,6 +119,9 @@ func (j *Joiner) TakeCounts() (list []Counted, gaps []Gap) {
 	slices.SortFunc(list, func(a, b Counted) int {
 		return cmp.Or(a.Minute.Compare(b.Minute), cmp.Compare(a.Leg, b.Leg), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Count, b.Count))
 	})
+	if n := j.living.unmet.Swap(0); n > 0 {
+		list = append(list, Counted{j.cfg.Now().Truncate(time.Minute).UTC(), parallax.Candidate, otherTables, Unlisted, n})
+	}
 	gaps = j.counts.gaps
 	j.counts = counts{}
 	return list, gaps

@@ -30,6 +30,7 @@ type known struct {
 	state    state
 	live     parallax.Leg
 	compared bool
+	alone    bool // nobody but the live leg was asked
 	at       time.Time
 	keys     []string // its traces, in byTrace
 	said     *said    // its words; nil once nobody needs them

@@ -42,6 +42,8 @@ type JoinerConfig struct {
 	// Shadow is told what a leg committed that was not the live one of its exchange, as soon
 	// as that is known: a leg that may not write as a shadow is found by it.
 	Shadow func(ShadowWrite)
+	// Written is told what the candidate commits as the live leg.
+	Written func(Written)
 }
 
 // Late is what an exchange's leg committed after its effects were handed on.
@@ -89,6 +91,7 @@ type Joiner struct {
 	strays   map[parallax.ID][]ShadowWrite // of exchanges that have not come
 	mark     *CopyMark                     // of the last copy of the primary's database; nil: none
 	spoilt   spoilt
+	living   *living
 }
 
 // waiting is an exchange that waits for its effects.
@@ -132,7 +135,7 @@ func NewJoiner(cfg JoinerConfig) *Joiner {
 	j := &Joiner{
 		cfg: cfg, on: cfg.Config.correlations(),
 		learnt: make(chan *waiting, handers), wake: make(chan struct{}, 1), pairs: newPairs(),
-		entries: newEntries(), exchange: newExchanges(), strays: map[parallax.ID][]ShadowWrite{}, log: log{limit: int64(cfg.Config.Log.Memory)},
+		entries: newEntries(), exchange: newExchanges(), strays: map[parallax.ID][]ShadowWrite{}, living: newLiving(), log: log{limit: int64(cfg.Config.Log.Memory)},
 	}
 	j.more = sync.NewCond(&j.mu)
 	return j
@@ -151,6 +154,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 		})
 		reading.Go(func() { s.poll(ctx) })
 	}
+	reading.Go(func() { j.live(ctx) })
 	handing.Go(j.learn)
 	for range handers {
 		handing.Go(func() {
@@ -168,6 +172,7 @@ func (j *Joiner) Run(ctx context.Context) error {
 	j.mu.Unlock()
 	handing.Wait()
 	reading.Wait()
+	j.finishLiving()
 	return nil
 }
 
@@ -277,6 +282,7 @@ func (j *Joiner) Gather(x *parallax.Exchange, then func(*parallax.Exchange)) {
 	j.mu.Lock()
 	why := j.add(x, then)
 	writes := j.shadowsOf(x)
+	j.listRead(x)
 	j.mu.Unlock()
 	j.tell(writes)
 	if why == "" {

@@ -35,6 +35,8 @@ type bench struct {
 	needs   map[parallax.ID][]ids.Ref // of exchanges, from others
 	late    []effects.Late
 	shadows []effects.ShadowWrite
+	wrote   []effects.Written
+	hold    chan struct{} // who is told of them waits until it is closed; nil: does not
 	n       byte
 }
 
@@ -62,6 +64,12 @@ func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
 			},
 			Late:   func(l effects.Late) { b.note(func() { b.late = append(b.late, l) }) },
 			Shadow: func(w effects.ShadowWrite) { b.note(func() { b.shadows = append(b.shadows, w) }) },
+			Written: func(w effects.Written) {
+				if b.hold != nil {
+					<-b.hold
+				}
+				b.note(func() { b.wrote = append(b.wrote, w) })
+			},
 		})
 		b.joiner.Add(parallax.Primary, "old/shop", b.primary)
 		b.joiner.Add(parallax.Candidate, "new/shop", b.candidate)

@@ -148,6 +148,9 @@ func (s *source) note(tx Transaction, makes []ids.Ref) (*Late, *ShadowWrite) {
 		j.count(e, torn, now)
 		return nil, nil
 	}
+	if j.written(e) {
+		return nil, nil
+	}
 	write, other := j.shadow(e)
 	if other {
 		j.count(e, stray, now)
