@@ -77,7 +77,7 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 		reason = ReasonEffects // likewise
 	}
 	if reason != "" {
-		return Comparison{Outcome: NotComparable, Reason: reason, Sample: NoiseSample{Endpoint: x.Endpoint}}
+		return Comparison{Outcome: NotComparable, Reason: reason, Sample: NoiseSample{Endpoint: x.Endpoint}, Rows: unjudged(x, in, rules)}
 	}
 	out := Comparison{
 		PrimaryFailed:   failed(p, rules),
@@ -97,7 +97,7 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	}
 	known := in.Rules.answers(x.Endpoint, p.Request.Target)
 	noise := listen(x, in.Noise, rules, known)
-	find := &finder{endpoint: x.Endpoint, received: x.Received, rules: rules, noise: noise, stored: in.Stored,
+	find := &finder{endpoint: x.Endpoint, id: x.ID, received: x.Received, rules: rules, noise: noise, stored: in.Stored,
 		accepted: in.Accepted.inForce(x.Endpoint, x.Received), names: names, answers: known, incomplete: names.incomplete()}
 	if unread != nil {
 		find.add(&place{kind: placeHeader, name: "content-encoding"}, Changed, unread[0], unread[1])
@@ -105,6 +105,8 @@ func Compare(x *parallax.Exchange, in Input) Comparison {
 	possible := compareCalls(p, c, find)
 	if c.Err.Kind == parallax.NoError {
 		compareEffects(x, in.Effects, find)
+	} else {
+		find.rowChanges = unjudged(x, in, rules)
 	}
 	out.Sample = noise.sample(possible && c.Err.Kind == parallax.NoError && !find.incomplete)
 	find.conclude(&out, possible)
@@ -223,7 +225,7 @@ func summaryOf(text []byte) []byte { return summary(int64(len(text)), sha256.Sum
 func (f *finder) conclude(out *Comparison, possible bool) {
 	out.Differences = f.sorted()
 	out.Truncated, out.Uses, out.Unjudged = f.truncated, f.uses, f.unjudged
-	out.Inherited, out.Drifted, out.Agreed = f.inherited, f.drifted, f.agreed
+	out.Inherited, out.Rows = f.inherited, f.rowChanges
 	out.Written = f.written
 	out.Divergences, out.Noise, out.Ruled, out.Accepted = f.counting, f.noisy, f.ruled, f.excused
 	switch {

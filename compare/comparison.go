@@ -90,10 +90,8 @@ type Comparison struct {
 	Pairs       []ids.Known  // what was known of identifiers, where the exchange is kept; the worker fills it in
 	Unjudged    int          // how many redaction left nobody able to judge; see [Input.Stored]
 
-	// Rows of the databases that differ now, and those that did before and do not any
-	// more; Inherited is how many differences stand in rows that differed before.
-	Inherited       int
-	Drifted, Agreed []Entity
+	Inherited int         // how many stand where a row differed before
+	Rows      []RowChange // what is to be remembered of rows
 
 	// Error evidence: who failed, over exchanges that both legs were asked.
 	PrimaryFailed, CandidateFailed bool

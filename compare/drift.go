@@ -1,34 +1,76 @@
 package compare
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"hash/fnv"
 	"slices"
+	"strings"
+	"time"
 
 	"parallax"
 	"parallax/compare/rows"
+	"parallax/internal/body"
 )
 
-// Entity names a row of the service's data across exchanges: a hash over its table and
-// its primary key. A row that only the candidate has is named by its own key.
+// Once a row differs, what differs there later is not a new fault of the candidate. This
+// file decides what is inherited like that. In doubt a difference counts: only a place that
+// differed before, in a row that had its past on both legs, can be inherited at.
+
+// Entity names a row of the service's data across exchanges: a keyed hash over its table and
+// its primary key. A row that the primary has no name for is named by the candidate's.
 type Entity [16]byte
 
-// Inherited says of rows that differed before with which exchange that began.
-type Inherited map[Entity]parallax.ID
+// Mark says with what a place of a row began to differ.
+type Mark struct {
+	Since parallax.ID  // an exchange; zero where whole tables were compared
+	At    time.Time    // when that was received, or when the tables were compared
+	Issue string       // fingerprint of what counted first; empty where nothing did
+	Only  parallax.Leg // of the mark of the row itself: the leg that has it
+}
+
+// Marks are the places of a row that differ: its columns as rules write them, $.total, and
+// "" where only one leg has the row.
+type Marks map[string]Mark
+
+// Image is what a leg wrote into a row last: hashes of its values by column.
+type Image map[string]uint64
+
+// RowState is what earlier exchanges left of a row.
+type RowState struct {
+	Marks  Marks
+	Images [2]Image // nil: not known, or written while this exchange ran
+}
+
+// RowChange is what an exchange makes of the state of a row.
+type RowChange struct {
+	Entity Entity
+	Table  string
+	Gone   bool            // nothing holds of what was known before
+	Equal  []string        // places that do not differ any more
+	Differ map[string]Mark // places that do now
+	Images [2]Image        // nil: as before
+}
+
+// RowEntity returns the name of a row of the primary.
+func (e *Effects) RowEntity(table string, key []parallax.Column) Entity {
+	return e.entityOf(parallax.Primary, table, key)
+}
 
 // entityOf returns the name of a row, zero for one without a key.
-func entityOf(leg parallax.Leg, r *rows.Row) (out Entity) {
-	if len(r.Key) == 0 || r.Op == parallax.Emit {
+func (e *Effects) entityOf(leg parallax.Leg, table string, key []parallax.Column) (out Entity) {
+	if len(key) == 0 {
 		return out
 	}
-	h := sha256.New()
+	h := hmac.New(sha256.New, e.Key)
 	write := func(text string) {
 		h.Write([]byte(text))
 		h.Write([]byte{0}) // which no text of a database has
 	}
 	write(leg.String())
-	write(r.Table)
-	for _, c := range r.Key {
+	write(table)
+	for _, c := range key {
 		write(c.Name)
 		if c.Value == nil {
 			h.Write([]byte{1})
@@ -40,12 +82,86 @@ func entityOf(leg parallax.Leg, r *rows.Row) (out Entity) {
 	return out
 }
 
-// entity returns the name of two rows that belong together.
-func (m pairedRows) entity(pair rows.Pair) Entity {
-	if pair.Primary >= 0 {
-		return entityOf(parallax.Primary, &m.p[pair.Primary])
+// Named lists the names that a row which a leg wrote may have.
+func (e *Effects) Named(leg parallax.Leg, effects []parallax.Effect) (out []Entity) {
+	effects = slices.Clone(effects)
+	for i := range effects {
+		effects[i].Late = false
 	}
-	return entityOf(parallax.Candidate, &m.c[pair.Candidate])
+	list := e.Tables.net(leg, effects)
+	for i := range list {
+		if r := &list[i]; len(r.Key) > 0 {
+			out = append(out, e.entityOf(leg, r.Table, r.Key), e.entityOf(parallax.Primary, r.Table, r.Key))
+		}
+	}
+	return out
+}
+
+// entity returns the name of two rows that belong together: the primary's, also where
+// only the candidate touched a row that the primary has a name for.
+func (e *Effects) entity(m pairedRows, pair rows.Pair) Entity {
+	if pair.Primary >= 0 {
+		r := &m.p[pair.Primary]
+		return e.entityOf(parallax.Primary, r.Table, r.Key)
+	}
+	r := &m.c[pair.Candidate]
+	key := slices.Clone(r.Key)
+	for i := range key {
+		value, standing := m.Primary(r, &key[i])
+		if standing != rows.Plain && standing != rows.Paired {
+			return e.entityOf(parallax.Candidate, r.Table, r.Key)
+		}
+		if key[i].Value != nil {
+			key[i].Value = &value
+		}
+	}
+	return e.entityOf(parallax.Primary, r.Table, key)
+}
+
+// rowDrift is what is known of a row before an exchange, and what is found of it.
+type rowDrift struct {
+	entity Entity
+	RowState
+	p, c    *rows.Row       // nil where a leg did not touch it
+	differs map[string]Mark // what counts or is inherited
+	odd     []string        // where something differs that does not count for another reason
+}
+
+func (e *Effects) driftOf(m pairedRows, pair rows.Pair) *rowDrift {
+	d := &rowDrift{entity: e.entity(m, pair)}
+	if pair.Primary >= 0 {
+		d.p = &m.p[pair.Primary]
+	}
+	if pair.Candidate >= 0 {
+		d.c = &m.c[pair.Candidate]
+	}
+	if d.op(0) == parallax.Emit || d.op(1) == parallax.Emit || d.entity == (Entity{}) || e.Before == nil || !e.sameRow(m, pair) {
+		return nil // or the candidate has taken another row for it
+	}
+	d.RowState = e.Before(d.entity)
+	return d
+}
+
+// of returns what a leg did, nil for nothing.
+func (d *rowDrift) of(leg int) *rows.Row { return [2]*rows.Row{d.p, d.c}[leg] }
+
+// op is what a leg did to the row, "" for nothing.
+func (d *rowDrift) op(leg int) parallax.Op {
+	if r := d.of(leg); r != nil {
+		return r.Op
+	}
+	return ""
+}
+
+// alone returns the leg that touched the row alone, -1 if both did.
+func (d *rowDrift) alone() int {
+	switch {
+	case d.c == nil:
+		return 0
+	case d.p == nil:
+		return 1
+	}
+	return -1
 }
 
 // sameRow reports whether two rows that belong together have one key, as far as both legs
@@ -70,26 +186,365 @@ func (e *Effects) sameRow(m pairedRows, pair rows.Pair) bool {
 
 // compareEntity compares two rows that belong together, and notes whether they differ.
 func (e *Effects) compareEntity(m pairedRows, pair rows.Pair, at *rowAt, find *finder) {
-	entity := m.entity(pair)
-	if at.since = e.Inherited[entity]; at.since != (parallax.ID{}) && !e.sameRow(m, pair) {
-		at.since = parallax.ID{} // The candidate has taken another row for it, which did not differ.
-	}
-	counting, inherited, found := find.counting, find.inherited, find.found
+	at.drift = e.driftOf(m, pair)
 	e.compareRow(m, pair, at, find)
-	switch {
-	case entity == (Entity{}):
-	case find.counting > counting, find.inherited > inherited:
-		find.drifted = append(find.drifted, entity)
-	case at.since != (parallax.ID{}) && find.found == found && !find.incomplete && pair.Primary >= 0 && pair.Candidate >= 0:
-		find.agreed = append(find.agreed, entity)
+	if at.drift != nil {
+		find.rowChanges = append(find.rowChanges, at.drift.change(at.table, find))
 	}
 }
 
-// inherit says that a difference of a row that differed before is not this exchange's.
-func (f *finder) inherit() Suppression {
-	if f.row == nil || f.row.since == (parallax.ID{}) {
-		return Suppression{}
+// take takes a difference in the row: one that would count is inherited where the row
+// differed before.
+func (d *rowDrift) take(f *finder, at *place, why Suppression) Suppression {
+	if d == nil {
+		return why
 	}
-	f.inherited++
-	return Suppression{By: "inherited", Detail: fmt.Sprintf("the row differs since exchange %s", f.row.since)}
+	path := placeInRow(at)
+	if why.By != "" {
+		d.odd = append(d.odd, path)
+		return why
+	}
+	mark, inherits := d.inherited(at, path)
+	if inherits {
+		f.inherited++
+		why = Suppression{By: "inherited", Detail: mark.String()}
+	} else {
+		mark = Mark{Since: f.id, At: f.received}
+	}
+	if d.differs == nil {
+		d.differs = map[string]Mark{}
+	}
+	if _, twice := d.differs[path]; !twice {
+		d.differs[path] = mark
+	}
+	return why
+}
+
+// String says with what a place began to differ.
+func (m Mark) String() string {
+	if m.Since == (parallax.ID{}) {
+		return "the row differed here when whole tables were compared, " + m.At.UTC().Format(time.DateTime)
+	}
+	return fmt.Sprintf("the row differs here since exchange %s", m.Since)
+}
+
+// rollUp makes a difference that is inherited one of the issue that it comes from, and
+// notes which issue one that counts is of.
+func (d *rowDrift) rollUp(at *place, found *Difference) {
+	if d == nil {
+		return
+	}
+	path := placeInRow(at)
+	mark, ok := d.differs[path]
+	switch {
+	case !ok:
+	case found.Suppressed.By == "inherited" && mark.Issue != "":
+		found.Fingerprint = mark.Issue
+	case found.Suppressed.By == "" && mark.Issue == "":
+		mark.Issue = found.Fingerprint
+		d.differs[path] = mark
+	}
+}
+
+// inherited returns the mark that a difference is explained by.
+func (d *rowDrift) inherited(at *place, path string) (Mark, bool) {
+	if len(d.Marks) == 0 || d.op(0) == parallax.Insert && d.op(1) == parallax.Insert {
+		return Mark{}, false // Fast path; or a row that is new on both legs has no past.
+	}
+	if path == "" {
+		return d.explained()
+	}
+	column := at.steps[0].Name
+	if a, b := known(d.p, column), known(d.c, column); a != nil && b != nil && sameText(a, b) {
+		return Mark{}, false // It was equal before, as both databases say.
+	}
+	return d.Marks.over(path)
+}
+
+// known returns what a column was before the exchange, nil if nobody knows.
+func known(r *rows.Row, name string) *parallax.Column {
+	if r == nil {
+		return nil
+	}
+	return columnNamed(r.Was, name)
+}
+
+func columnNamed(list []parallax.Column, name string) *parallax.Column {
+	i := slices.IndexFunc(list, func(c parallax.Column) bool { return c.Name == name && c.Type != parallax.Unchanged })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+func sameText(a, b *parallax.Column) bool {
+	if a.Value == nil || b.Value == nil {
+		return a.Value == b.Value
+	}
+	return *a.Value == *b.Value
+}
+
+// explained returns the mark that explains that the legs did other things to the row.
+func (d *rowDrift) explained() (Mark, bool) {
+	row, ok := d.Marks[""]
+	leg := d.alone()
+	if leg < 0 { // one inserts what the other has
+		return row, ok && d.op(int(row.Only)) == parallax.Update && d.op(1-int(row.Only)) == parallax.Insert
+	}
+	mine := ok && int(row.Only) == leg
+	switch d.op(leg) {
+	case parallax.Insert:
+		return row, ok && !mine
+	case parallax.Delete:
+		return row, mine
+	}
+	if mine {
+		return row, true
+	}
+	changed, sure := d.changed(leg)
+	var first Mark
+	for i, path := range changed {
+		mark, differed := d.Marks.over(path)
+		if !differed {
+			return Mark{}, false
+		}
+		if i == 0 {
+			first = mark
+		}
+	}
+	return first, sure && len(changed) > 0
+}
+
+// changed lists the places that an update changed; false where nobody knows.
+func (d *rowDrift) changed(leg int) (paths []string, sure bool) {
+	r := d.of(leg)
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		if c.Type == parallax.Unchanged {
+			continue
+		}
+		was := columnNamed(r.Was, c.Name)
+		image, ok := d.Images[leg][c.Name]
+		switch {
+		case was != nil && sameText(was, c), was == nil && ok && image == valueHash(c), was == nil && columnNamed(r.Key, c.Name) != nil:
+		case was != nil, ok:
+			paths = append(paths, columnPlace(c.Name))
+		default:
+			return nil, false
+		}
+	}
+	return paths, true
+}
+
+// over returns the mark of a place, or of one that it lies in.
+func (m Marks) over(path string) (Mark, bool) {
+	for marked, mark := range m {
+		if marked != "" && covers(marked, path) {
+			return mark, true
+		}
+	}
+	return Mark{}, false
+}
+
+// covers reports whether a place is another one or lies in it.
+func covers(outer, path string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// placeInRow writes a place in a row as marks have it, "" for the row itself. Names stand
+// as they are, or a fault under one of them would pass for what is known of another.
+func placeInRow(at *place) string {
+	if len(at.steps) == 0 {
+		return ""
+	}
+	out := []byte{'$'}
+	for i := range at.steps {
+		if at.steps[i].Element {
+			out = appendNormal(out, &at.steps[i])
+		} else {
+			out = appendStep(out, &at.steps[i])
+		}
+	}
+	return string(out)
+}
+
+// columnPlace writes a column as marks have it.
+func columnPlace(name string) string {
+	return string(appendStep([]byte{'$'}, &body.Step{Name: name}))
+}
+
+// InRow returns the place of a difference in its row as marks have it, "" for the row
+// itself.
+func (d *Difference) InRow() string {
+	_, path, ok := strings.Cut(d.Normal, " $")
+	if !ok {
+		return ""
+	}
+	return "$" + path
+}
+
+// change returns what the exchange makes of the row's state.
+func (d *rowDrift) change(table string, find *finder) RowChange {
+	out := RowChange{Entity: d.entity, Table: table, Differ: map[string]Mark{}}
+	for leg := range out.Images {
+		out.Images[leg] = d.image(leg)
+	}
+	leg := d.alone()
+	switch {
+	case leg >= 0:
+		d.changeAlone(leg, &out)
+	case d.p.Op == parallax.Delete && d.c.Op == parallax.Delete:
+		out.Gone = true
+	case d.p.Op == parallax.Update && d.c.Op == parallax.Update:
+		d.changeBoth(&out, find.incomplete)
+	default:
+		out.Gone = true // A row with another past.
+		d.changeOther(&out)
+	}
+	return out
+}
+
+// changeAlone is change for a row that one leg touched.
+func (d *rowDrift) changeAlone(leg int, out *RowChange) {
+	now, counts := d.differs[""]
+	row, had := d.Marks[""]
+	switch d.op(leg) {
+	case parallax.Insert:
+		out.Gone = true
+		if now.Only = parallax.Leg(leg); counts && !(had && row.Only != now.Only) { // else both have it now
+			out.Differ[""] = now
+		}
+	case parallax.Delete:
+		out.Gone = true
+		if now.Only = parallax.Leg(1 - leg); counts && !(had && row.Only != now.Only) { // else none has it now
+			out.Differ[""] = now
+		}
+	case parallax.Update:
+		if had && int(row.Only) == leg {
+			return // as before
+		}
+		if had {
+			out.Equal = []string{""}
+		}
+		changed, sure := d.changed(leg)
+		for _, path := range changed {
+			if _, known := d.Marks.over(path); sure && counts && !known {
+				out.Differ[path] = now
+			}
+		}
+	}
+}
+
+// changeBoth is change for a row that both legs updated.
+func (d *rowDrift) changeBoth(out *RowChange, incomplete bool) {
+	for path, mark := range d.differs {
+		if _, known := d.Marks[path]; !known && path != "" {
+			out.Differ[path] = mark
+		}
+	}
+	for path := range d.Marks {
+		switch {
+		case path == "":
+			out.Equal = append(out.Equal, "") // both have it
+		case !incomplete && d.written(path) && !d.touches(path):
+			out.Equal = append(out.Equal, path)
+		}
+	}
+	slices.Sort(out.Equal)
+}
+
+// written reports whether both legs say what a place of the row is.
+func (d *rowDrift) written(path string) bool {
+	for i := range d.p.Columns {
+		c := &d.p.Columns[i]
+		if c.Type != parallax.Unchanged && covers(columnPlace(c.Name), path) {
+			return columnNamed(d.c.Columns, c.Name) != nil
+		}
+	}
+	return false
+}
+
+// touches reports whether a difference stands at a place, in it or around it.
+func (d *rowDrift) touches(path string) bool {
+	at := func(other string) bool { return other == "" || covers(path, other) || covers(other, path) }
+	for other := range d.differs {
+		if at(other) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(d.odd, at)
+}
+
+// changeOther is change for a row that both legs made, or to which they did other things.
+func (d *rowDrift) changeOther(out *RowChange) {
+	if d.p.Op == parallax.Insert && d.c.Op == parallax.Insert {
+		for path, mark := range d.differs {
+			if path != "" {
+				out.Differ[path] = mark
+			}
+		}
+		return
+	}
+	now, counts := d.differs[""]
+	for leg := range 2 {
+		if now.Only = parallax.Leg(1 - leg); counts && d.op(leg) == parallax.Delete {
+			out.Differ[""] = now
+		}
+	}
+}
+
+// maxImage is of how many columns of a row the values are remembered.
+const maxImage = 64
+
+// image returns what a leg wrote into the row; nil where it wrote nothing, or too much.
+func (d *rowDrift) image(leg int) Image {
+	r := d.of(leg)
+	if r == nil || r.Op != parallax.Insert && r.Op != parallax.Update || len(r.Columns) > maxImage {
+		return nil
+	}
+	out := make(Image, len(r.Columns))
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		if c.Type != parallax.Unchanged {
+			out[c.Name] = valueHash(c)
+		} else if was, ok := d.Images[leg][c.Name]; ok {
+			out[c.Name] = was
+		}
+	}
+	return out
+}
+
+func valueHash(c *parallax.Column) uint64 {
+	h := fnv.New64a()
+	if c.Value != nil {
+		h.Write([]byte{1})
+		h.Write([]byte(*c.Value))
+	}
+	return h.Sum64()
+}
+
+// tainted is what [parallax.Exchange].Lag says of an exchange about something that a leg
+// lacks a write of, for good.
+const tainted = "tainted"
+
+// unjudged returns what is to be learnt of rows from an exchange whose effects are not
+// judged: its candidate gave no answer, or lacks a write that nobody will ever make up for.
+func unjudged(x *parallax.Exchange, in Input, rules []*rule) []RowChange {
+	p, c, e := x.Legs[parallax.Primary], x.Legs[parallax.Candidate], in.Effects
+	if e == nil || e.Before == nil || p == nil || c == nil || effectsUnknown(p, c, e) || e.none(p, c) || failed(p, rules) ||
+		c.Err.Kind == parallax.NotAsked || x.Lag != "" && (x.Lag != tainted || x.Legs[parallax.Secondary] != nil) || x.Lag == "" && c.Err.Kind == parallax.NoError {
+		return nil // of a secondary nobody knows whether it is the one that lacks something
+	}
+	find := &finder{endpoint: x.Endpoint, id: x.ID, received: x.Received, rules: rules, noise: &excuses{endpoint: x.Endpoint}, stored: in.Stored}
+	compareEffects(x, e, find)
+	for _, change := range find.rowChanges {
+		for path, mark := range change.Differ {
+			if mark.Since == x.ID {
+				mark.Issue = "" // for nothing counts
+				change.Differ[path] = mark
+			}
+		}
+	}
+	return find.rowChanges
 }

@@ -56,19 +56,6 @@ func (r *EffectRows) Refs() []ids.Ref {
 	return refs
 }
 
-// Entities lists the rows, each as its leg names it. Which of them differed before is all
-// that comparing needs to know of them.
-func (r *EffectRows) Entities() (out []Entity) {
-	for leg := range r.legs {
-		for i := range r.legs[leg] {
-			if entity := entityOf(parallax.Leg(leg), &r.legs[leg][i]); entity != (Entity{}) {
-				out = append(out, entity)
-			}
-		}
-	}
-	return out
-}
-
 // Makes lists the values that a leg's database made up with a row of a table.
 func (e *EffectTables) Makes(leg parallax.Leg, table string, row []parallax.Column) (refs []ids.Ref) {
 	t := e.of(leg, table)

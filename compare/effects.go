@@ -23,10 +23,12 @@ type Effects struct {
 	// Rows are those of the exchange, so that they are made once; nil: each time they are needed.
 	Rows *EffectRows
 
-	// Inherited are those rows of [EffectRows.Entities] that differed before. What differs in
-	// them is not this exchange's: it does not count, and without a difference that does the
-	// exchange is not comparable, [ReasonInherited].
-	Inherited Inherited
+	// Before returns what earlier exchanges left of a row, the same for all of a comparison;
+	// nil: nothing is known, and nothing is noted. What differs where the row differed before
+	// is inherited: it does not count, and without a difference that does the exchange is not
+	// comparable, [ReasonInherited].
+	Before func(Entity) RowState
+	Key    []byte // that the names of rows are made with
 
 	// Gap says that values may have been made up while nobody read what was committed:
 	// then one without a partner may yet stand for another one.
@@ -114,7 +116,7 @@ type rowAt struct {
 	n     int
 	names map[string]rowName // of its columns with values that the databases make up
 	sent  *[2]int            // of what is sent to the outside: how often by the primary and the candidate; else nil
-	since parallax.ID        // with which exchange it began to differ; zero: it did not before this one
+	drift *rowDrift          // nil where nothing is known or noted of it
 }
 
 // rowName is what a value of the candidate stands for.

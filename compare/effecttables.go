@@ -120,6 +120,9 @@ func (e *EffectTables) net(leg parallax.Leg, effects []parallax.Effect) []rows.R
 			r.Table = t.Primary
 		}
 		r.Key, r.Columns = e.named(leg, t, r.Key, true), e.named(leg, t, r.Columns, false)
+		if len(r.Was) > 0 {
+			r.Was = e.named(leg, t, r.Was, false)
+		}
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"parallax"
 	"parallax/internal/body"
 )
 
@@ -33,6 +34,7 @@ func (s side) value() []byte {
 // finder takes the differences of one pair of answers and judges each.
 type finder struct {
 	endpoint string
+	id       parallax.ID   // of the exchange; zero where nothing is noted of it
 	received time.Time     // when the request came
 	later    time.Duration // by how much the other answer is known to be later
 	rules    []*rule
@@ -65,11 +67,10 @@ type finder struct {
 	excused    int                    // by it
 	unjudged   int                    // differences that redaction left nobody able to judge
 	names      *names
-	row        *rowAt   // whose differences are taken; nil for those of answers
-	inherited  int      // differences of rows that differed before
-	drifted    []Entity // rows that differ
-	agreed     []Entity // rows that differed before and do not
-	unmapped   int      // differences between values of which nobody knows what they stand for
+	row        *rowAt      // whose differences are taken; nil for those of answers
+	inherited  int         // differences where rows differed before
+	rowChanges []RowChange // of the rows that were compared
+	unmapped   int         // differences between values of which nobody knows what they stand for
 }
 
 // full reports that no further difference is of use, or that no step is left to
@@ -100,6 +101,9 @@ func (f *finder) add(at *place, kind Kind, primary, candidate side) {
 	why, heard := f.excuse(at, kind, primary, candidate, name)
 	if heard {
 		return
+	}
+	if f.row != nil {
+		why = f.row.drift.take(f, at, why)
 	}
 	if why.By == "" {
 		why.Detail = name.why
@@ -147,9 +151,8 @@ func (f *finder) excuse(at *place, kind Kind, primary, candidate side, name name
 	}
 	if why = f.accept(at, kind, primary, candidate); why.By != "" {
 		f.excused++
-		return why, false
 	}
-	return f.inherit(), false
+	return why, false
 }
 
 func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppression) {
@@ -160,6 +163,9 @@ func (f *finder) keep(at *place, kind Kind, primary, candidate side, why Suppres
 		Class: class, Suppressed: why,
 		Fingerprint: fingerprint(f.endpoint, kind, normal, class),
 		Cause:       fingerprint("", kind, normal, class),
+	}
+	if f.row != nil {
+		f.row.drift.rollUp(at, &d)
 	}
 	f.kept = append(f.kept, d)
 }

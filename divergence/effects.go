@@ -69,12 +69,13 @@ type effectNotes struct {
 	counts  []EffectCount
 	gaps    []EffectGap
 	written []WrittenEffects
+	drift   []driftMark
 
 	writtenBytes int64 // about, in written
 }
 
 func (n *effectNotes) empty() bool {
-	return len(n.late)+len(n.counts)+len(n.gaps)+len(n.written) == 0
+	return len(n.late)+len(n.counts)+len(n.gaps)+len(n.written)+len(n.drift) == 0
 }
 
 // take takes what waits.
@@ -124,6 +125,9 @@ func (s *Store) writeNotes(ctx context.Context, b *batch) error {
 		return err
 	}
 	if err := s.writeWritten(ctx, b); err != nil {
+		return err
+	}
+	if err := s.writeDrift(ctx, b); err != nil {
 		return err
 	}
 	return s.insertAll(ctx, "effect_gaps", b, len(b.notes.gaps), func(to driver.Batch, i int) error {
@@ -338,8 +342,9 @@ func (s *Store) effects(ctx context.Context, cond *where, d *ExchangeDetail) err
 // EffectsSummary is what became of all that the databases of a service committed in a
 // window.
 type EffectsSummary struct {
-	Counts []EffectCount `json:"counts"` // by leg, table and what became of it
-	Gaps   []EffectGap   `json:"gaps"`   // the latest first, up to 100
+	Counts []EffectCount `json:"counts"`         // by leg, table and what became of it
+	Gaps   []EffectGap   `json:"gaps"`           // the latest first, up to 100
+	Differ int           `json:"differing_rows"` // rows that differ now, as far as is known; what differs in them later is inherited
 }
 
 // Effects returns what became of what the databases of a service committed.

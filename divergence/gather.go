@@ -70,8 +70,7 @@ func (e *Effects) of(x *parallax.Exchange) *compare.Effects {
 	if e == nil {
 		return nil
 	}
-	out := &compare.Effects{Tables: e.Tables, Rows: e.Tables.Rows(x), Gap: e.Missed()}
-	out.Inherited = e.Drift.of(out.Rows, x)
+	out := &compare.Effects{Tables: e.Tables, Rows: e.Tables.Rows(x), Gap: e.Missed(), Before: e.Drift.before(x), Key: e.Drift.nameKey()}
 	e.look(out)
 	return out
 }

@@ -278,7 +278,7 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 	} else if w.askAgain(x, &c) {
 		return record{}, true, nil
 	}
-	j.Effects.note(x.ID, &c)
+	j.Effects.note(x, &c)
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
 	r = w.redacted(j, x, c, in)
 	r.note(came)

@@ -66,12 +66,11 @@ func (s *Server) report(ctx context.Context, service *Service, w divergence.Wind
 	if service.Tables != nil {
 		report.Tables = service.Tables()
 	}
-	did, err := s.cfg.Store.Effects(ctx, service.Name, w)
+	did, err := s.effects(ctx, service, w)
 	if err != nil {
 		return report, err
 	}
-	if len(did.Counts)+len(did.Gaps) > 0 {
-		did.Counts, did.Gaps = list(did.Counts), list(did.Gaps)
+	if len(did.Counts)+len(did.Gaps)+did.Differ > 0 {
 		report.Effects = &did
 	}
 	return report, nil

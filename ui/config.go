@@ -78,6 +78,9 @@ type Service struct {
 	// answer of nil: nothing yet.
 	Tables func() *reports.Tables
 
+	// Drifted returns how many rows of the databases are known to differ; nil: nobody knows.
+	Drifted func() int
+
 	// Evidence may be nil; evidence:restart then answers 501.
 	Evidence Evidence
 

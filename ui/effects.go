@@ -26,12 +26,21 @@ func (s *Server) apiEffects(c echo.Context) error {
 	if err := q.err("from", "to"); err != nil {
 		return err
 	}
-	summary, err := s.cfg.Store.Effects(c.Request().Context(), service.Name, w)
+	summary, err := s.effects(c.Request().Context(), service, w)
 	if err != nil {
 		return err
 	}
-	summary.Counts, summary.Gaps = list(summary.Counts), list(summary.Gaps)
 	return c.JSON(http.StatusOK, summary)
+}
+
+// effects reads what became of what a service's databases committed.
+func (s *Server) effects(ctx context.Context, service *Service, w divergence.Window) (divergence.EffectsSummary, error) {
+	out, err := s.cfg.Store.Effects(ctx, service.Name, w)
+	out.Counts, out.Gaps = list(out.Counts), list(out.Gaps)
+	if service.Drifted != nil {
+		out.Differ = service.Drifted()
+	}
+	return out, err
 }
 
 // effectRow is one effect on the page of an exchange.

@@ -150,14 +150,15 @@ func sourceOf(d effects.Database) postgres.Source {
 const keepCountsEvery = time.Second
 
 // start begins to read.
-func (g *gathering) start(service string, recorder *divergence.Recorder) {
+func (g *gathering) start(svc *service, store *divergence.Store) {
 	if g == nil {
 		return
 	}
 	g.at = background(func(ctx context.Context) error {
 		keeping := background(func(ctx context.Context) error {
 			for ctx.Err() == nil {
-				keepCounts(service, g.joiner, recorder)
+				keepCounts(svc.name, g.joiner, svc.recorder)
+				svc.keepDrift(ctx, store)
 				select {
 				case <-time.After(keepCountsEvery):
 				case <-ctx.Done():
@@ -167,9 +168,18 @@ func (g *gathering) start(service string, recorder *divergence.Recorder) {
 		})
 		err := g.joiner.Run(ctx)
 		_ = keeping.stop() // it has no errors
-		keepCounts(service, g.joiner, recorder)
+		keepCounts(svc.name, g.joiner, svc.recorder)
+		svc.recorder.KeepDrift(svc.name, svc.drift)
 		return err
 	})
+}
+
+// keepDrift takes up which rows differed before this process began, as soon as the store is
+// there, and hands to it what changed since.
+func (svc *service) keepDrift(ctx context.Context, store *divergence.Store) {
+	if svc.recorder.Err() == nil && svc.drift.Load(ctx, store, svc.name) == nil {
+		svc.recorder.KeepDrift(svc.name, svc.drift)
+	}
 }
 
 // end ends reading. What still waits is handed on as not known.
@@ -251,7 +261,9 @@ func (svc *service) effectMakes(leg parallax.Leg, table string, row []parallax.C
 
 // keepLate stores what was committed too late to be compared.
 func (svc *service) keepLate(l effects.Late) {
-	list := svc.terms.Load().compares.Redactor.Effects(l.Effects)
+	compares := svc.terms.Load().compares
+	compares.Effects.Late(l.Leg, l.Effects)
+	list := compares.Redactor.Effects(l.Effects)
 	svc.recorder.NoteLate(divergence.LateEffects{ID: l.Exchange, Stamp: l.Stamp, Leg: l.Leg, Effects: list})
 }
 
@@ -278,7 +290,7 @@ func rereads(before, after ServiceConfig) bool {
 // known. The caller holds mu.
 func (s *server) reread(svc *service, next *gathering) {
 	svc.effects.missed.Store(true) // Whatever is made up meanwhile.
-	next.start(svc.name, svc.recorder)
+	next.start(svc, s.store)
 	before := svc.effects.now.Swap(next)
 	s.mirrors.Go(before.end)
 }

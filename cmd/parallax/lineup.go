@@ -85,7 +85,7 @@ func (s *server) startServices(ctx context.Context) (*errgroup.Group, error) {
 func (s *server) start(svc *service) {
 	serving, stop := context.WithCancel(s.stopping)
 	svc.stop, svc.judging = stop, background(svc.judge.Run)
-	svc.effects.now.Load().start(svc.name, svc.recorder)
+	svc.effects.now.Load().start(svc, s.store)
 	listener := svc.listener
 	s.startCalls(svc)
 	s.mirrors.Go(func() error {

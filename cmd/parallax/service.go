@@ -79,7 +79,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
-	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now)}
+	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now, s.redaction)}
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -165,7 +165,7 @@ func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
-		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load,
+		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parallax/compare/effects/postgres/verify"
+	"parallax/divergence"
 	"parallax/internal/atomicfile"
 	"parallax/reports"
 )
@@ -56,11 +57,12 @@ func (s *server) verifyDue(ctx context.Context, svc *service) {
 	if s.now().Sub(last.Ended) < every {
 		return
 	}
-	found := s.verifyService(ctx, terms)
+	found, drift := s.verifyService(ctx, terms)
 	if ctx.Err() != nil {
 		return // it was not done to its end, and is due at the next start
 	}
 	svc.tables.Store(found)
+	svc.drift.Tables(found.Began, found.Ended, drift)
 	if found.Error != "" {
 		s.log.Warn("whole tables cannot be compared", "service", svc.name, "error", found.Error)
 	} else {
@@ -94,9 +96,10 @@ func (s *server) readTables(svc *service) *reports.Tables {
 	return found
 }
 
-// verifyService compares the tables of a service.
-func (s *server) verifyService(ctx context.Context, t *terms) *reports.Tables {
-	out := &reports.Tables{Began: s.now().UTC(), Tables: []reports.TableState{}}
+// verifyService compares the tables of a service, and returns besides what people are told
+// where its rows differ.
+func (s *server) verifyService(ctx context.Context, t *terms) (*reports.Tables, []divergence.TableFound) {
+	out, drift := &reports.Tables{Began: s.now().UTC(), Tables: []reports.TableState{}}, []divergence.TableFound(nil)
 	c := t.cfg.Effects
 	groups, _, err := verify.Groups(c, "")
 	var result verify.Result
@@ -117,7 +120,12 @@ func (s *server) verifyService(ctx context.Context, t *terms) *reports.Tables {
 			state.First = append(state.First, differenceLine(d))
 		}
 		out.Tables = append(out.Tables, state)
+		differs := divergence.TableFound{Table: table.Table, All: table.All}
+		for _, p := range table.Places {
+			differs.Rows = append(differs.Rows, divergence.RowFound{Key: p.Key, Place: p.At, Only: p.Only})
+		}
+		drift = append(drift, differs)
 	}
 	out.Ended = s.now().UTC()
-	return out
+	return out, drift
 }

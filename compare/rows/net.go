@@ -19,6 +19,8 @@ type Row struct {
 	// Columns are what is known of the row after the exchange, of a Delete what was known
 	// before it.
 	Columns []parallax.Column
+
+	Was []parallax.Column // of an Update: the row before the exchange, as far as it is known
 }
 
 // Column returns a column of the row, nil if it is not known.
@@ -53,6 +55,9 @@ func Net(effects []parallax.Effect) []Row {
 	var out []Row
 	for i := range f.rows {
 		if t := &f.rows[i]; !t.gone && !t.unchanged() {
+			if t.Op == parallax.Update {
+				t.Was = t.before
+			}
 			out = append(out, t.Row)
 		}
 	}

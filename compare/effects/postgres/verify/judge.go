@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 
 	"parallax"
@@ -39,6 +40,7 @@ func (w *work) report(h *held) bool {
 
 func (w *work) add(p, c *row) bool {
 	x, found := w.judge(p, c)
+	w.place(p, c, found.Differences)
 	if w.Redactor != nil {
 		x, found = w.Redactor.Both(x, found)
 	}
@@ -57,6 +59,35 @@ func (w *work) add(p, c *row) bool {
 		})
 	}
 	return counted
+}
+
+// named reports whether rows are named as the log names them: by the primary key.
+func (w *work) named() bool {
+	keys := w.legs[primary].keys
+	return w.method == byRange && len(keys) > 0 && len(keys[0]) == len(w.plan.key) &&
+		!slices.ContainsFunc(w.plan.key, func(f field) bool { return !slices.Contains(keys[0], f.name) })
+}
+
+// place notes where a row differs, for those who know it by its name.
+func (w *work) place(p, c *row, found []compare.Difference) {
+	if !w.named() || len(w.out.Places) >= w.Most {
+		return
+	}
+	var place Place
+	names := p
+	if p == nil {
+		names, place.Only = c, parallax.Candidate
+	}
+	for i, f := range w.plan.key {
+		place.Key = append(place.Key, parallax.Column{Name: f.name, Value: &names.key[i]})
+	}
+	slices.SortFunc(place.Key, func(a, b parallax.Column) int { return strings.Compare(a.Name, b.Name) })
+	for i := range found {
+		if found[i].Suppressed.By == "" {
+			place.At = found[i].InRow()
+			w.out.Places = append(w.out.Places, place)
+		}
+	}
 }
 
 // keyOf returns what names a row, without secrets if the exchange has none.

@@ -92,6 +92,18 @@ type Table struct {
 	Late        int           `json:"late,omitempty"`  // rows that differed at first, and not at the second look
 	Ruled       int           `json:"ruled,omitempty"` // differences that rules took away
 	Notes       []string      `json:"notes,omitempty"` // what was not compared, or otherwise than one may think
+
+	// Places are where rows differ whose names are those that the log has for them, not
+	// redacted. All says that no other row of the table differs.
+	Places []Place `json:"-"`
+	All    bool    `json:"-"`
+}
+
+// Place is one place in which a row differs.
+type Place struct {
+	Key  []parallax.Column // what names the row, with the primary's names, in their order
+	At   string            // as [compare.Difference.InRow] writes it
+	Only parallax.Leg      // of a row that one leg lacks: the other one
 }
 
 // Difference is one place where the databases differ: a column of a row, a row, or a
@@ -255,6 +267,7 @@ func (v *verifier) compare(ctx context.Context, t *table) (Table, error) {
 		return Table{}, err
 	}
 	w.out.Took = v.Now().Sub(began)
+	w.out.All = !w.out.More && (w.named() || len(w.out.Differences) == 0 && w.out.Young == 0)
 	return w.out, nil
 }
 
