@@ -13,9 +13,9 @@ import (
 // BenchmarkEffects is what an exchange with an order of eight items costs besides its
 // answers: it is learnt from, what is known is looked up, and its rows are compared.
 func BenchmarkEffects(b *testing.B) {
-	drift := NewDrift(time.Now)
+	drift := NewDrift(time.Now, []byte("key"))
 	e := &Effects{Map: ids.NewMemory(ids.DefaultLimits, time.Now, nil), Missed: func() bool { return false }, Drift: drift}
-	drift.touch(compare.Entity{1}, parallax.ID{1}, time.Now()) // Some row of the service differs.
+	drift.change(&compare.RowChange{Entity: compare.Entity{1}, Differ: map[string]compare.Mark{"$.total": {}}}, time.Now()) // Some row of the service differs.
 	x := pair(1, "POST /orders", 201, 201)
 	x.Legs[1].Response.Body = x.Legs[0].Response.Body
 	for leg, first := range []int{1, 9001} {
