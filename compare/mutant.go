@@ -32,8 +32,8 @@ type Mutant struct {
 	Call *parallax.Call
 }
 
-// Mutants returns copies of a call that answered completely, each with one flaw:
-// up to each of every kind that the answer has a place for. What was redacted is
+// Mutants returns copies of a call that answered completely, each with one flaw in its answer
+// or in what it wrote: up to each of every kind that there is a place for. What was redacted is
 // left alone. The same call and seed give the same mutants. A call without a
 // complete answer has none.
 //
@@ -47,6 +47,7 @@ func Mutants(call *parallax.Call, seed uint64, each int) []Mutant {
 	m.status()
 	m.header()
 	m.bodies()
+	m.effects()
 	return m.out
 }
 

@@ -88,6 +88,7 @@ func (r *Rehearsal) BlindSpots(ctx context.Context, service string, rules []comp
 type blindness struct {
 	judge     *Judge
 	known     *compare.Identifiers // of the pair at hand
+	effects   *compare.Effects     // likewise
 	rules     *compare.Rules
 	noise     *compare.NoiseModel
 	at        time.Time
@@ -103,10 +104,13 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 		return
 	}
 	trial := *restored
-	b.known = b.judge.IDs.stored(p.known)
+	b.known, b.effects = b.judge.IDs.stored(p.known), b.judge.Effects.stored(p.known)
 	base := b.compare(&trial)
 	if base.Outcome == compare.Diverged {
 		b.known = nil // The primary's own values stand for themselves.
+		if b.effects != nil {
+			b.effects = &compare.Effects{}
+		}
 		trial.Legs[parallax.Candidate] = trial.Legs[parallax.Primary]
 		base = b.compare(&trial)
 	}
@@ -146,7 +150,7 @@ func (b *blindness) compare(x *parallax.Exchange) compare.Comparison {
 
 // under compares by other rules and, as workers do, by what people accepted.
 func (b *blindness) under(x *parallax.Exchange, rules *compare.Rules) compare.Comparison {
-	return compare.Compare(x, compare.Input{Rules: rules, Noise: b.noise, Accepted: b.judge.accepted(), IDs: b.known, Stored: true, At: b.at})
+	return compare.Compare(x, compare.Input{Rules: rules, Noise: b.noise, Accepted: b.judge.accepted(), IDs: b.known, Effects: b.effects, Stored: true, At: b.at})
 }
 
 // wholeKey tells a difference from one that was there before the flaw.

@@ -106,6 +106,21 @@ func TestEffectsAreComparedAndKept(t *testing.T) {
 	f(2, "match")
 	f(3, "diverged", "effects:items[0] $.order_id 17 9018")
 	f(4, "diverged", "effects:orders[0] $.total 10 11")
+	total := []compare.Rule{{Path: "effects:orders $.total", Ignore: true, Reason: "r", Owner: "o"}}
+	if dry, err := s.DryRun(t.Context(), "shop", total, PairFilter{}); err != nil || dry.Vanish != 1 || dry.Diverged.Before != 2 || dry.Diverged.After != 1 {
+		t.Errorf("dry run: %v %+v", err, dry)
+	}
+	blind, err := s.BlindSpots(t.Context(), "shop", total, PairFilter{})
+	if err != nil || len(blind.Endpoints) != 1 {
+		t.Fatalf("blind spots: %v %+v", err, blind)
+	}
+	e := blind.Endpoints[0]
+	if of := e.Flaws[compare.RowValueChanged]; of.N == 0 || of.Caught != 0 || e.Flaws[compare.RowMissing].Share != 1 || e.Flaws[compare.RowTwice].Share != 1 || e.Flaws[compare.RowWrongReference].Share != 1 {
+		t.Errorf("blind spots: %+v", e)
+	}
+	if h := e.Hidden; len(h) != 1 || h[0].Detail != "rules[0] effects:orders $.total: r (o)" || h[0].Path != "effects:orders[0] $.total" {
+		t.Errorf("hidden: %+v", h)
+	}
 	last := f(5, "not_comparableeffects_unknown")
 	if diff := cmp.Diff(map[string]string{"candidate": "the log was not read"}, last.Unread); diff != "" {
 		t.Errorf("unread (-want +got)\n%s", diff)
