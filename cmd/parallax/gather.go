@@ -143,7 +143,7 @@ func (in eventInbox) Take(body []byte, database string) (taken ui.TakenEvents) {
 }
 
 func sourceOf(d effects.Database) postgres.Source {
-	return postgres.Source{DSN: string(d.Postgres), Tables: d.Tables, Publication: d.Publication}
+	return postgres.Source{DSN: string(d.Postgres), Tables: d.Tables, Publication: d.Publication, MaxLag: int64(d.MaxLag)}
 }
 
 // keepCountsEvery is how often what was counted of effects is handed to the store.

@@ -44,11 +44,12 @@ type Log struct {
 
 // Database is one database that a leg writes to.
 type Database struct {
-	Postgres    DSN      `yaml:"postgres,omitempty" doc:"connection string of a PostgreSQL server, such as postgres://parallax:secret@db:5432/shop; not of a pooler; the role needs REPLICATION"`
-	Publication string   `yaml:"publication,omitempty" doc:"of PostgreSQL: the publication with these tables; parallax if empty, and made where the role may"`
-	Debezium    string   `yaml:"debezium,omitempty" doc:"instead: the name under which Debezium sends this database's changes to /api/v1/effects/{service}/{leg}"`
-	Outbox      bool     `yaml:"outbox,omitempty" doc:"instead: what the leg says it sent to the outside, in plain envelopes at the same address; tables then names the sinks, such as mail"`
-	Tables      []string `yaml:"tables" doc:"the tables that are read, each with its schema where that is not public, or of MySQL its database"`
+	Postgres    DSN           `yaml:"postgres,omitempty" doc:"connection string of a PostgreSQL server, such as postgres://parallax:secret@db:5432/shop; not of a pooler; the role needs REPLICATION"`
+	Publication string        `yaml:"publication,omitempty" doc:"of PostgreSQL: the publication with these tables; parallax if empty, and made where the role may"`
+	MaxLag      parallax.Size `yaml:"max_lag,omitempty" doc:"of PostgreSQL: how much of its log the server may have to keep for Parallax; beyond it the slot is given up, and what was not read is unknown; 10GiB if it is not there"`
+	Debezium    string        `yaml:"debezium,omitempty" doc:"instead: the name under which Debezium sends this database's changes to /api/v1/effects/{service}/{leg}"`
+	Outbox      bool          `yaml:"outbox,omitempty" doc:"instead: what the leg says it sent to the outside, in plain envelopes at the same address; tables then names the sinks, such as mail"`
+	Tables      []string      `yaml:"tables" doc:"the tables that are read, each with its schema where that is not public, or of MySQL its database"`
 
 	Keys  map[string][]string `yaml:"keys,omitempty" doc:"with debezium: the columns that name a row, by table, such as {orders: [id]}; Debezium's HTTP sink does not send them"`
 	Delay time.Duration       `yaml:"delay,omitempty" doc:"with debezium: how long after a commit its events may come; exchanges wait that long for them; 2s if it is not there"`
@@ -221,6 +222,9 @@ func validateDatabases(list []Database) (read map[string]bool, faults []parallax
 			add(".debezium", fmt.Sprintf("%q is another database's name too", d.Debezium), "")
 		case d.Postgres != "" && !d.Postgres.good():
 			add(".postgres", "is not a connection string of PostgreSQL", "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded")
+		}
+		if d.MaxLag != 0 && d.Postgres == "" {
+			add(".max_lag", "is PostgreSQL's, and this database is read otherwise", "")
 		}
 		names[d.Debezium] = true
 		d.checkEvents(add)

@@ -146,6 +146,24 @@ func (a *asker) dropSlots(ctx context.Context, slots []string, process uint32) e
 	}
 }
 
+// dropSlotsSoon is dropSlots for slots of earlier sessions. What the server cannot end in
+// leaveTime is tried again later.
+func (a *asker) dropSlotsSoon(ctx context.Context, slots []string) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	return a.dropSlots(ctx, slots, 0)
+}
+
+// retained returns how many bytes of its log the server keeps for a slot, also while that is
+// being made; 0 if there is no such slot.
+func (a *asker) retained(ctx context.Context, slot string) (bytes int64, err error) {
+	err = a.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `
+			select coalesce((select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn) from pg_replication_slots where slot_name = $1), 0)::int8`, slot).Scan(&bytes)
+	})
+	return bytes, err
+}
+
 // blockers says which transactions the creation of a slot waits for.
 func (a *asker) blockers(ctx context.Context) (text string, err error) {
 	err = a.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {

@@ -18,7 +18,10 @@
 // the next slot exists. Making a slot waits for the transactions that are open in the
 // whole server; the gap then says for which. Every five seconds the reader looks
 // whether each table still is in the publication, since an online migration may have
-// put another table in its place; if not, there is a gap since the look before.
+// put another table in its place; if not, there is a gap since the look before. If the
+// server has to keep more of its log for the slot than Source.MaxLag, because the reader is
+// behind or a transaction stays open, the slot is given up, which is a gap too, and the next
+// one begins at the end of the log.
 //
 // # Barrier
 //

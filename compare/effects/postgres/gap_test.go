@@ -372,3 +372,70 @@ func TestFirstHostThatIsPrimary(t *testing.T) {
 		t.Errorf("read %s", show(got))
 	}
 }
+
+// TestSlotIsGivenUp: a transaction that stays open makes the server keep its log for the
+// slot. Beyond the bound the slot goes, and reading begins anew when it can.
+func TestSlotIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create table t (id int primary key)")
+	r := start(t, s, postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"t"}, MaxLag: 8 << 20})
+	r.untilReading(1)
+	conn := connect(t, s.DSN("postgres"))
+	exec(t, conn, "begin")
+	exec(t, conn, "insert into t values (1)")
+	s.SQL("postgres", "select count(pg_logical_emit_message(false, 'noise', repeat('x', 1 << 20))) from generate_series(1, 20)")
+	rig.Eventually(t, "the slot's end", func() error {
+		for _, g := range r.allGaps() {
+			if strings.Contains(g.why, "max_lag is 8 MiB") {
+				return nil
+			}
+		}
+		return errNotYet
+	})
+	exec(t, conn, "commit")
+	r.untilReading(2)
+	s.SQL("postgres", "insert into t values (2)")
+	if got := show(r.all()); !strings.Contains(got, "id:number=2") {
+		t.Errorf("read %s", got)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	noSlotIsLeft(t, s)
+}
+
+// TestServerThatNeverAnswers: a server that takes connections and says nothing, or falls
+// silent while a slot is made, keeps nothing waiting for ever: the reader tries again, and
+// ends when it is told to.
+func TestServerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create table t (id int primary key)")
+	conn := connect(t, s.DSN("postgres"))
+	exec(t, conn, "begin")
+	exec(t, conn, "insert into t values (1)") // A new slot waits for it.
+	r := start(t, s, postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"t"}})
+	why := func(text string) func() error {
+		return func() error {
+			var last string
+			for _, g := range r.allGaps() {
+				last = g.why
+			}
+			if !strings.Contains(last, text) {
+				return fmt.Errorf("the reason is %q", last)
+			}
+			return nil
+		}
+	}
+	rig.Eventually(t, "a slot being made", why("waits for open transactions"))
+	s.Signal(syscall.SIGSTOP)
+	rig.Eventually(t, "giving up", why("deadline"))
+	s.Signal(syscall.SIGCONT)
+	exec(t, conn, "commit")
+	r.untilReading(1)
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	noSlotIsLeft(t, s)
+}

@@ -2,11 +2,12 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 const (
 	firstWait   = 100 * time.Millisecond // before a connection is tried again
-	longestWait = 10 * time.Second       // the longest such wait
+	longestWait = 10 * time.Second       // the longest such wait, half as long again at most by chance
 	leaveTime   = 10 * time.Second       // to see that nothing is left behind
 	blockedFor  = 3 * time.Second        // until we say what a new slot waits for
 	maxSlots    = 16                     // lost ones, that are dropped when the server can be reached
@@ -75,7 +76,7 @@ func (r *Reader) Run(ctx context.Context, to effects.Sink) error {
 		}
 		s.close()
 		r.failed(&gap, err)
-		pause(ctx, wait)
+		pause(ctx, wait/2+rand.N(wait)) // not all readers of a server at once
 	}
 }
 
@@ -107,7 +108,7 @@ func (r *Reader) connect(ctx context.Context, g *gap, slots []string) (*session,
 	}
 	s := &session{reader: r, asker: asker, slot: newSlot()}
 	if len(slots) > 0 {
-		err = asker.dropSlots(ctx, slots, 0)
+		err = asker.dropSlotsSoon(ctx, slots)
 	}
 	if err == nil {
 		err = r.source.prepare(ctx, asker)
@@ -189,7 +190,7 @@ func (r *Reader) where() string {
 // newSlot makes up a name: a server keeps the slot of a lost connection for a while.
 func newSlot() string {
 	var b [8]byte
-	rand.Read(b[:]) // never fails
+	cryptorand.Read(b[:]) // never fails
 	return "parallax_" + hex.EncodeToString(b[:])
 }
 

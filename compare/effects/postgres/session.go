@@ -50,8 +50,8 @@ func (s *session) slotOf(ctx context.Context, g *gap) (*stream, error) {
 		err    error
 	}
 	done := make(chan result, 1)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	go func() {
 		stream, err := s.asker.createSlot(ctx, s.slot, s.reader.now)
 		done <- result{stream, err}
@@ -61,12 +61,16 @@ func (s *session) slotOf(ctx context.Context, g *gap) (*stream, error) {
 	for {
 		select {
 		case r := <-done:
+			if why := context.Cause(ctx); why != nil && r.err != nil {
+				r.err = why
+			}
 			return r.stream, r.err
 		case <-look.C:
-			who, err := s.asker.blockers(ctx)
-			if errors.Is(err, errOther) {
-				cancel()
+			if err := s.tooFar(ctx); err != nil { // or the server does not answer, and never may
+				cancel(err)
+				continue
 			}
+			who, err := s.asker.blockers(ctx)
 			if err == nil && who != "" {
 				g.sink.Gap(g.from, time.Time{}, "a new replication slot waits for open transactions: "+who)
 			}
@@ -197,6 +201,9 @@ func (s *session) beat(ctx context.Context) {
 			}
 		case <-look.C:
 			s.look(ctx)
+			if err := s.tooFar(ctx); errors.Is(err, errTooFar) {
+				s.end(err)
+			}
 		case <-s.wanted:
 			s.push(ctx)
 		}
@@ -238,6 +245,20 @@ func (s *session) look(ctx context.Context) {
 		s.end(wrong)
 	}
 }
+
+// tooFar returns an error if the server has to keep more of its log for the session's slot
+// than it may: a reader that is behind, or a transaction that stays open, must not fill
+// its disk. The next slot begins at the log's end, after a gap.
+func (s *session) tooFar(ctx context.Context) error {
+	kept, err := s.asker.retained(ctx, s.slot)
+	if most := s.reader.source.maxLag; err == nil && kept > most {
+		return fmt.Errorf("%w: the server would have to keep %d MiB of its log for it, and max_lag is %d MiB", errTooFar, kept>>20, most>>20)
+	}
+	return err
+}
+
+// errTooFar says that a slot was given up.
+var errTooFar = errors.New("the replication slot was given up")
 
 // readUntil returns a time before which everything was handed over.
 func (s *session) readUntil() time.Time {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,11 +24,16 @@ type Source struct {
 	DSN         string   // of the primary server, not of a pooler; its role needs REPLICATION
 	Tables      []string // as people write them; see [TableName]
 	Publication string   // "parallax" when empty
+	MaxLag      int64    // bytes of log that the server may have to keep for the reader; 0: [DefaultMaxLag]
 }
 
 // DefaultPublication is the publication that is used, and made where that is
 // allowed, when a source names none.
 const DefaultPublication = "parallax"
+
+// DefaultMaxLag is how many bytes of its log a server has to keep for a reader before that
+// gives its slot up.
+const DefaultMaxLag = 10 << 30
 
 const (
 	connectTimeout = 10 * time.Second
@@ -40,6 +46,7 @@ type source struct {
 	tables      []name // each once
 	publication string
 	secret      string // the password
+	maxLag      int64  // bytes
 }
 
 // Validate returns what is wrong with a source as it is written; [Check] asks the
@@ -59,7 +66,7 @@ func (s Source) parse() (source, []parallax.Fault) {
 
 // read is parse for what needs no tables.
 func (s Source) read() (source, []parallax.Fault) {
-	out := source{publication: s.Publication}
+	out := source{publication: s.Publication, maxLag: cmp.Or(s.MaxLag, DefaultMaxLag)}
 	var faults []parallax.Fault
 	config, err := pgx.ParseConfig(s.DSN)
 	if err != nil {
@@ -81,6 +88,9 @@ func (s Source) read() (source, []parallax.Fault) {
 	}
 	if out.publication == "" {
 		out.publication = DefaultPublication
+	}
+	if s.MaxLag < 0 {
+		faults = append(faults, parallax.Fault{Path: "max_lag", Text: fmt.Sprintf("%d is negative", s.MaxLag), Hint: "10GiB is the default"})
 	}
 	if len(out.publication) > 63 || strings.ContainsRune(out.publication, 0) {
 		faults = append(faults, parallax.Fault{Path: "publication", Text: "PostgreSQL's names have at most 63 bytes"})
