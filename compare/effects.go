@@ -251,10 +251,11 @@ func (e *Effects) translated(m pairedRows, p, c *rows.Row, columns []parallax.Co
 		if standing == rows.Plain {
 			continue
 		}
-		name := rowName{in: in, own: own, standing: standing, gap: e.Gap}
+		name := rowName{in: in, own: own, standing: standing, gap: e.Gap || e.lost(parallax.Candidate, c, to)}
 		theirs := p.Column(to.Name)
 		if theirs != nil && theirs.Value != nil {
 			name.known = m.Known(p, theirs) || e.taken(p, theirs)
+			name.gap = name.gap || e.lost(parallax.Primary, p, theirs)
 		}
 		switch {
 		case standing == rows.Foreign:
@@ -266,6 +267,12 @@ func (e *Effects) translated(m pairedRows, p, c *rows.Row, columns []parallax.Co
 		at.names[to.Name] = name
 	}
 	return out
+}
+
+// lost reports whether a value was made up earlier, and nobody has learnt what its partner is.
+func (e *Effects) lost(leg parallax.Leg, row *rows.Row, c *parallax.Column) bool {
+	in, value, ok := row.Named(c)
+	return ok && e.partner(in, leg, value).State == ids.Failed
 }
 
 // taken reports whether a value of the primary was known before to have a partner.
@@ -294,7 +301,7 @@ func (at *rowAt) judge(where *place, kind Kind, candidate side) (named, bool) {
 	case name.standing == rows.Paired:
 		out.why = fmt.Sprintf("%s %s of the candidate stands for %s of the primary", name.in, name.own, meant)
 	case name.gap && !name.known:
-		out.unknown, out.why = true, name.in+": neither value has a partner on the other leg, and there was a time in which nobody read"
+		out.unknown, out.why = true, name.in+": neither value has a partner on the other leg, and not all that was made up is known"
 	default:
 		out.why = fmt.Sprintf("%s %s of the candidate stands for nothing else known", name.in, name.own)
 	}

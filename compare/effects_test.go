@@ -139,6 +139,19 @@ func TestEffects(t *testing.T) {
 			candidate: []string{"delete orders|number:id!=17"},
 			want:      []string{`effects:orders[0] $.id changed 17 -> 17`},
 		},
+		"made up with what was never compared": {
+			pairs:     []ids.Fact{lostOf("orders.id", parallax.Candidate, "9018")},
+			primary:   []string{"insert items|number:id!=3|number:order_id>orders.id=17"},
+			candidate: []string{"insert items|number:id!=13|number:order_id>orders.id=9018"},
+			want:      []string{"effects:items[0] $.order_id changed 17 -> 9018 (identifier)"},
+			reason:    compare.ReasonUnmapped,
+		},
+		"made up with what was never compared, and the primary's has a partner": {
+			pairs:     []ids.Fact{lostOf("orders.id", parallax.Candidate, "9018"), pairOf("orders.id", "17", "9017")},
+			primary:   []string{"insert items|number:id!=3|number:order_id>orders.id=17"},
+			candidate: []string{"insert items|number:id!=13|number:order_id>orders.id=9018"},
+			want:      []string{"effects:items[0] $.order_id changed 17 -> 9018"},
+		},
 		"nobody read when it was made": {
 			gap:       true,
 			primary:   []string{"update orders|number:id!=17|number:total=5"},
@@ -268,6 +281,10 @@ func TestEffects(t *testing.T) {
 	}
 }
 
+func lostOf(in string, leg parallax.Leg, value string) ids.Fact {
+	return ids.Fact{Ref: ids.Ref{Name: "effects:" + in, Leg: leg, Value: value}, To: parallax.Candidate - leg, State: ids.Failed}
+}
+
 func pairOf(in, primary, candidate string) ids.Fact {
 	return ids.Fact{Ref: ids.Ref{Name: "effects:" + in, Leg: parallax.Primary, Value: primary}, To: parallax.Candidate, State: ids.Paired, Partner: candidate}
 }
@@ -275,8 +292,11 @@ func pairOf(in, primary, candidate string) ids.Fact {
 func viewOf(facts []ids.Fact) *ids.View {
 	var known []ids.Known
 	for _, f := range facts {
-		known = append(known, ids.Known{Name: f.Name, Leg: f.Leg, Value: f.Value, To: f.To, State: f.State, Partner: f.Partner},
-			ids.Known{Name: f.Name, Leg: f.To, Value: f.Partner, To: f.Leg, State: f.State, Partner: f.Value})
+		known = append(known, ids.Known{Name: f.Name, Leg: f.Leg, Value: f.Value, To: f.To, State: f.State, Partner: f.Partner})
+		if f.State == ids.Failed {
+			continue
+		}
+		known = append(known, ids.Known{Name: f.Name, Leg: f.To, Value: f.Partner, To: f.Leg, State: f.State, Partner: f.Value})
 	}
 	return ids.NewView(known)
 }

@@ -110,6 +110,18 @@ func (e *Effects) Learning(x *parallax.Exchange) (needs []ids.Ref, learn func() 
 	}
 }
 
+// Lose notes values that databases made up and whose partners nobody will learn: an exchange that
+// names one of them is not comparable where the other leg names something else.
+func (e *Effects) Lose(refs []ids.Ref) error {
+	facts := make([]ids.Fact, len(refs))
+	for i, ref := range refs {
+		facts[i] = ids.Fact{Ref: ref, To: parallax.Candidate - ref.Leg, State: ids.Failed}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	return e.Map.Learn(ctx, facts...)
+}
+
 // stored returns what the effects of a stored exchange are compared by.
 func (e *Effects) stored(known []ids.Known) *compare.Effects {
 	if e == nil {

@@ -60,7 +60,7 @@ func (s *server) newGathering(svc *service, cfg ServiceConfig) (*gathering, erro
 	g := &gathering{config: c, inboxes: map[parallax.Leg]*debezium.Inbox{}}
 	g.joiner = effects.NewJoiner(effects.JoinerConfig{
 		Service: svc.name, Config: c, Now: s.now, Log: s.log, Metrics: s.effectMetrics,
-		Learn: svc.learnEffects(s.log), Makes: svc.effectMakes, Late: svc.keepLate, Shadow: svc.shadowWrote, Written: svc.keepWritten,
+		Learn: svc.learnEffects(s.log), Makes: svc.effectMakes, Lost: svc.effectsLost, Late: svc.keepLate, Shadow: svc.shadowWrote, Written: svc.keepWritten,
 	})
 	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
 		if err := g.read(leg, s.log, s.now); err != nil {
@@ -248,6 +248,13 @@ func (svc *service) learnEffects(log *slog.Logger) func(*parallax.Exchange) ([]i
 			}
 			return err == nil
 		}
+	}
+}
+
+// effectsLost notes values whose partners nobody will learn.
+func (svc *service) effectsLost(refs []ids.Ref) {
+	if e := svc.terms.Load().compares.Effects; e == nil || e.Lose(refs) != nil {
+		svc.effects.missed.Store(true)
 	}
 }
 

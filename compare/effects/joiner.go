@@ -37,6 +37,9 @@ type JoinerConfig struct {
 	Learn func(x *parallax.Exchange) (needs []ids.Ref, learn func() bool)
 	// Makes lists the values that a leg's database made up with a row that was inserted.
 	Makes func(leg parallax.Leg, table string, row []parallax.Column) []ids.Ref
+	// Lost is told of values that databases made up for exchanges and whose partners nobody will
+	// learn, before anything is learnt from an exchange that comes after.
+	Lost func(refs []ids.Ref)
 	// Late is told what was committed too late to be compared.
 	Late func(Late)
 	// Shadow is told what a leg committed that was not the live one of its exchange, as soon
@@ -76,6 +79,7 @@ type Joiner struct {
 	more     *sync.Cond // handing has one more, or stopped is set
 	handing  []*waiting // in order, to learn
 	pairs    pairs
+	unpaired []ids.Ref // that Lost is to be told of
 	sources  []*source
 	log      log
 	entries  entries
@@ -215,6 +219,7 @@ func (j *Joiner) hand(w *waiting) {
 
 // learnFrom learns from an exchange; false: it has to wait for others, and comes again.
 func (j *Joiner) learnFrom(w *waiting) bool {
+	j.tellLost()
 	var needs []ids.Ref
 	if w.parked == nil && j.cfg.Learn != nil {
 		needs, w.learn = j.cfg.Learn(w.out)
@@ -233,8 +238,10 @@ func (j *Joiner) learnFrom(w *waiting) bool {
 	defer j.mu.Unlock()
 	for _, e := range w.made {
 		j.told(e, known)
+		if !known {
+			j.lose(e)
+		}
 	}
-	j.missed = j.missed || len(w.made) > 0 && !known
 	return true
 }
 

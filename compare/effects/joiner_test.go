@@ -33,6 +33,7 @@ type bench struct {
 	order   []parallax.ID
 	learned []parallax.ID
 	needs   map[parallax.ID][]ids.Ref // of exchanges, from others
+	lost    []string
 	late    []effects.Late
 	shadows []effects.ShadowWrite
 	wrote   []effects.Written
@@ -58,6 +59,13 @@ func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
 					b.note(func() { b.learned = append(b.learned, x.ID) })
 					return true
 				}
+			},
+			Lost: func(refs []ids.Ref) {
+				b.note(func() {
+					for _, ref := range refs {
+						b.lost = append(b.lost, ref.Value)
+					}
+				})
 			},
 			Makes: func(leg parallax.Leg, table string, row []parallax.Column) []ids.Ref {
 				return []ids.Ref{{Name: "effects:" + table + ".id", Leg: leg, Value: *row[0].Value}}

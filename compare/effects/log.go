@@ -145,6 +145,7 @@ func (s *source) note(tx Transaction, makes []ids.Ref) (*Late, *ShadowWrite) {
 	j.mark.note(s, e.claim, tx.Position)
 	if e.claim.torn {
 		j.spoil(e, twoNamed)
+		j.lose(e)
 		j.count(e, torn, now)
 		return nil, nil
 	}
@@ -180,6 +181,7 @@ func (j *Joiner) late(e *entry, now time.Time) *Late {
 	if e.claim.how == parallax.ByTrace {
 		j.exchange.named(e.claim).used = true
 	}
+	j.lose(e)
 	list := e.effects(e.claim.how)
 	for i := range list {
 		list[i].Late = true
@@ -200,6 +202,9 @@ func (j *Joiner) forget(now time.Time) {
 		j.entries.remove(e)
 		j.told(e, false)
 		j.spoil(e, forgotten)
+		if e.claim.how != "" { // What nobody's work makes may be without end.
+			j.lose(e)
+		}
 		switch {
 		case over:
 			e.source.lost(e)

@@ -11,8 +11,9 @@ import (
 
 // Bounds of waiting for what earlier exchanges made up.
 const (
-	maxNeeds     = 1_000 // values of one exchange that are waited for at once; with more it is not comparable
-	waitingShare = 4     // of the exchanges that may wait, one in so many may wait for others: the rest is for what is on its way
+	maxNeeds     = 1_000  // values of one exchange that are waited for at once; with more it is not comparable
+	maxUnpaired  = 10_000 // values that [JoinerConfig.Lost] is to be told of; with more any value may have a partner
+	waitingShare = 4      // of the exchanges that may wait, one in so many may wait for others: the rest is for what is on its way
 )
 
 // pairs is who waits for whom: an exchange whose rows name a value that another one made
@@ -148,4 +149,27 @@ func unmapped(x *parallax.Exchange, names []string) *parallax.Exchange {
 	out := *x
 	out.Unmapped = slices.Compact(slices.Sorted(slices.Values(slices.Concat(x.Unmapped, names))))
 	return &out
+}
+
+// lose notes that nobody will learn what belongs to the rows of a transaction. The caller
+// holds mu.
+func (j *Joiner) lose(e *entry) {
+	switch {
+	case len(e.makes) == 0:
+	case j.cfg.Lost == nil || len(j.unpaired)+len(e.makes) > maxUnpaired:
+		j.missed = true
+	default:
+		j.unpaired = append(j.unpaired, e.makes...)
+	}
+}
+
+// tellLost tells of what was lost.
+func (j *Joiner) tellLost() {
+	j.mu.Lock()
+	refs := j.unpaired
+	j.unpaired = nil
+	j.mu.Unlock()
+	if len(refs) > 0 {
+		j.cfg.Lost(refs)
+	}
 }
