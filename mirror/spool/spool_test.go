@@ -290,3 +290,39 @@ func TestUntaintForgivesWhatCameBefore(t *testing.T) {
 		t.Errorf("%v; something is tainted still: %t", err, s.Any())
 	}
 }
+
+// TestATaintIsOnDiskBeforeItsWriteEnds: a process that is killed between the two must not
+// leave a write as if the leg had it. The disk is slow, so that there is a time in between.
+func TestATaintIsOnDiskBeforeItsWriteEnds(t *testing.T) {
+	t.Parallel()
+	dir, killed := t.TempDir(), t.TempDir()
+	s := open(t, dir)
+	keep(t, s, ann, "poisoned", "further")
+	w := next(t, s)
+	returned, early := make(chan struct{}), make(chan bool, 1)
+	s.mu.Lock()
+	s.do(func() {
+		select {
+		case <-returned:
+			early <- true
+		case <-time.After(100 * time.Millisecond):
+			early <- false
+		}
+	})
+	s.mu.Unlock()
+	w.Taint("it was rejected")
+	if err := os.CopyFS(filepath.Join(killed, "spool"), os.DirFS(dir)); err != nil { // as a process that is killed now leaves it
+		t.Fatal(err)
+	}
+	close(returned)
+	if <-early {
+		t.Error("the write has ended before its taint was on disk")
+	}
+	after := open(t, filepath.Join(killed, "spool"))
+	if diff := cmp.Diff([]string{"further"}, drain(t, after, 1)); diff != "" {
+		t.Errorf("caught up after all (-want +got)\n%s", diff)
+	}
+	if lag := after.Lag(ann, nil); lag != Tainted {
+		t.Errorf("the user of a write that the leg never gets is %q, want tainted", lag)
+	}
+}

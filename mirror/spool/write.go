@@ -84,22 +84,28 @@ func (w *Write) note(k kind) error {
 }
 
 // Done says that the leg has it now.
-func (w *Write) Done() { w.end(func() {}) }
+func (w *Write) Done() { w.end() }
 
-// Taint says that the leg will never have it, or that nobody knows.
+// Taint says that the leg will never have it, or that nobody knows. That is on disk before
+// the write ends there: a process that is killed in between taints it once more, and never
+// leaves it as if the leg had it.
 func (w *Write) Taint(why string) {
-	p := w.place
-	w.end(func() { p.spool.taint(p.about, p.lane.key, why) })
+	p, kept := w.place, make(chan struct{})
+	p.spool.mu.Lock()
+	p.spool.taint(p.about, p.lane.key, why)
+	p.spool.do(func() { close(kept) }) // behind all that was tainted by now
+	p.spool.mu.Unlock()
+	<-kept
+	w.end()
 }
 
-func (w *Write) end(also func()) {
+func (w *Write) end() {
 	s := w.place.spool
 	if err := w.note(ended); err != nil {
 		s.log.Error("after a restart a write would be tainted that the leg has", "error", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	also()
 	w.place.lane.busy = false
 	s.leave(w.place)
 }
