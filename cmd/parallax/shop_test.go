@@ -204,6 +204,14 @@ func TestShopDefectsAreFound(t *testing.T) {
 		t.Run(d.Name, func(t *testing.T) {
 			s := startShops(t, "defect", "tag", func(_, next *shop.Options) { next.Defects = []string{d.Name} })
 			r := s.shop(t, 6, 8)
+			var asked int64 // at most so many exchanges have shown it when it was found
+			for _, route := range d.Routes {
+				asked += endpoint(t, r, route).Compared
+			}
+			t.Logf("%s is found within %d exchanges of %s", d.Name, asked, strings.Join(d.Routes, ", "))
+			if asked > 200 {
+				t.Errorf("%d exchanges may have shown it, want up to 200", asked)
+			}
 			var want []string
 			for _, table := range shop.Tables() {
 				if table.New != d.Table {

@@ -61,7 +61,10 @@ func RunShop(ctx context.Context, o Options, defects []string, w World) (bool, e
 	}
 	defer d.close()
 	for _, step := range []func(context.Context) error{d.startDatabases, d.startMail, d.startShops, d.startBetween} {
-		if err := step(ctx); err != nil {
+		switch err := step(ctx); {
+		case err != nil && ctx.Err() != nil:
+			return false, errors.New("the demo was ended before it began")
+		case err != nil:
 			return false, err
 		}
 	}
