@@ -54,6 +54,12 @@ BEGIN
 	IF told OPERATOR(pg_catalog.=) tells THEN
 		RETURN NULL;
 	END IF;
+	-- A role that may not write messages must not fail: its changes are unattributed. From
+	-- version 17 on the function has one argument more.
+	IF NOT pg_catalog.has_function_privilege(COALESCE(pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text)'),
+		pg_catalog.to_regprocedure('pg_catalog.pg_logical_emit_message(boolean,text,text,boolean)')), 'EXECUTE') THEN
+		RETURN NULL;
+	END IF;
 	PERFORM pg_catalog.pg_logical_emit_message(true, 'parallax', pg_catalog.left(tag, 200)), pg_catalog.set_config('parallax.told', tells, true);
 	RETURN NULL;
 END

@@ -219,3 +219,19 @@ func BenchmarkTrigger(b *testing.B) {
 	f("comment", "tagged", "", comment(1)) // the first of a transaction costs more
 	f("comment of a long statement", "tagged", "", strings.Repeat(" ", 100_000)+comment(1))
 }
+
+// TestTriggerFailsNoStatement: a service whose role may not write messages goes on.
+func TestTriggerFailsNoStatement(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", "create table t (id int primary key); create role shop login; grant insert on t to shop; revoke execute on all functions in schema pg_catalog from shop; revoke execute on function pg_logical_emit_message(boolean, text, text) from public")
+	if err := postgres.Install(t.Context(), postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"t"}}); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, s.As("shop", "postgres"))
+	exec(t, conn, "set parallax.exchange = '01a2'")
+	exec(t, conn, "insert into t values (1)")
+	if got := s.SQL("postgres", "select count(*) from t"); got != "1" {
+		t.Errorf("%s rows were written", got)
+	}
+}
