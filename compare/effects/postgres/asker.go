@@ -44,6 +44,14 @@ func (s *source) asker(ctx context.Context) (*asker, error) {
 	return a, nil
 }
 
+// beside returns an asker of the same server with a connection of its own, which it makes
+// when it is first asked: who waits for its answers does not wait for another's.
+func (a *asker) beside() *asker {
+	b := &asker{source: a.source, host: a.host, started: a.started, raw: a.raw, turn: make(chan struct{}, 1)}
+	b.turn <- struct{}{}
+	return b
+}
+
 func startOf(ctx context.Context, conn *pgx.Conn) (at time.Time, err error) {
 	err = conn.QueryRow(ctx, `select pg_postmaster_start_time()`).Scan(&at)
 	return at, err

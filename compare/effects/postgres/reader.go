@@ -106,7 +106,7 @@ func (r *Reader) connect(ctx context.Context, g *gap, slots []string) (*session,
 	if err != nil {
 		return nil, err
 	}
-	s := &session{reader: r, asker: asker, slot: newSlot()}
+	s := &session{reader: r, asker: asker, clock: asker.beside(), slot: newSlot()}
 	if len(slots) > 0 {
 		err = asker.dropSlotsSoon(ctx, slots)
 	}
@@ -138,12 +138,16 @@ func (r *Reader) leave(ctx context.Context, s *session, slots []string) error {
 	var err error
 	var process uint32
 	if s != nil {
+		s.clock.close()
 		asker, process = s.asker, s.closeStream()
 	} else if asker, err = r.source.asker(ctx); err != nil {
 		return r.unsure(slots, err)
 	}
 	defer asker.close()
 	err = asker.dropSlots(ctx, slots, process)
+	if err != nil && !errors.Is(err, errOther) { // Its connection was lost, and nobody had noticed.
+		err = asker.dropSlots(ctx, slots, process)
+	}
 	if err != nil && !errors.Is(err, errOther) { // slots of ours do not outlive their server
 		return r.unsure(slots, err)
 	}

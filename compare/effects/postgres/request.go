@@ -212,7 +212,7 @@ func (r *request) publish() {
 }
 
 func (r *request) cost() {
-	r.line("\n-- Cost: two connections, of which one reads the log (pg_stat_replication, application_name parallax).")
+	r.line("\n-- Cost: three connections, of which one reads the log (pg_stat_replication, application_name parallax).")
 	r.line("-- Disk: the slot is TEMPORARY. It goes with its connection, also after a crash, so that no log piles up behind")
 	r.line("-- a Parallax that is away. While it is connected the server keeps what was not read yet; to bound that, too:")
 	r.line("--   ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();   -- without a restart")

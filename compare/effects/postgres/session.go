@@ -19,10 +19,11 @@ const (
 	lookAfter = 5 * time.Second       // between looks at the publication
 )
 
-// session is one slot that is read, and the connection that asks beside it.
+// session is one slot that is read, and the connections that ask beside it.
 type session struct {
 	reader *Reader
-	asker  *asker
+	asker  *asker // for the catalogue, and to push the log
+	clock  *asker // for positions alone: exchanges wait for them
 	slot   string
 	stream *stream
 
@@ -153,7 +154,7 @@ func (s *session) resolve(m *relation) (t *table, err error) {
 // position asks where the log is, and remembers when it did.
 func (s *session) position(ctx context.Context) (effects.Position, error) {
 	at := s.reader.now()
-	p, err := s.asker.position(ctx)
+	p, err := s.clock.position(ctx)
 	if errors.Is(err, errOther) {
 		s.end(err)
 	}
@@ -287,6 +288,7 @@ func (s *session) close() {
 		return
 	}
 	s.closeStream()
+	s.clock.close()
 	s.asker.close()
 }
 
