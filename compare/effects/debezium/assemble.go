@@ -37,6 +37,11 @@ type assembler struct {
 	sent   int64            // plain envelopes without an id
 	since  int64            // when the first of them came
 	stats  Stats
+
+	// PostgreSQL's messages have no place in their transaction, and END does not count
+	// them. Once there was one with a tag, complete transactions are given the quiet time to
+	// get theirs, in whatever order a sink sends.
+	uncounted bool
 }
 
 // started is a transaction of which something has come.
@@ -48,7 +53,7 @@ type started struct {
 	events      []event
 	tables      []string // of events
 	bytes       int
-	seen        int64 // events that count, of whatever table
+	seen        int64 // events that END counts, of whatever table
 	ordered     bool  // its END will come
 	ended       bool
 	want        int64
@@ -88,7 +93,12 @@ func (a *assembler) add(e event, now time.Time) {
 		e.tx = hex.EncodeToString(e.mark[:])
 	}
 	t := a.transaction(e.tx, now)
-	t.last, t.seen, t.ordered = now, t.seen+1, t.ordered || e.order > 0
+	t.last, t.ordered = now, t.ordered || e.order > 0
+	if e.kind == row || e.order > 0 {
+		t.seen++
+	} else if e.tag != "" {
+		a.uncounted = true
+	}
 	if e.at.After(t.at) {
 		t.at = e.at
 	}
@@ -159,9 +169,12 @@ func (a *assembler) end(e *event, now time.Time) {
 	a.makeRoom(now)
 }
 
-// settle hands a transaction over if it is complete.
+// complete reports whether everything that END counts has come.
+func (t *started) complete() bool { return t.ended && t.seen >= t.want }
+
+// settle hands a transaction over if nothing more of it is to come.
 func (a *assembler) settle(t *started, now time.Time) {
-	if t.ended && t.seen >= t.want {
+	if t.complete() && !a.uncounted {
 		a.hand(t, now)
 	}
 }
@@ -172,8 +185,9 @@ func (a *assembler) expire(now time.Time) {
 		t := element.Value.(*started)
 		element = element.Next()
 		_, late := a.done.get(t.id)
+		over := t.complete() || !t.ended && (late || !t.ordered)
 		switch {
-		case !t.ended && (late || !t.ordered) && now.Sub(t.last) >= a.source.Quiet:
+		case over && now.Sub(t.last) >= a.source.Quiet:
 			a.hand(t, now)
 		case now.Sub(t.first) >= patience && now.Sub(t.last) >= a.source.Quiet:
 			t.more = true
@@ -290,8 +304,26 @@ func renames(e, next *event) bool {
 
 func (a *assembler) renamed(name string, gone, made *event) effects.Change {
 	c := a.change(name, gone)
-	c.Op, c.After = parallax.Update, made.after
+	c.Op, c.After = parallax.Update, made.filled(gone.before)
 	return c
+}
+
+// minLong is less than what any value has that is too long for its row. What stands in
+// an image for a value that is not known is shorter.
+const minLong = 32
+
+// filled returns the row after the event; what the event leaves out is as it was before,
+// if that is known.
+func (e *event) filled(before []parallax.Column) []parallax.Column {
+	out := e.after
+	for _, missing := range e.absent {
+		was := pick(before, []string{missing})
+		if len(was) == 0 || was[0].Value == nil || len(*was[0].Value) < minLong {
+			was = []parallax.Column{{Name: missing, Type: parallax.Unchanged}}
+		}
+		out = append(out, was...)
+	}
+	return out
 }
 
 // change turns an event into what it changed.
@@ -307,18 +339,11 @@ func (a *assembler) change(name string, e *event) effects.Change {
 	case "t":
 		c.Op = parallax.Truncate
 	case "c":
-		c.Op, c.Key, c.After = parallax.Insert, pick(e.after, key), e.after
+		c.Op, c.Key, c.After = parallax.Insert, rowKey(e.after, key), e.after
 	case "u":
-		c.Op, c.Before, c.After = parallax.Update, e.before, e.after
+		c.Op, c.Before, c.After = parallax.Update, e.before, e.filled(e.before)
 		if c.Before == nil { // the key is as it was
 			c.Before = pick(e.after, key)
-		}
-		for _, missing := range e.absent {
-			was := pick(e.before, []string{missing})
-			if was == nil {
-				was = []parallax.Column{{Name: missing, Type: parallax.Unchanged}}
-			}
-			c.After = append(c.After, was...)
 		}
 		c.Key = rowKey(c.Before, key)
 	case "d":

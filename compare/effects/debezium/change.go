@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -104,10 +105,10 @@ func (c change) committed() (time.Time, error) {
 // transaction are not known to belong together.
 func (c change) id(p place) (string, error) {
 	if id, err := c.transaction.text("id"); id != "" || err != nil {
-		return id, err
+		return transactionID(id), err
 	}
 	if raw := c.source.get("txId"); raw != nil {
-		return "tx " + string(bytes.Trim(raw, `"`)), nil
+		return numbered + string(bytes.Trim(raw, `"`)), nil
 	}
 	if id, err := c.source.text("gtid"); id != "" || err != nil {
 		return id, err
@@ -117,6 +118,22 @@ func (c change) id(p place) (string, error) {
 	}
 	return fmt.Sprintf("%s:%d", p.file, p.pos), nil
 }
+
+// numbered is put before a transaction's number.
+const numbered = "tx "
+
+// transactionID returns what events of one transaction have in common of its id. Of
+// PostgreSQL that is its number alone: behind it stands the position of the operation,
+// which is another one at the transaction's end, and messages have the number only.
+func transactionID(id string) string {
+	number, position, ok := strings.Cut(id, ":")
+	if ok && isDigits(number) && isDigits(position) {
+		return numbered + number
+	}
+	return id
+}
+
+func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // mark is the same for the same event: source, position, transaction and order. Where
 // an order is not told, several rows may stand at one position; then what they say
@@ -229,15 +246,19 @@ func (c change) message(e event) (event, error) {
 	return e, nil
 }
 
-// plainTag returns a message's content, which comes in base64 as binary.handling.mode
-// says (bytes, base64 or base64-url-safe); empty if that is no text.
-func plainTag(content string) string {
-	b, err := base64.StdEncoding.DecodeString(content)
-	if err != nil {
-		b, err = base64.URLEncoding.DecodeString(content)
+// plainTag returns a message's content, which is written as binary.handling.mode says
+// (bytes, base64, base64-url-safe or hex): what makes a tag, else what makes a text; empty
+// if nothing does.
+func plainTag(content string) (tag string) {
+	for _, decode := range []func(string) ([]byte, error){base64.StdEncoding.DecodeString, base64.URLEncoding.DecodeString, hex.DecodeString} {
+		b, err := decode(content)
+		switch {
+		case err != nil || len(b) > maxTag || !utf8.Valid(b):
+		case isTag(string(b)):
+			return string(b)
+		case tag == "":
+			tag = string(b)
+		}
 	}
-	if err != nil || len(b) > maxTag || !utf8.Valid(b) {
-		return ""
-	}
-	return string(b)
+	return tag
 }

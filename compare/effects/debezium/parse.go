@@ -209,6 +209,6 @@ func boundary(o object) (e event, err error) {
 	} else if ms > 0 {
 		e.at = time.UnixMilli(ms).UTC()
 	}
-	e.kind = end
+	e.kind, e.tx = end, transactionID(e.tx)
 	return e, nil
 }

@@ -65,6 +65,8 @@ func (s *schema) column() parallax.ColumnType {
 		return parallax.JSONColumn
 	case s.Name == bitsType:
 		return parallax.TextColumn
+	case s.isClock(): // as the reader of PostgreSQL has it
+		return parallax.TextColumn
 	case s.isTime():
 		return parallax.TimeColumn
 	}
@@ -94,6 +96,9 @@ func (s *schema) isTime() bool {
 	}
 	return ok && name != "Year" && name != "Decimal" && !strings.HasSuffix(name, "Duration") && name != "Interval"
 }
+
+// isClock reports whether the values are times of day.
+func (s *schema) isClock() bool { return s.isTime() && strings.HasSuffix(s.Name, "Time") }
 
 // isNumberText reports whether a text is the number of a column whose type the
 // connector tells (datatype.propagate.source.type), as decimal.handling.mode=string
