@@ -30,7 +30,22 @@ func (s *Server) apiEffects(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, summary)
+	return c.JSON(http.StatusOK, effectsDocument{summary, service.eventStats()})
+}
+
+// effectsDocument is what became of what a service's databases committed.
+type effectsDocument struct {
+	divergence.EffectsSummary
+	Events map[string]EventStats `json:"events,omitempty"` // by leg
+}
+
+// eventStats is what was sent of each leg that takes events.
+func (s Service) eventStats() map[string]EventStats {
+	out := map[string]EventStats{}
+	for leg, inbox := range s.Events {
+		out[leg] = inbox.Stats()
+	}
+	return out
 }
 
 // effects reads what became of what a service's databases committed.

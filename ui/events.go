@@ -17,6 +17,27 @@ type EventInbox interface {
 	// Take queues the events of a body, all of them or none. Database says which they
 	// are of, where they do not; it may be empty. It does not block.
 	Take(body []byte, database string) TakenEvents
+	// Stats counts what was sent since the databases are read as they are configured now.
+	Stats() EventStats
+}
+
+// EventStats is what was sent of one leg, and what became of it.
+type EventStats struct {
+	Wrong     int64           `json:"wrong"` // bodies that were refused because something was wrong with them
+	Full      int64           `json:"full"`  // bodies that were refused for want of room
+	Databases []EventDatabase `json:"databases"`
+}
+
+// EventDatabase is what became of the events of one database. Each was read, or was a
+// duplicate or of a table that is not read.
+type EventDatabase struct {
+	Database   string `json:"database"`   // as the configuration names it; outbox of what was sent to the outside
+	Read       int64  `json:"read"`       // changes, messages, bounds of transactions, heartbeats
+	Duplicate  int64  `json:"duplicate"`  // they had come before
+	Unlisted   int64  `json:"unlisted"`   // of tables that are not read
+	Late       int64  `json:"late"`       // transactions of which more came when they had been handed over
+	Incomplete int64  `json:"incomplete"` // transactions that were handed over although not all of them had come or had room
+	Waiting    int64  `json:"waiting"`    // events that are queued or held now
 }
 
 // TakenEvents is what became of a body of events.

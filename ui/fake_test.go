@@ -467,6 +467,10 @@ type fakeEvents struct {
 	body, database string
 }
 
+func (f *fakeEvents) Stats() EventStats {
+	return EventStats{Wrong: 1, Full: 2, Databases: []EventDatabase{{Database: "legacy", Read: 10, Duplicate: 3, Unlisted: 4, Late: 5, Incomplete: 6, Waiting: 7}}}
+}
+
 func (f *fakeEvents) Take(body []byte, database string) TakenEvents {
 	f.body, f.database = string(body), database
 	return f.taken

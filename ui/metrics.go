@@ -16,13 +16,21 @@ import (
 //	parallax_missed_writes{service,leg}   writes that a leg with a database of its own is still to get
 //	parallax_missed_bytes{service,leg}    that they take on disk
 //	parallax_tainted{service,leg}         users and entities whose state on the leg is another for good
+//
+// and of what is sent to the events' endpoint:
+//
+//	parallax_effects_events_total{service,leg,database,outcome}      events: read, duplicate, unlisted
+//	parallax_effects_events_waiting{service,leg,database}            events that are queued or held
+//	parallax_effects_events_refused_total{service,leg,reason}        bodies: wrong, full
+//	parallax_effects_torn_transactions_total{service,leg,database,fault} transactions: late, incomplete
 type Collector struct {
 	services      func() []Service
 	step, verdict *prometheus.Desc
 	paused        *prometheus.Desc
 	tripped       *prometheus.Desc
 
-	missed, missedBytes, tainted *prometheus.Desc
+	missed, missedBytes, tainted   *prometheus.Desc
+	events, held, refused, faulted *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -46,6 +54,14 @@ func NewCollector(services func() []Service) *Collector {
 			"Bytes on disk of the writes that a leg is still to get.", []string{"service", "leg"}, nil),
 		tainted: prometheus.NewDesc("parallax_tainted",
 			"Users and entities whose state on a leg is another for good, because it missed a write that it will never get.", []string{"service", "leg"}, nil),
+		events: prometheus.NewDesc("parallax_effects_events_total",
+			"Change events that were taken, by what became of them: read, duplicate (they had come before), unlisted (of a table that is not read).", []string{"service", "leg", "database", "outcome"}, nil),
+		held: prometheus.NewDesc("parallax_effects_events_waiting",
+			"Change events that are queued, or held until their transaction is complete.", []string{"service", "leg", "database"}, nil),
+		refused: prometheus.NewDesc("parallax_effects_events_refused_total",
+			"Bodies of change events that were refused: wrong, or full, for want of room.", []string{"service", "leg", "reason"}, nil),
+		faulted: prometheus.NewDesc("parallax_effects_torn_transactions_total",
+			"Transactions with a fault: late, more of them came when they had been handed over; incomplete, they were handed over without all that was announced or for want of room.", []string{"service", "leg", "database", "fault"}, nil),
 	}
 }
 
@@ -58,6 +74,10 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.missed
 	ch <- c.missedBytes
 	ch <- c.tainted
+	ch <- c.events
+	ch <- c.held
+	ch <- c.refused
+	ch <- c.faulted
 }
 
 // Collect implements prometheus.Collector.
@@ -71,6 +91,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.tripped, prometheus.GaugeValue, float64(len(mirroring.Tripped)), service.Name)
 		ch <- prometheus.MustNewConstMetric(c.paused, prometheus.GaugeValue, paused, service.Name)
 		c.collectMissed(ch, service)
+		c.collectEvents(ch, service)
 		present := service.Judge.Verdict().Decision
 		for _, d := range []reports.Decision{reports.Promote, reports.Hold, reports.Rollback} {
 			is := 0.0
@@ -94,6 +115,25 @@ func (c *Collector) collectMissed(ch chan<- prometheus.Metric, service Service) 
 		}
 		for desc, value := range map[*prometheus.Desc]float64{c.missed: float64(m.Waiting), c.missedBytes: float64(m.Bytes), c.tainted: float64(m.Tainted)} {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, service.Name, l.Leg)
+		}
+	}
+}
+
+// collectEvents exports what was sent of the databases that Parallax does not read itself.
+func (c *Collector) collectEvents(ch chan<- prometheus.Metric, service Service) {
+	count := func(desc *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), append([]string{service.Name}, labels...)...)
+	}
+	for leg, stats := range service.eventStats() {
+		count(c.refused, stats.Wrong, leg, "wrong")
+		count(c.refused, stats.Full, leg, "full")
+		for _, d := range stats.Databases {
+			count(c.events, d.Read, leg, d.Database, "read")
+			count(c.events, d.Duplicate, leg, d.Database, "duplicate")
+			count(c.events, d.Unlisted, leg, d.Database, "unlisted")
+			count(c.faulted, d.Late, leg, d.Database, "late")
+			count(c.faulted, d.Incomplete, leg, d.Database, "incomplete")
+			ch <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(d.Waiting), service.Name, leg, d.Database)
 		}
 	}
 }

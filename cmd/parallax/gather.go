@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,6 +142,19 @@ func (in eventInbox) Take(body []byte, database string) (taken ui.TakenEvents) {
 		taken.Faults = []string{err.Error()}
 	}
 	return taken
+}
+
+// Stats implements [ui.EventInbox].
+func (in eventInbox) Stats() ui.EventStats {
+	stats := in.Inbox.Stats()
+	out := ui.EventStats{Wrong: stats.Wrong, Full: stats.Full}
+	for _, name := range slices.Sorted(maps.Keys(stats.Read)) {
+		s := stats.Read[name]
+		out.Databases = append(out.Databases, ui.EventDatabase{
+			Database: name, Read: s.Events - s.Duplicates - s.Unlisted, Duplicate: s.Duplicates, Unlisted: s.Unlisted, Late: s.Late, Incomplete: s.Incomplete, Waiting: s.Waiting,
+		})
+	}
+	return out
 }
 
 func sourceOf(d effects.Database) postgres.Source {

@@ -185,6 +185,20 @@ func (b *bench) counted() (out []string) {
 	return out
 }
 
+// TestWhatWasBeforeIsUnknown: an exchange of before a restart is not compared by what its
+// databases commit now.
+func TestWhatWasBeforeIsUnknown(t *testing.T) {
+	t.Parallel()
+	joined(t, nil, func(b *bench) {
+		x, y := b.exchange(), b.exchange()
+		x.Received = time.Now().Add(-time.Hour)
+		b.gather(x, y)
+		b.pass(time.Minute)
+		b.want("of before", x, "? old/shop was not read: reading has not begun", "? new/shop was not read: reading has not begun")
+		b.want("of now", y, "", "")
+	})
+}
+
 const (
 	trace  = "00-0123456789abcdef0123456789abcdef-00000000000000aa-01"
 	span   = "00-0123456789abcdef0123456789abcdef-00000000000000bb-01"

@@ -14,12 +14,13 @@ const (
 )
 
 // source is one database of a leg, and the sink that its reader reads into. All but
-// its first four fields are guarded by the joiner's lock.
+// its first five fields are guarded by the joiner's lock.
 type source struct {
 	joiner *Joiner
 	leg    parallax.Leg
 	name   string // without secrets
 	reader Reader
+	since  time.Time // what was committed before, nobody has read
 
 	passed  Position
 	polls   []poll    // asked for, and not passed yet
@@ -49,8 +50,8 @@ var _ Sink = (*source)(nil)
 // Add makes the joiner read a database of a leg. The name tells it from the leg's
 // others, and has no secrets in it. Until its reader says otherwise it is in a gap.
 func (j *Joiner) Add(leg parallax.Leg, name string, reader Reader) {
-	s := &source{joiner: j, leg: leg, name: name, reader: reader, ids: map[string]bool{}}
-	s.gaps = []Gap{{Leg: leg, Database: name, From: j.cfg.Now(), Why: "reading has not begun"}}
+	s := &source{joiner: j, leg: leg, name: name, reader: reader, since: j.cfg.Now(), ids: map[string]bool{}}
+	s.gaps = []Gap{{Leg: leg, Database: name, From: s.since, Why: "reading has not begun"}}
 	j.sources = append(j.sources, s)
 }
 
@@ -168,6 +169,9 @@ func (s *source) lost(e *entry) {
 
 // gapIn says why what was committed between two times is not all known; false if it is.
 func (s *source) gapIn(from, until time.Time) (string, bool) {
+	if from.Before(s.since) {
+		return s.name + " was not read: reading has not begun", true
+	}
 	for _, g := range s.gaps {
 		if !g.From.After(until) && (g.Until.IsZero() || !g.Until.Before(from)) {
 			return s.name + " was not read: " + g.Why, true

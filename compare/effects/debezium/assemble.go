@@ -32,10 +32,11 @@ type assembler struct {
 	done   recent[string, finished]
 	open   map[string]*list.Element // of started
 	byAge  *list.List               // the open ones, the first first
-	bytes  int
-	last   effects.Position // that was told: of a transaction, or as passed
-	sent   int64            // plain envelopes without an id
-	since  int64            // when the first of them came
+	bytes  int                      // of the open ones
+	held   int                      // events of theirs
+	last   effects.Position         // that was told: of a transaction, or as passed
+	sent   int64                    // plain envelopes without an id
+	since  int64                    // when the first of them came
 	stats  Stats
 
 	// PostgreSQL's messages have no place in their transaction, and END does not count
@@ -73,21 +74,21 @@ func newAssembler(s *Source, to effects.Sink) *assembler {
 	}
 }
 
-// add takes the next event.
-func (a *assembler) add(e event, now time.Time) {
+// add takes the next event, and reports whether it is one that did not come before.
+func (a *assembler) add(e event, now time.Time) (news bool) {
 	a.stats.Events++
 	switch {
 	case e.kind == alive:
-		return
+		return true
 	case a.seen(e.mark):
 		a.stats.Duplicates++
-		return
+		return false
 	case e.kind == emitted:
 		a.emit(&e, now)
-		return
+		return true
 	case e.kind == end:
 		a.end(&e, now)
-		return
+		return true
 	}
 	if e.tx == "" {
 		e.tx = hex.EncodeToString(e.mark[:])
@@ -108,6 +109,7 @@ func (a *assembler) add(e event, now time.Time) {
 	}
 	a.settle(t, now)
 	a.makeRoom(now)
+	return true
 }
 
 // seen reports whether an event came before, and notes that it did now.
@@ -153,6 +155,7 @@ func (a *assembler) row(t *started, e event) {
 		t.events, t.tables = append(t.events, e), append(t.tables, name)
 		t.bytes += e.size
 		a.bytes += e.size
+		a.held++
 	}
 }
 
@@ -227,6 +230,7 @@ func (a *assembler) hand(t *started, now time.Time) {
 	a.byAge.Remove(a.open[t.id])
 	delete(a.open, t.id)
 	a.bytes -= t.bytes
+	a.held -= len(t.events)
 	if t.more {
 		a.stats.Incomplete++
 	}

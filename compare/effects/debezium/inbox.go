@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,28 @@ func (f Faults) Error() string {
 type Inbox struct {
 	readers []*Reader
 	outbox  *Reader // nil: plain envelopes are refused
+
+	wrong, full atomic.Int64 // bodies that were refused
+}
+
+// InboxStats counts what was sent to an inbox.
+type InboxStats struct {
+	Wrong int64 // bodies that were refused because something was wrong with them
+	Full  int64 // bodies that were refused because there was no room
+	Read  map[string]Stats
+}
+
+// Stats returns what was sent so far; what became of events by the database that they are
+// from, and under outbox what was sent to the outside.
+func (in *Inbox) Stats() InboxStats {
+	out := InboxStats{Wrong: in.wrong.Load(), Full: in.full.Load(), Read: map[string]Stats{}}
+	for _, r := range in.readers {
+		out.Read[r.source.Name] = r.Stats()
+	}
+	if in.outbox != nil {
+		out.Read["outbox"] = in.outbox.Stats()
+	}
+	return out
 }
 
 // NewInbox returns the inbox of a leg with these databases, and with these sinks that
@@ -59,6 +82,17 @@ func (in *Inbox) Outbox() *Reader { return in.outbox }
 // Name is the database of events that do not say it themselves (the ends of
 // transactions, heartbeats); it may be empty where the leg has one.
 func (in *Inbox) Take(body []byte, name string) (int, error) {
+	n, err := in.take(body, name)
+	switch {
+	case errors.Is(err, ErrFull):
+		in.full.Add(1)
+	case err != nil:
+		in.wrong.Add(1)
+	}
+	return n, err
+}
+
+func (in *Inbox) take(body []byte, name string) (int, error) {
 	events, faults := parse(body)
 	if len(faults) > 0 {
 		return 0, Faults(faults)

@@ -76,6 +76,10 @@ func TestFullInboxQueuesNothing(t *testing.T) {
 	if b, sent := in.Reader("b").queue.take(), in.Outbox().queue.take(); len(b)+len(sent) > 0 {
 		t.Errorf("%d and %d events of a body that was refused are queued", len(b), len(sent))
 	}
+	want := InboxStats{Full: 1, Read: map[string]Stats{"a": {Waiting: maxQueued}, "b": {}, "outbox": {}}}
+	if diff := cmp.Diff(want, in.Stats()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 	in.Reader("a").queue.take()
 	if n, err := in.Take(mixed, ""); err != nil || n != 3 {
 		t.Errorf("with room: %d, %v", n, err)
@@ -96,6 +100,9 @@ func TestSourcesNeedNames(t *testing.T) {
 	var faults Faults
 	if _, err := in.Take([]byte(`{"sink":"mail"}`), ""); !errors.As(err, &faults) || !strings.Contains(err.Error(), "has no sinks") {
 		t.Errorf("got %v", err)
+	}
+	if got := in.Stats(); got.Wrong != 1 || got.Full != 0 || len(got.Read) != 0 {
+		t.Errorf("%+v", got)
 	}
 	if n, err := in.Take([]byte("null"), ""); n != 1 || err != nil {
 		t.Errorf("a tombstone: %d, %v", n, err)

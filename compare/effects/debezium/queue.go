@@ -42,6 +42,13 @@ func (q *queue) take() []event {
 	return list
 }
 
+// waiting returns how many events there are.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list)
+}
+
 func size(list []event) (bytes int) {
 	for i := range list {
 		bytes += list[i].size

@@ -78,6 +78,7 @@ type Stats struct {
 	Unlisted   int64 // of tables that are not read
 	Late       int64 // of transactions that were handed over before
 	Incomplete int64 // transactions handed over although more of them was announced, or there was no room
+	Waiting    int64 // events that are queued, or held until their transaction is complete: how many there are now
 }
 
 // Reader puts the events of one database together to transactions. Get it from an
@@ -99,9 +100,12 @@ func newReader(s Source, now func() time.Time) *Reader {
 
 // Stats returns what was read so far.
 func (r *Reader) Stats() Stats {
+	queued := r.queue.waiting()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.stats
+	out := r.stats
+	out.Waiting += int64(queued)
+	return out
 }
 
 // Position returns the time by which what is committed until now has come, if Debezium
@@ -133,14 +137,14 @@ func (r *Reader) Run(ctx context.Context, to effects.Sink) error {
 		}
 		now := r.now() // What is queued now came before.
 		for _, e := range r.queue.take() {
-			w.heard(&e, now)
-			a.add(e, now)
+			w.heard(&e, a.add(e, now), now)
 		}
 		a.expire(now)
 		w.look(now)
 		to.Passed(a.passed(now))
 		r.mu.Lock()
 		r.stats = a.stats
+		r.stats.Waiting = int64(a.held)
 		r.mu.Unlock()
 	}
 }
@@ -171,11 +175,12 @@ func (w *watch) start(now time.Time) {
 // second.
 const slack = time.Second
 
-// heard notes that an event came, and how long after its commit.
-func (w *watch) heard(e *event, now time.Time) {
+// heard notes that an event came, and how long after its commit if it is news.
+func (w *watch) heard(e *event, news bool, now time.Time) {
 	w.last = now
 	switch {
 	case w.source.Silence < 0:
+	case !news:
 	case e.kind == row && now.Sub(e.at) > w.source.Delay+slack:
 		w.behind, w.lateBeat = true, true
 		w.open(e.at, fmt.Sprintf("%s is %s behind its database, or their clocks differ", w.source.Name, now.Sub(e.at).Round(time.Second)))
