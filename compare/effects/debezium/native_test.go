@@ -452,7 +452,7 @@ func plain(tx effects.Transaction) (out []parallax.Effect) {
 var untyped = []string{"placed", "cut", "shipped", "due", "at", "sum", "seen", "flags", "blob"}
 
 // net is what is left of a transaction, columns by name and values by what they mean. Of
-// deleted rows only the key counts: Debezium does not say how much of them it knows.
+// rows as they were only the key counts: Debezium does not say how much of them it knows.
 func net(tx effects.Transaction, style debeziumtest.Style) []rows.Row {
 	out := rows.Net(plain(tx))
 	for i := range out {
@@ -460,7 +460,10 @@ func net(tx effects.Transaction, style debeziumtest.Style) []rows.Row {
 		if r.Op == parallax.Delete && len(r.Key) > 0 {
 			r.Columns = r.Key
 		}
-		r.Key, r.Columns = meant(r.Key, style), meant(r.Columns, style)
+		r.Was = slices.DeleteFunc(slices.Clone(r.Was), func(c parallax.Column) bool {
+			return !slices.ContainsFunc(r.Key, func(k parallax.Column) bool { return k.Name == c.Name })
+		})
+		r.Key, r.Columns, r.Was = meant(r.Key, style), meant(r.Columns, style), meant(r.Was, style)
 	}
 	return out
 }
