@@ -310,8 +310,8 @@ func (f *flight) leaveLive(out caller) {
 	if f.reason == "" {
 		f.toShadows()
 	} else {
+		f.tellLived() // before it counts as over
 		f.m.deps.Ledger.Move(f.x.Stamp(), parallax.InLive, f.reason)
-		f.tellLived()
 	}
 	if f.dispatched {
 		f.leave() // settling never waits, so that the next request on the connection hardly does
@@ -359,15 +359,15 @@ func (f *flight) settle() {
 		stamp = f.x.Stamp()
 	}
 	if why != "" {
-		ledger.Move(stamp, parallax.InShadow, why)
 		f.tellLived()
+		ledger.Move(stamp, parallax.InShadow, why)
 		return
 	}
 	f.assemble()
 	ledger.Move(stamp, parallax.InShadow, parallax.InQueue) // before a worker can take it on
 	if !f.m.deps.Queue.Offer(f.x) {
-		ledger.Move(stamp, parallax.InQueue, parallax.LostQueueFull)
 		f.tellLived()
+		ledger.Move(stamp, parallax.InQueue, parallax.LostQueueFull)
 	}
 }
 
