@@ -91,12 +91,13 @@ func (m *Mirror) Quiet(ctx context.Context, leg parallax.Leg) error {
 	}
 }
 
-// ForgetIdentifiers forgets which values of the legs stand for each other: a leg's data
-// are replaced. It is false where other mirrors know them too.
-func (m *Mirror) ForgetIdentifiers() bool {
+// ForgetIdentifiers forgets which values of the legs stand for each other, and what was made
+// up before a time: a leg has a copy of the data of then. What was made up since stays known
+// as what has no partner yet. It is false where other mirrors know them too.
+func (m *Mirror) ForgetIdentifiers(before time.Time) bool {
 	memory, ok := m.ids.(*ids.Memory)
 	if ok {
-		memory.Forget()
+		memory.Forget(before)
 	}
 	return ok
 }

@@ -91,7 +91,7 @@ func TestWhatACopyHasStandsForItself(t *testing.T) {
 	missed(t, r, 1, 0)
 	copied.From = time.Now().Add(time.Hour)
 	copied.Until, copied.Ended = copied.From, time.Now()
-	if !r.Mirror.ForgetIdentifiers() {
+	if !r.Mirror.ForgetIdentifiers(time.Now()) {
 		t.Fatal("the identifiers of this process were not forgotten")
 	}
 	r.Mirror.SetCopy(copied)

@@ -157,6 +157,9 @@ func (f *flight) endLearning() {
 func (f *flight) learn(l parallax.Leg) {
 	ref := f.reference()
 	values := f.bornOn(l)
+	if l != ref && f.endpoint.safe && f.lag.Load() != nil {
+		values = nil // Of other data: what stands at the same place, such as a cursor, means something else.
+	}
 	f.naming.mu.Lock()
 	defer f.naming.mu.Unlock()
 	n := &f.naming

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -300,5 +301,42 @@ func TestCaughtUpWritesPairIdentifiers(t *testing.T) {
 	want := []string{"POST /orders HTTP/1.1", "PUT /orders/9017 HTTP/1.1", "GET /orders/9017 HTTP/1.1"}
 	if diff := cmp.Diff(want, got); diff != "" || len(x.Unmapped) > 0 || x.Lag != "" {
 		t.Errorf("unmapped %v, state %q, the leg was asked (-want +got)\n%s", x.Unmapped, x.Lag, diff)
+	}
+}
+
+// TestAnswersOfALegThatIsBehindPairNothing: a page that lacks an order has a cursor that means
+// another place.
+func TestAnswersOfALegThatIsBehindPairNothing(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	pages := func(cursor string, post func()) mirrortest.Answer {
+		return func(b *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+			if r.Method == "POST" {
+				post()
+				return mirrortest.Status(201)(b, conn, r)
+			}
+			return mirrortest.Raw(mirrortest.Message(200, `{"next_cursor":"`+cursor+`"}`, "Content-Type: application/json"))(b, conn, r)
+		}
+	}
+	candidate := mirrortest.NewBackend(t, pages("below:10831", func() { <-release }))
+	cfg := pair(mirrortest.NewBackend(t, pages("before=10788", func() {})).URL, candidate.URL, mirror.Own)
+	cfg.Identifiers = []ids.Config{{Name: "order", From: ids.At("POST /orders $.id"), In: ids.At("path:/orders/{id}")}}
+	cfg.Mirror.OrderBy = "header:X-User"
+	r := start(t, cfg, keeping(t.TempDir()))
+	r.Mirror.Pause(mirror.Pause{By: mirror.ByPerson})
+	posts(r, "ann", 0, 1)
+	missed(t, r, 1, 0)
+	r.Mirror.Resume()
+	if x := r.read("/orders", "ann"); x.Lag == "" {
+		t.Fatal("the leg is not behind: the test shows nothing")
+	}
+	close(release)
+	missed(t, r, 0, 0)
+	if x := r.read("/orders?cursor=before%3D10788", "ann"); x.Lag != "" || !slices.Equal(x.Unmapped, []string{"cursor"}) {
+		t.Errorf("state %q, unmapped %v, want the cursor to have no partner", x.Lag, x.Unmapped)
+	}
+	r.read("/orders", "ann")
+	if x := r.read("/orders?cursor=before%3D10788", "ann"); len(x.Unmapped) > 0 {
+		t.Errorf("the cursor of a leg that has caught up has no partner: %v", x.Unmapped)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 	"parallax/ui"
 )
 
-// quietWithin is how long the candidate may work on what it was sent before a copy began.
+// quietWithin is how long what was sent to the candidate before a copy began may take, and
+// may be compared.
 const quietWithin = time.Minute
 
 // copying makes the candidate's database of one service anew, from a copy of the primary's:
@@ -25,6 +27,7 @@ const quietWithin = time.Minute
 type copying struct {
 	svc    *service
 	file   *reports.StateFile
+	ledger *divergence.Ledger
 	now    func() time.Time
 	record func(context.Context, divergence.Decision)
 
@@ -37,8 +40,8 @@ type copying struct {
 var _ ui.Copying = (*copying)(nil)
 
 // newCopying puts the copy on disk in force. The snapshot is that of before, nil for none.
-func newCopying(svc *service, file *reports.StateFile, before *copying) *copying {
-	c := &copying{svc: svc, file: file, now: svc.steps.now, record: svc.steps.record}
+func newCopying(svc *service, file *reports.StateFile, ledger *divergence.Ledger, before *copying) *copying {
+	c := &copying{svc: svc, file: file, ledger: ledger, now: svc.steps.now, record: svc.steps.record}
 	on := file.State().Copy
 	switch {
 	case on != nil:
@@ -170,22 +173,41 @@ func (c *copying) BeginCopy(ctx context.Context, who, reason string) (err error)
 	return nil
 }
 
-// untilQuiet waits until the candidate has done all that it was asked, and the primary what
-// it may do after the answers to the same requests.
+// untilQuiet waits until the candidate has done all that it was asked, the primary what it may
+// do after the answers to the same requests, and until all that is compared: from then on
+// nobody learns anything of the data that the candidate had.
 func (c *copying) untilQuiet(ctx context.Context, settle time.Duration) error {
-	limited, cancel := context.WithTimeout(ctx, quietWithin)
+	ctx, cancel := context.WithTimeout(ctx, quietWithin)
 	defer cancel()
-	if err := c.svc.mirror.Quiet(limited, parallax.Candidate); err != nil {
+	if err := c.svc.mirror.Quiet(ctx, parallax.Candidate); err != nil {
 		return err
 	}
 	wait := time.NewTimer(settle)
 	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("whoever asked for the copy has gone: %w", ctx.Err())
+	for {
+		select {
+		case <-wait.C:
+			if c.uncompared() == 0 {
+				return nil
+			}
+			wait.Reset(lookForQuiet)
+		case <-ctx.Done():
+			return fmt.Errorf("not all exchanges of before are compared yet: %w", ctx.Err())
+		}
 	}
+}
+
+// lookForQuiet is how often it is looked whether all is compared.
+const lookForQuiet = 20 * time.Millisecond
+
+// uncompared is how many exchanges are still to be compared.
+func (c *copying) uncompared() (n int64) {
+	places := c.ledger.Totals(c.svc.name).At
+	for _, p := range []parallax.Place{parallax.InQueue, parallax.InWorker, parallax.InEffects, parallax.InAgain} {
+		_, name, _ := strings.Cut(string(p), "/")
+		n += places[name]
+	}
+	return n
 }
 
 // holds tells what a copy has of exchanges, by where their commits lie.
@@ -239,7 +261,7 @@ func (c *copying) EndCopy(ctx context.Context, who, reason string) error {
 		if on.Position == "" {
 			return errors.New("no snapshot was taken yet: cancel the copy, and begin another one")
 		}
-		if !c.svc.mirror.ForgetIdentifiers() {
+		if !c.svc.mirror.ForgetIdentifiers(on.From) {
 			return errors.New("several mirrors share identifiers in Redis, and would not forget those of the database that is gone: give them another identifiers.prefix first")
 		}
 		c.svc.drift.Forget()

@@ -78,6 +78,11 @@ SQL
 	t.Logf("%s%d requests: %+v", &said, counts.Sent, r.Accounting)
 	if r.Accounting.Compared["diverged"] > 0 {
 		t.Errorf("%d exchanges diverged: %v", r.Accounting.Compared["diverged"], s.issues(t))
+		var list struct{ Exchanges []struct{ ID string } }
+		s.JSON("/api/v1/services/shop/exchanges?outcome=diverged", &list)
+		for _, x := range list.Exchanges {
+			t.Log(get(t, s.Admin+"/api/v1/services/shop/exchanges/"+x.ID))
+		}
 	}
 	caught, held, tainted := s.became(t, "caught_up"), s.became(t, "in_copy"), s.became(t, "tainted")
 	if t.Logf("%d writes were caught up, %d were in the copy, %d tainted", caught, held, tainted); caught == 0 || held == 0 {

@@ -123,7 +123,7 @@ func (s *server) readState(svc *service) error {
 	svc.steps.file = file
 	svc.mirror.Split().SetStep(file.State().Step)
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
-	svc.copies = newCopying(svc, file, svc.copies)
+	svc.copies = newCopying(svc, file, s.ledger, svc.copies)
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
 		Service: svc.name, Policy: svc.terms.Load().cfg.Promotion, Ticks: s.recorder, Context: svc.context,
 		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,

@@ -3,6 +3,7 @@ package ids
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type kept struct {
 	entry   Entry
 	ttl     time.Duration
 	expires time.Time
+	learned time.Time // when it became what it is
 	bytes   int64
 	changed chan struct{} // closed at the next change; nil while nobody waits
 }
@@ -109,7 +111,7 @@ func (m *Memory) note(ref Ref, to parallax.Leg, p Partner, ttl time.Duration, no
 	if !replaces(before.State, p.State) {
 		return
 	}
-	k.entry[to] = p
+	k.entry[to], k.learned = p, now
 	grown := int64(len(p.Value) - len(before.Value))
 	k.bytes += grown
 	m.bytes += grown
@@ -216,12 +218,18 @@ func (m *Memory) partner(ref Ref, to parallax.Leg) (Partner, <-chan struct{}) {
 	return k.entry[to], k.changed
 }
 
-// Forget forgets every value: what was learned is of data that a leg has no more.
-func (m *Memory) Forget() {
+// Forget forgets what was learned before a time, and all pairs: they are of data that a leg
+// has no more. What was made up since stays known as what has no partner yet.
+func (m *Memory) Forget(before time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for e := m.byUse.Back(); e != nil; e = m.byUse.Back() {
-		m.drop(e, DroppedReset)
+	for e := m.byUse.Back(); e != nil; {
+		older := e
+		k := older.Value.(*kept)
+		paired := slices.ContainsFunc(k.entry[:], func(p Partner) bool { return p.State == Paired })
+		if e = e.Prev(); paired || k.learned.Before(before) {
+			m.drop(older, DroppedReset)
+		}
 	}
 }
 

@@ -105,17 +105,32 @@ func TestViewsAreStoredWhole(t *testing.T) {
 	}
 }
 
-func TestMemoryForgetsAll(t *testing.T) {
+func TestMemoryForgetsWhatWasLearnedBefore(t *testing.T) {
 	t.Parallel()
-	dropped := map[string]int{}
-	m := ids.NewMemory(ids.DefaultLimits, time.Now, func(reason string) { dropped[reason]++ })
-	ref := ids.Ref{Name: "order", Leg: parallax.Primary, Value: "17"}
-	if err := m.Learn(t.Context(), ids.Fact{Ref: ref, To: parallax.Candidate, State: ids.Paired, Partner: "9017"}); err != nil {
-		t.Fatal(err)
+	dropped, now := map[string]int{}, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	m := ids.NewMemory(ids.DefaultLimits, func() time.Time { return now }, func(reason string) { dropped[reason]++ })
+	ref := func(value string) ids.Ref { return ids.Ref{Name: "order", Leg: parallax.Primary, Value: value} }
+	learn := func(f ids.Fact) {
+		t.Helper()
+		f.To = parallax.Candidate
+		if err := m.Learn(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
 	}
-	m.Forget()
-	found, err := m.Find(t.Context(), ref, ids.Ref{Name: "order", Leg: parallax.Candidate, Value: "9017"})
-	if entries, bytes := m.Len(); err != nil || found[0] != (ids.Entry{}) || found[1] != (ids.Entry{}) || entries != 0 || bytes != 0 || dropped[ids.DroppedReset] != 2 {
-		t.Errorf("%v, %v, %d entries of %d bytes, dropped %v", found, err, entries, bytes, dropped)
+	learn(ids.Fact{Ref: ref("17"), State: ids.Paired, Partner: "9017"})
+	learn(ids.Fact{Ref: ref("16"), State: ids.Failed})
+	copied := now.Add(time.Second)
+	now = now.Add(time.Minute)
+	learn(ids.Fact{Ref: ref("17"), State: ids.Failed}) // which counts less than the pair
+	learn(ids.Fact{Ref: ref("18"), State: ids.Failed})
+	learn(ids.Fact{Ref: ref("19"), State: ids.Paired, Partner: "9019"}) // by an exchange that was over before
+	m.Forget(copied)
+	found, err := m.Find(t.Context(), ref("17"), ids.Ref{Name: "order", Leg: parallax.Candidate, Value: "9017"}, ref("18"), ref("16"), ref("19"))
+	want := []ids.Entry{{}, {}, {parallax.Candidate: {State: ids.Failed}}, {}, {}}
+	if diff := cmp.Diff(want, found); err != nil || diff != "" {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+	if entries, _ := m.Len(); entries != 1 || dropped[ids.DroppedReset] != 5 {
+		t.Errorf("%d entries are left, dropped %v", entries, dropped)
 	}
 }
