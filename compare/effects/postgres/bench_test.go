@@ -58,9 +58,6 @@ func TestKeepsUp(t *testing.T) {
 	runtime.ReadMemStats(&most)
 	grown := int64(most.HeapInuse) - int64(heap.HeapInuse)
 	t.Logf("%d rows written in %v (%.0f/s), read in %v; worst lag %v; heap grew by %d KiB", perSecond*seconds, wrote, perSecond*seconds/wrote.Seconds(), read, worst, grown>>10)
-	if behind := read - wrote; behind > seconds*time.Second { // a busy machine writes and reads by turns
-		t.Errorf("reading ended %v after writing", behind)
-	}
 	if grown > 64<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
