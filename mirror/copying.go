@@ -58,7 +58,19 @@ type copies struct {
 }
 
 // SetCopy puts a copy in force in the place of the leg's last one.
-func (m *Mirror) SetCopy(c Copy) { m.copies.legs[c.Leg].Store(&c) }
+func (m *Mirror) SetCopy(c Copy) {
+	m.copies.legs[c.Leg].Store(&c)
+	m.taintAnew(c.Leg)
+}
+
+// taintAnew has what a leg is tainted with while its database is made anew on record, also
+// where it was tainted before: the copy ends that, and not this.
+func (m *Mirror) taintAnew(leg parallax.Leg) {
+	c, s := m.copies.legs[leg].Load(), m.spools[leg].Load()
+	if c != nil && s != nil && c.Ended.IsZero() {
+		s.TaintAnew()
+	}
+}
 
 // DropCopy ends that a leg's database is being made anew, as if that had not begun: all
 // that the leg misses is caught up. The leg's earlier copy is before, nil for none.

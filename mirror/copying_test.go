@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"context"
 	"net"
 	"slices"
 	"testing"
@@ -52,6 +53,34 @@ func TestACopyIsCaughtUp(t *testing.T) {
 	}
 	if n != len(during) {
 		t.Errorf("%d exchanges were asked about, want those %d that were under way", n, len(during))
+	}
+}
+
+// TestQuietWaitsForWhatAReplacedLegWasSent: a reload that replaces the leg does not make what
+// it was sent before unseen.
+func TestQuietWaitsForWhatAReplacedLegWasSent(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	held := func(b *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+		<-release
+		return mirrortest.Status(200)(b, conn, r)
+	}
+	candidate := mirrortest.NewBackend(t, held)
+	cfg := pair(mirrortest.NewBackend(t, mirrortest.Status(200)).URL, candidate.URL, mirror.Own)
+	r := start(t, cfg, keeping(t.TempDir()))
+	r.do("POST", "/orders", "{}")
+	candidate.Wait(t, 1)
+	cfg.Candidate.Timeout = time.Hour
+	r.reload(cfg)
+	r.Mirror.SetCopy(mirror.Copy{Leg: parallax.Candidate, Began: time.Now()})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.Mirror.Quiet(ctx, parallax.Candidate); err == nil {
+		t.Error("the leg is quiet while it works on a request")
+	}
+	close(release)
+	if err := r.Mirror.Quiet(t.Context(), parallax.Candidate); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -31,15 +31,15 @@ type leg struct {
 
 	rewriting *rewriting // declared changes of its requests
 
-	inFlight atomic.Int64 // requests under way, live and shadow
-	slots    atomic.Int64 // shadow requests under way
+	inFlight atomic.Int64  // requests under way, live and shadow
+	slots    *atomic.Int64 // shadow requests under way, those to the leg as it was configured before too
 	failure  atomic.Pointer[LegError]
 }
 
 // newLeg returns a leg. Nothing of it runs before its pool is started.
 func newLeg(name parallax.Leg, c LegConfig, o Options, deps Deps) (*leg, error) {
 	c = c.orDefaults()
-	l := &leg{name: name, files: c.TLS.digest(), state: c.State.orShared(), timeout: c.Timeout}
+	l := &leg{name: name, files: c.TLS.digest(), state: c.State.orShared(), timeout: c.Timeout, slots: new(atomic.Int64)}
 	if l.timeout == 0 {
 		l.timeout = defaultLiveTimeout
 	}

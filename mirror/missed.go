@@ -40,6 +40,7 @@ func (m *Mirror) openSpools() error {
 			return err
 		}
 		m.spools[l].Store(s)
+		m.taintAnew(l)
 	}
 	return nil
 }

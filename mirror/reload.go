@@ -153,6 +153,9 @@ func (s *service) legFor(name parallax.Leg, c LegConfig, before *service, deps D
 	l, err := newLeg(name, c, s.options, deps)
 	if err == nil {
 		l.holders.Store(1)
+		if before != nil && before.legs[name] != nil {
+			l.slots = before.legs[name].slots
+		}
 	}
 	return l, err
 }

@@ -66,6 +66,9 @@ func (s *Server) apiSetStep(c echo.Context) error {
 	if len(faults) > 0 {
 		return invalid(faults...)
 	}
+	if *in.Step > 0 && service.copying() != nil {
+		return newProblem(http.StatusConflict, "copying", "the database of the candidate is being made anew: end or cancel the copy first")
+	}
 	if err := service.Stepper.SetStep(c.Request().Context(), *in.Step, caller, in.Reason); err != nil {
 		return fmt.Errorf("cannot set the step of %s: %w", service.Name, err)
 	}

@@ -86,7 +86,7 @@ func (c *copying) Copy() *ui.Copy {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.snapshot != nil {
+		if c.snapshot != nil && c.now().Sub(on.Until) < postgres.SnapshotFor {
 			out.Snapshot = c.snapshot.Name
 		}
 	}
@@ -154,10 +154,14 @@ func (c *copying) BeginCopy(ctx context.Context, who, reason string) (err error)
 			err = errors.Join(err, c.giveUp())
 		}
 	}()
+	if step := c.file.State().Step; step > 0 { // No step above 0 is set while the copy is on disk.
+		return fmt.Errorf("the candidate serves callers, at step %d: set step 0 first", step)
+	}
 	settle := c.svc.settle()
 	if err := c.untilQuiet(ctx, settle); err != nil {
 		return err
 	}
+	c.enforce(on, nil) // what is tainted from here on is not forgiven when the copy ends
 	on.From = c.now().UTC()
 	snapshot, err := postgres.Export(ctx, sourceOf(database))
 	if err != nil {
@@ -168,6 +172,9 @@ func (c *copying) BeginCopy(ctx context.Context, who, reason string) (err error)
 	mark.Set(snapshot.Position, on.Until)
 	if err := c.put(on, holds(mark, settle)); err != nil {
 		return err
+	}
+	if ctx.Err() != nil { // Nobody would end it.
+		return gone(ctx)
 	}
 	c.record(ctx, divergence.Decision{At: on.Began, Kind: "copy", Key: "begun", Value: on.Position, Who: who, Note: reason})
 	return nil
@@ -208,6 +215,10 @@ func (c *copying) uncompared() (n int64) {
 		n += places[name]
 	}
 	return n
+}
+
+func gone(ctx context.Context) error {
+	return fmt.Errorf("whoever asked for the copy has gone: %w", ctx.Err())
 }
 
 // holds tells what a copy has of exchanges, by where their commits lie.
@@ -265,7 +276,8 @@ func (c *copying) EndCopy(ctx context.Context, who, reason string) error {
 			return errors.New("several mirrors share identifiers in Redis, and would not forget those of the database that is gone: give them another identifiers.prefix first")
 		}
 		c.svc.drift.Forget()
-		if err := c.svc.mirror.Untaint(parallax.Candidate, on.From); err != nil {
+		// What was given up as soon as it was answered may have been committed that much later.
+		if err := c.svc.mirror.Untaint(parallax.Candidate, on.From.Add(-c.svc.settle())); err != nil {
 			return err
 		}
 		on.Ended, on.Before = c.now().UTC(), nil

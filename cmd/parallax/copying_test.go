@@ -62,6 +62,9 @@ func TestCopySurvivesARestart(t *testing.T) {
 	if answer := conflicting(t, p, api+"/copy:begin"); !strings.Contains(answer, "end or cancel it first") {
 		t.Errorf("a second copy: %s", answer)
 	}
+	if answer := asked(t, p, http.MethodPut, api+"/step", `{"step":100,"reason":"go"}`); !strings.Contains(answer, "being made anew") {
+		t.Errorf("a share of callers meanwhile: %s", answer)
+	}
 	p.Stop()
 	p = rig.StartIn(t, dir, config)
 	untilRead(t, p)
@@ -88,7 +91,18 @@ func TestCopySurvivesARestart(t *testing.T) {
 // conflicting posts something that cannot be done, and returns why not.
 func conflicting(t *testing.T, p *rig.Parallax, path string) string {
 	t.Helper()
-	answer, err := http.Post(p.Admin+path, "application/json", strings.NewReader("{}"))
+	return asked(t, p, http.MethodPost, path, "{}")
+}
+
+// asked asks for something that cannot be done, and returns why not.
+func asked(t *testing.T, p *rig.Parallax, method, path, body string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, p.Admin+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

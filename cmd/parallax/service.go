@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -301,11 +302,18 @@ func (s *stepper) set(step int, paused bool, who, reason string) error {
 	if step == 0 {
 		s.split.SetStep(0)
 	}
+	copied := false
 	err := s.file.Update(func(state *reports.State) {
+		if copied = step > 0 && state.Copy != nil && state.Copy.Ended.IsZero(); copied {
+			return
+		}
 		state.Step, state.Who, state.Reason, state.At, state.Paused = step, who, reason, s.now().UTC(), paused
 	})
 	if err != nil {
 		return err
+	}
+	if copied {
+		return errors.New("the database of the candidate is being made anew: end or cancel the copy first")
 	}
 	s.split.SetStep(step)
 	return nil

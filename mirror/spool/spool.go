@@ -326,7 +326,7 @@ func (s *Spool) taint(about Entity, user Key, why string) {
 	if user != (Key{}) {
 		about = Entity{Key: user}
 	}
-	if !s.tainted.add(about) {
+	if fresh := s.tainted.add(about); !s.tainted.again.take(about.Key, s.tainted.all) && !fresh {
 		return
 	}
 	text := line(about, s.tainted.all, s.now().UTC().Format(time.RFC3339)+" "+why)

@@ -291,6 +291,45 @@ func TestUntaintForgivesWhatCameBefore(t *testing.T) {
 	}
 }
 
+// TestUntaintLeavesWhatWasTaintedAgain: what was tainted before a copy lacks a write of
+// after it, too. It is so for the process that goes on with the copy, and for a leg that is
+// tainted as a whole.
+func TestUntaintLeavesWhatWasTaintedAgain(t *testing.T) {
+	t.Parallel()
+	for _, whole := range []bool{false, true} {
+		dir, now := t.TempDir(), time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
+		s, err := Open(dir, "shop/candidate", secret, 1<<20, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		s.mu.Lock()
+		s.tainted.all = false
+		for i := range maxTaints {
+			if whole {
+				s.tainted.add(Entity{Key: Key{byte(i), byte(i >> 8), 2, 1}})
+			}
+		}
+		s.mu.Unlock()
+		s.Reserve(ann, orders).Taint("before")
+		s.TaintAnew()
+		now = now.Add(time.Minute)
+		from := now
+		s.Reserve(ann, orders).Taint("afterwards")
+		s.Reserve(ann, orders).Taint("once more, which is not written down")
+		if err := s.Untaint(from); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Lag(ann, nil); got != Tainted || s.Figures().All != whole {
+			t.Errorf("whole %t: ann is %q, want %q", whole, got, Tainted)
+		}
+		text, err := os.ReadFile(s.taintsFile())
+		if lines := strings.Count(string(text), "\n"); err != nil || lines != 1 {
+			t.Errorf("whole %t: %d lines (%v), want 1\n%s", whole, lines, err, text)
+		}
+	}
+}
+
 // TestATaintIsOnDiskBeforeItsWriteEnds: a process that is killed between the two must not
 // leave a write as if the leg had it. The disk is slow, so that there is a time in between.
 func TestATaintIsOnDiskBeforeItsWriteEnds(t *testing.T) {

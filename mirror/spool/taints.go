@@ -17,7 +17,25 @@ const maxTaints = 1 << 16
 type taints struct {
 	known map[Key]bool // whether what lies below is tainted too
 	all   bool
+	again stale // what is written down once more when it is tainted again
 	read  int64 // bytes of the file when it was read last
+}
+
+// stale is what was tainted before a time from which on the file has to tell.
+type stale struct {
+	keys map[Key]bool
+	all  bool
+}
+
+// take reports whether a taint is to be written down once more. It is only once.
+func (s *stale) take(k Key, all bool) (was bool) {
+	if all {
+		was, s.all = s.all, false
+		return was
+	}
+	was = s.keys[k]
+	delete(s.keys, k)
+	return was
 }
 
 // taintsFile is the list in the spool's folder. A line is a key in hex, + if what lies

@@ -29,6 +29,18 @@ func (s *Spool) Untaint(before time.Time) error {
 	return s.readTaints()
 }
 
+// TaintAnew has what is tainted already written down once more when it is tainted again: a
+// later [Spool.Untaint] forgives what was before a time, not what came after it.
+func (s *Spool) TaintAnew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again := stale{keys: make(map[Key]bool, len(s.tainted.known)), all: s.tainted.all}
+	for k := range s.tainted.known {
+		again.keys[k] = true
+	}
+	s.tainted.again = again
+}
+
 // rewriteTaints leaves out the lines of before a time. What says no time stays.
 func (s *Spool) rewriteTaints(before time.Time) error {
 	text, err := os.ReadFile(s.taintsFile())

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"parallax/compare/effects"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// SnapshotFor is how long the server keeps a snapshot that nobody closes: whoever has begun
+// to use it by then goes on.
+const SnapshotFor = 24 * time.Hour
 
 // Snapshot is a database as it was at one position in its log. It holds everything that
 // was committed at or before the position, and nothing that was committed later. As long
@@ -69,7 +74,9 @@ func (s *Snapshot) takeOn(ctx context.Context, results []*pgconn.Result) error {
 		return errors.New("the server gave the slot no snapshot")
 	}
 	for _, statement := range []string{
-		"set idle_in_transaction_session_timeout = 0",
+		// A role or database may have shorter bounds, and a server before 17 has not the second one.
+		fmt.Sprintf("set idle_in_transaction_session_timeout = %d", SnapshotFor.Milliseconds()),
+		"select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'",
 		"begin isolation level repeatable read, read only",
 		"set transaction snapshot " + literal(string(row[2])),
 	} {
