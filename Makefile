@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop soak fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ bench-compare: ## measure the comparison of JSON beside go-cmp, jsondiff and jd,
 bench-shop: setup ## measure Parallax with both databases of the demo shop, 3 minutes; RATE=200 FOR=10s HOW=tag is shorter
 	@bash scripts/setup-postgres.sh
 	@for how in $(or $(HOW),tag trace); do SHOP_HOW=$$how SHOP_RATE=$(RATE) SHOP_FOR=$(FOR) go test -count 1 -timeout 20m -run '^TestShopLoad$$' -v ./cmd/parallax; done
+
+soak: setup ## the tests that are too long for every day: databases killed and cloned under load
+	@bash scripts/setup-test.sh
+	SOAK=1 go test -count $(or $(COUNT),1) -timeout 30m -run 'TestCloneUnderLoad|TestShopsWhoseDatabasesAreKilled' -v ./cmd/parallax
 
 fuzz: setup ## run each fuzz target for FUZZTIME (default 30s); ONLY=compare keeps to some
 	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s) $(ONLY)

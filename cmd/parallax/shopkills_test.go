@@ -143,6 +143,7 @@ func (k *killedShops) answeredByPrimary(t *testing.T) {
 // databases have parted, what was not read is unknown, and who comes later is compared
 // again. No slot is left behind.
 func TestShopsWhoseDatabasesAreKilled(t *testing.T) {
+	soak(t)
 	t.Parallel()
 	k := startKilledShops(t)
 	ctx, stop := context.WithCancel(t.Context())
