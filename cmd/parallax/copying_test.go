@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,7 +61,7 @@ func TestCopySurvivesARestart(t *testing.T) {
 	if answer := conflicting(t, p, api+"/copy:begin"); !strings.Contains(answer, "end or cancel it first") {
 		t.Errorf("a second copy: %s", answer)
 	}
-	if answer := asked(t, p, http.MethodPut, api+"/step", `{"step":100,"reason":"go"}`); !strings.Contains(answer, "being made anew") {
+	if answer := ask(t, p, http.MethodPut, api+"/step", `{"step":100,"reason":"go"}`, http.StatusConflict); !strings.Contains(answer, "being made anew") {
 		t.Errorf("a share of callers meanwhile: %s", answer)
 	}
 	p.Stop()
@@ -91,25 +90,5 @@ func TestCopySurvivesARestart(t *testing.T) {
 // conflicting posts something that cannot be done, and returns why not.
 func conflicting(t *testing.T, p *rig.Parallax, path string) string {
 	t.Helper()
-	return asked(t, p, http.MethodPost, path, "{}")
-}
-
-// asked asks for something that cannot be done, and returns why not.
-func asked(t *testing.T, p *rig.Parallax, method, path, body string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, p.Admin+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusConflict {
-		t.Errorf("%s: %d %v, want 409", path, answer.StatusCode, err)
-	}
-	return string(text)
+	return ask(t, p, http.MethodPost, path, "{}", http.StatusConflict)
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -17,19 +15,7 @@ import (
 // post sends a reason to a call of the API and wants it to succeed.
 func post(t *testing.T, p *rig.Parallax, path, reason string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), "POST", p.Admin+path, strings.NewReader(fmt.Sprintf(`{"reason":%q}`, reason)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-		t.Fatalf("POST %s: %s %s", path, answer.Status, text)
-	}
+	ask(t, p, "POST", path, fmt.Sprintf(`{"reason":%q}`, reason), http.StatusOK)
 }
 
 // waitPaused waits until mirroring is paused by somebody, "" for nobody.

@@ -163,21 +163,7 @@ func TestStepSurvivesRestart(t *testing.T) {
 	p := rig.StartIn(t, dir, config)
 	put := func(body string, want int) string {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), "PUT", p.Admin+"/api/v1/services/shop/step", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		text, _ := io.ReadAll(answer.Body)
-		if answer.StatusCode != want {
-			t.Fatalf("PUT step %s: %s %s, want %d", body, answer.Status, text, want)
-		}
-		return string(text)
+		return ask(t, p, "PUT", "/api/v1/services/shop/step", body, want)
 	}
 	answers := func(want string) {
 		t.Helper()
@@ -392,6 +378,26 @@ func searchFiles(t *testing.T, dir, word string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ask sends JSON to the admin API, wants a status, and returns the answer.
+func ask(t *testing.T, p *rig.Parallax, method, path, body string, want int) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, p.Admin+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != want {
+		t.Fatalf("%s %s %s: %s %s (%v), want %d", method, path, body, answer.Status, text, err, want)
+	}
+	return string(text)
 }
 
 func get(t *testing.T, url string) string {
