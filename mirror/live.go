@@ -136,7 +136,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	defer a.Body.Close()
 	f.begin(a)
 	f.expectNames(c)
-	if f.reason == "" || !f.dispatched && f.missing != [parallax.Legs]*spool.Place{} {
+	if f.keepsLiveAnswer() {
 		f.keepAnswer(f.live, a.Length)
 	}
 	if f.bodyless(a) {
@@ -152,6 +152,19 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 		out.Trailers(trailers)
 	}
 	return nil
+}
+
+// keepsLiveAnswer reports whether the live answer is copied aside: it is compared, or it is
+// of a write that a leg misses, which is paired with the leg's once that is caught up. Of a
+// write that is dispatched, who has missed it is not known yet.
+func (f *flight) keepsLiveAnswer() bool {
+	if f.reason == "" {
+		return true
+	}
+	if f.dispatched {
+		return !f.endpoint.safe && f.rpc == nil
+	}
+	return f.missing != [parallax.Legs]*spool.Place{}
 }
 
 // begin is called with the head of the live answer.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -301,6 +302,43 @@ func TestCaughtUpWritesPairIdentifiers(t *testing.T) {
 	want := []string{"POST /orders HTTP/1.1", "PUT /orders/9017 HTTP/1.1", "GET /orders/9017 HTTP/1.1"}
 	if diff := cmp.Diff(want, got); diff != "" || len(x.Unmapped) > 0 || x.Lag != "" {
 		t.Errorf("unmapped %v, state %q, the leg was asked (-want +got)\n%s", x.Unmapped, x.Lag, diff)
+	}
+}
+
+// TestAWriteThatIsMissedAsItIsDispatchedPairsIdentifiers: a lane that is full turns a write
+// away before the first byte of its answer is passed on, and what the answer made up is
+// known all the same once it is caught up.
+func TestAWriteThatIsMissedAsItIsDispatchedPairsIdentifiers(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	made := func(above int, post func()) mirrortest.Answer {
+		return func(b *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+			if r.Method != "POST" {
+				return mirrortest.Status(200)(b, conn, r)
+			}
+			post()
+			n, err := strconv.Atoi(string(r.Body))
+			if err != nil {
+				t.Errorf("cannot read the order: %v", err)
+			}
+			return mirrortest.Raw(mirrortest.Message(201, fmt.Sprintf(`{"id":%d}`, above+n), "Content-Type: application/json"))(b, conn, r)
+		}
+	}
+	candidate := mirrortest.NewBackend(t, made(9000, func() { <-release }))
+	cfg := pair(mirrortest.NewBackend(t, made(0, func() {})).URL, candidate.URL, mirror.Own)
+	cfg.Identifiers = []ids.Config{{Name: "order", From: ids.At("POST /orders $.id"), In: ids.At("path:/orders/{id}")}}
+	cfg.Mirror.OrderBy = "header:X-User"
+	r := start(t, cfg, keeping(t.TempDir()))
+	const full = 1 + 64 // one at the leg, and a lane of those that wait for it
+	for n := range full + 1 {
+		r.do("POST", "/orders", strconv.Itoa(n+1), "X-User: ann")
+	}
+	missed(t, r, 1, 0)
+	close(release)
+	missed(t, r, 0, 0)
+	x := r.read(fmt.Sprintf("/orders/%d", full+1), "ann")
+	if got, want := x.Legs[parallax.Candidate].Request.Target, fmt.Sprintf("/orders/%d", 9000+full+1); got != want || len(x.Unmapped) > 0 {
+		t.Errorf("the leg was asked for %s, want %s; unmapped: %v", got, want, x.Unmapped)
 	}
 }
 
