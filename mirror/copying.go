@@ -136,7 +136,7 @@ func (f *flight) inCopy(l *leg) (has, later, unknown bool) {
 	case InCopyWhole:
 		var same []ids.Fact
 		for _, v := range f.bornOn(f.reference()) {
-			if v.id.Same {
+			if v.id.Same && !v.id.Guessed {
 				same = append(same, ids.Fact{Ref: v.ref, To: l.name, State: ids.Paired, Partner: v.ref.Value, TTL: v.id.TTL})
 			}
 		}

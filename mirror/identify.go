@@ -142,7 +142,7 @@ func (f *flight) rename(l *leg) (unmapped []string, withhold bool, why parallax.
 	if over {
 		return nil, false, parallax.LostShutdown
 	}
-	edits, unmapped, risky := choose(spots, partners)
+	edits, unmapped, risky := choose(spots, partners, func(s ids.Spot) bool { return f.m.differing.standsForItself(f.endpoint.name, s, l.name) })
 	if len(spots) == ids.MaxSpots { // further ones would stay the caller's
 		edits, unmapped, risky = nil, []string{spots[len(spots)-1].Name}, true
 	}
@@ -273,8 +273,9 @@ func (m *Mirror) look(ctx context.Context, refs []ids.Ref, to parallax.Leg) []id
 // choose returns the edits of a request, and the names of what has no partner. Where
 // several identifiers may stand at one place, the first that has a partner does.
 // risky says that a value without one may be another's on the leg: it is short, and
-// names what the request is about.
-func choose(spots []ids.Spot, partners []ids.Partner) (edits []ids.Edit, unmapped []string, risky bool) {
+// names what the request is about. same says that a value that nobody paired stands for
+// itself.
+func choose(spots []ids.Spot, partners []ids.Partner, same func(ids.Spot) bool) (edits []ids.Edit, unmapped []string, risky bool) {
 	mapped, made := map[ids.Span]bool{}, map[ids.Span]bool{}
 	for i, s := range spots {
 		p := partners[i]
@@ -285,12 +286,12 @@ func choose(spots []ids.Spot, partners []ids.Partner) (edits []ids.Edit, unmappe
 		}
 	}
 	for _, s := range spots {
-		if s.Same && !made[s.Span] {
+		if !made[s.Span] && same(s) {
 			mapped[s.Span] = true // it stands for itself
 		}
 	}
 	for i, s := range spots {
-		if mapped[s.Span] || partners[i].State == ids.Unknown && (s.Same || s.Bare) {
+		if mapped[s.Span] || partners[i].State == ids.Unknown && (s.Bare || same(s)) {
 			continue // of a value at a bare place that is not known, this identifier is none
 		}
 		risky = risky || s.Span.NamesRecord() && ids.Bits(s.Value(s.Key)) < ids.BareBits

@@ -33,7 +33,7 @@ func TestAValueOfSeveralIdentifiers(t *testing.T) {
 		for _, s := range spots {
 			partners = append(partners, map[string]ids.Partner{"trace": first, "order": second}[s.Name])
 		}
-		edits, names, _ := choose(spots, partners)
+		edits, names, _ := choose(spots, partners, func(s ids.Spot) bool { return s.Same })
 		ids.Rewrite(&r, nil, edits)
 		if want := "/orders/" + target; r.Target != want || !cmp.Equal(names, unmapped) {
 			t.Errorf("%s: %s, unmapped %v; want %s, %v", name, r.Target, names, want, unmapped)

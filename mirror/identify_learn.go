@@ -213,9 +213,39 @@ func (f *flight) pairUp() {
 	for l := range n.done {
 		if to := parallax.Leg(l); to != ref && n.done[l] && !n.settled[l] {
 			n.settled[l] = true
-			f.note(pairs(n.values[ref], n.values[l], to, f.knownPairs(n.values[ref], n.values[l], to)))
+			facts := pairs(n.values[ref], n.values[l], to, f.knownPairs(n.values[ref], n.values[l], to))
+			f.m.differing.see(f.endpoint.name, facts)
+			f.note(facts)
 		}
 	}
+}
+
+// differing holds of which identifiers an endpoint's legs were seen to call one thing by two
+// values. There a value that nobody paired, such as the cursor of an answer that was not
+// mirrored, is not guessed to stand for itself.
+type differing struct{ seen sync.Map } // of guess; no more than endpoints times identifiers and legs
+
+type guess struct {
+	endpoint, name string
+	leg            parallax.Leg
+}
+
+// see looks at what was learned of the answers of an endpoint.
+func (d *differing) see(endpoint string, facts []ids.Fact) {
+	for _, fact := range facts {
+		if fact.State == ids.Paired && fact.Partner != fact.Value {
+			d.seen.LoadOrStore(guess{endpoint, fact.Name, fact.To}, true)
+		}
+	}
+}
+
+// standsForItself reports whether a value that nobody paired is sent to a leg as it is.
+func (d *differing) standsForItself(endpoint string, s ids.Spot, leg parallax.Leg) bool {
+	if s.Same && s.Guessed {
+		_, differs := d.seen.Load(guess{endpoint, s.Name, leg})
+		return !differs
+	}
+	return s.Same
 }
 
 // bornPlace is where an answer makes values up: a line of an identifier's list.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -363,6 +364,25 @@ func TestIdentifiersWhenTheCandidateIsLive(t *testing.T) {
 	x := r.next()
 	if p := x.Legs[parallax.Primary]; x.Live != parallax.Candidate || p.Request.Target != "/orders?cursor=old-page-2" || p.Response.Status != 200 {
 		t.Errorf("live %s, the primary answered %d to %s", x.Live, p.Response.Status, p.Request.Target)
+	}
+}
+
+// TestACursorThatNobodyPaired stands for itself where the legs write theirs alike, and nowhere
+// else: that of an answer which was not mirrored is as good as any.
+func TestACursorThatNobodyPaired(t *testing.T) {
+	t.Parallel()
+	for candidate, want := range map[string][]string{"old": nil, "new": {ids.Cursor}} {
+		r := start(t, withIdentifiers(newStateful(t, "old", 16).URL, newStateful(t, candidate, 9000).URL))
+		r.do("GET", "/orders?cursor=somewhere", "")
+		if x := r.next(); len(x.Unmapped) > 0 {
+			t.Errorf("%s: before any pair is known: unmapped %v", candidate, x.Unmapped)
+		}
+		r.do("GET", "/orders", "")
+		r.next()
+		r.do("GET", "/orders?cursor=somewhere", "")
+		if x := r.next(); !slices.Equal(x.Unmapped, want) {
+			t.Errorf("%s: unmapped %v, want %v", candidate, x.Unmapped, want)
+		}
 	}
 }
 

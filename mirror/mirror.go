@@ -78,6 +78,7 @@ type Mirror struct {
 	askingAgain atomic.Int64 // exchanges that diverged and are being asked again
 	ids         ids.Map      // what legs call the same thing; a reload keeps it
 	learners    learners     // answers that may make up identifiers
+	differing   differing    // guesses about identifiers that turned out wrong
 	fleet       *macs        // with Keys.Fleet
 	users       *macs        // with Keys.User
 	pauses      pauses

@@ -23,11 +23,12 @@ type Set struct {
 
 // Identifier is one of a Set.
 type Identifier struct {
-	Name string
-	Same bool          // a value that nobody made up during this run stands for itself
-	Wait time.Duration // 0: as long as a shadow leg may take
-	TTL  time.Duration
-	Own  bool // built in
+	Name    string
+	Same    bool          // a value that nobody made up during this run stands for itself
+	Guessed bool          // that is not declared, and holds as long as no pair says otherwise
+	Wait    time.Duration // 0: as long as a shadow leg may take
+	TTL     time.Duration
+	Own     bool // built in
 
 	from, in  [parallax.Legs][]place
 	qualifier qualifier
@@ -70,10 +71,10 @@ func builtIn(bodies bool) []*Identifier {
 	etag := &Identifier{Name: ETag, Own: true, TTL: DefaultTTL, qualifier: byTarget,
 		from: all(header("ETag", inTagList)),
 		in:   all(header("If-None-Match", inTagList), header("If-Match", inTagList), header("If-Range", inTagList))}
-	modified := &Identifier{Name: LastModified, Own: true, Same: true, TTL: DefaultTTL, qualifier: byTarget,
+	modified := &Identifier{Name: LastModified, Own: true, Same: true, Guessed: true, TTL: DefaultTTL, qualifier: byTarget,
 		from: all(header("Last-Modified", inHeader)),
 		in:   all(header("If-Modified-Since", inHeader), header("If-Unmodified-Since", inHeader), header("If-Range", inHeader))}
-	cursor := &Identifier{Name: Cursor, Own: true, Same: true, TTL: DefaultTTL, qualifier: byPath}
+	cursor := &Identifier{Name: Cursor, Own: true, Same: true, Guessed: true, TTL: DefaultTTL, qualifier: byPath}
 	born := []place{{text: "header:Link", kind: inNextLink, name: "Link"}}
 	if bodies {
 		for _, name := range cursorMembers {
@@ -91,7 +92,7 @@ func builtIn(bodies bool) []*Identifier {
 
 // adjust takes over what is declared of an identifier that is built in.
 func (id *Identifier) adjust(by *Identifier) {
-	id.Same = id.Same || by.Same
+	id.Same, id.Guessed = id.Same || by.Same, id.Guessed && !by.Same
 	id.TTL, id.Wait = by.TTL, by.Wait
 	for leg := range id.from {
 		id.from[leg] = slices.Concat(id.from[leg], by.from[leg])
