@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func wishOf(t *testing.T) loadWish {
 	var errs [3]error
 	w.rate, errs[0] = strconv.ParseFloat(cmp.Or(os.Getenv("SHOP_RATE"), "500"), 64)
 	w.span, errs[1] = time.ParseDuration(cmp.Or(os.Getenv("SHOP_FOR"), "60s"))
-	w.count, errs[2] = strconv.Atoi(cmp.Or(os.Getenv("SHOP_SHOPPERS"), "48"))
+	w.count, errs[2] = strconv.Atoi(cmp.Or(os.Getenv("SHOP_SHOPPERS"), "32"))
 	for _, err := range errs {
 		if err != nil {
 			t.Fatal(err)
@@ -55,12 +56,17 @@ func wishOf(t *testing.T) loadWish {
 	return w
 }
 
+// lazyGC is how shops and shoppers collect garbage, in percent: they have the machine's cores
+// from the others, and keep little.
+const lazyGC = 1600
+
 // TestShopLoad is `make bench-shop`: shoppers go through Parallax to both versions of the
 // demo shop, everything in processes of its own and each version with a PostgreSQL of its
 // own, and it is told what that costs and what came of it. Processor time a request
 // holds on a machine that does other things as well.
 func TestShopLoad(t *testing.T) {
 	w := wishOf(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(lazyGC))
 	s := startLoad(t, w)
 	ctx, cancel := context.WithTimeout(t.Context(), w.span)
 	defer cancel()
@@ -115,7 +121,9 @@ func startLoad(t *testing.T, w loadWish) *load {
 			args[len(args)-1] = "--comments"
 		}
 		var pid int
-		urls[i], pid = startShop(t, exec.Command(binary, args...))
+		cmd := exec.Command(binary, args...)
+		cmd.Env = append(os.Environ(), fmt.Sprintf("GOGC=%d", lazyGC))
+		urls[i], pid = startShop(t, cmd)
 		if w.how == "trace" {
 			installTrigger(t, shop.Options{Version: version, DSN: dsns[i]})
 		}
