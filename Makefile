@@ -42,9 +42,9 @@ bench-shop: setup ## measure Parallax with both databases of the demo shop, 3 mi
 	@bash scripts/setup-postgres.sh
 	@for how in $(or $(HOW),tag trace); do SHOP_HOW=$$how SHOP_RATE=$(RATE) SHOP_FOR=$(FOR) go test -count 1 -timeout 20m -run '^TestShopLoad$$' -v ./cmd/parallax; done
 
-soak: setup ## the tests that are too long for every day: databases killed and cloned under load
+soak: setup ## kill and clone databases under load, again and again: COUNT=20 times
 	@bash scripts/setup-test.sh
-	SOAK=1 go test -count $(or $(COUNT),1) -timeout 30m -run 'TestCloneUnderLoad|TestShopsWhoseDatabasesAreKilled' -v ./cmd/parallax
+	go test -count $(or $(COUNT),20) -timeout 60m -run 'TestCloneUnderLoad|TestShopsWhose' -v ./cmd/parallax
 
 fuzz: setup ## run each fuzz target for FUZZTIME (default 30s); ONLY=compare keeps to some
 	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s) $(ONLY)

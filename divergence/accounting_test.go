@@ -227,6 +227,49 @@ func checkSummary(t *testing.T, s Summary) {
 	}
 }
 
+// Whichever step of writing a batch a process is killed after, what is stored adds up: the
+// batch is there, or it is not.
+func TestKilledWriterLeavesABalance(t *testing.T) {
+	t.Parallel()
+	for step := range steps {
+		t.Run(fmt.Sprintf("after step %d", step), func(t *testing.T) {
+			t.Parallel()
+			s := openShared(t)
+			r := newRig(t, "killed", s, s, Limits{})
+			for i := range 3 {
+				r.record(pair(i, "GET /a", 200, 200), matched, false)
+			}
+			if _, err := r.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 5 {
+				r.record(pair(3+i, "GET /a", 200, 200), matched, false)
+			}
+			refused := pair(8, "GET /b", 200, 200).Stamp()
+			r.ledger.Enter(refused)
+			r.ledger.Move(refused, parallax.InLive, parallax.LostQueueFull)
+			b := r.seal()
+			for done := range step + 1 {
+				if err := s.write(t.Context(), b, done); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sum, err := newRig(t, "next", s, s, Limits{}).Summary(t.Context(), "shop", Window{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkSummary(t, sum)
+			want := int64(3)
+			if step >= writeComparisons {
+				want = 9
+			}
+			if got := sum.Accounting.Received; got != want {
+				t.Errorf("%d received, want %d", got, want)
+			}
+		})
+	}
+}
+
 // checkTicks folds the evidence, which must tell the same as the rows.
 func checkTicks(t *testing.T, s *Store, a Accounting) {
 	t.Helper()

@@ -54,8 +54,7 @@ type Accounting struct {
 }
 
 // Missing is received - unmirrored - compared - lost - in flight. It is 0 unless
-// a process was killed between the two writes of one batch, counts and
-// comparisons, or Parallax has a defect.
+// Parallax has a defect.
 func (a Accounting) Missing() int64 {
 	return a.Received - total(a.Unmirrored) - total(a.Compared) - total(a.Lost) - a.InFlight
 }

@@ -115,8 +115,19 @@ func (s *Store) counted(ctx context.Context, service string, w Window, d doubt) 
 	if d.seq != 0 {
 		cond.and("NOT (instance = {instance:String} AND seq = {seq:UInt64})", "instance", d.instance, "seq", d.seq)
 	}
+	torn, err := s.torn(ctx, service, d.instance)
+	if err != nil {
+		return nil, err
+	}
+	if len(torn) > 0 {
+		names := make([]string, len(torn))
+		for i, b := range torn {
+			names[i] = b.String()
+		}
+		cond.and("NOT has({torn:Array(String)}, concat(toString(seq), ' ', instance))", "torn", names)
+	}
 	out := Balance{}
-	err := s.each(ctx, `SELECT endpoint, reason, sum(n) FROM counts FINAL `+cond.String()+` GROUP BY endpoint, reason`, cond.args,
+	err = s.each(ctx, `SELECT endpoint, reason, sum(n) FROM counts FINAL `+cond.String()+` GROUP BY endpoint, reason`, cond.args,
 		func(rows driver.Rows) error {
 			var endpoint, reason string
 			var n int64

@@ -37,7 +37,6 @@ DROP TABLE mails, audit_log, ledger, stock_moves, order_items, orders, stock, pr
 // what Parallax takes a snapshot of, converted, and then everything that the snapshot does
 // not hold. Whole tables are the same afterwards, and so is what is compared.
 func TestCloneUnderLoad(t *testing.T) {
-	soak(t)
 	t.Parallel()
 	s := startShopsWith(t, "cloned", "tag", func(_, _ *shop.Options) {}, func(config string) string {
 		return strings.ReplaceAll(config, ", from: [", ", unmapped: same, from: [")
@@ -101,14 +100,6 @@ func (s *twoShops) became(t *testing.T, what string) (n int) {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// soak skips what takes long on a machine that does other things; `make soak` runs it.
-func soak(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SOAK") == "" {
-		t.Skip("`make soak` runs this")
-	}
 }
 
 // untilCompared waits until so many exchanges match, and returns how many do.
