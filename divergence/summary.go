@@ -115,7 +115,7 @@ func (s *Store) counted(ctx context.Context, service string, w Window, d doubt) 
 	if d.seq != 0 {
 		cond.and("NOT (instance = {instance:String} AND seq = {seq:UInt64})", "instance", d.instance, "seq", d.seq)
 	}
-	torn, err := s.torn(ctx, service, d.instance)
+	torn, err := s.torn(ctx, service, w, d.instance)
 	if err != nil {
 		return nil, err
 	}

@@ -17,44 +17,39 @@ type batchName struct {
 
 func (b batchName) String() string { return fmt.Sprintf("%d %s", b.seq, b.instance) }
 
-// tornQuery lists the last batch of each instance whose counts are ahead of its running
-// totals, which are written last, if exchanges in it were compared.
+// tornQuery lists the last batch of each instance, if exchanges in it were compared.
 const tornQuery = `
-SELECT instance, last, since
+SELECT instance, max(seq), argMax(first, seq), argMax(open, seq) AS compared
 FROM
 (
-    SELECT instance, max(seq) AS last, argMax(first, seq) AS since, argMax(open, seq) AS compared, sum(came) AS counted
-    FROM
-    (
-        SELECT instance, seq, min(minute) AS first, sumIf(n, reason = 'received') AS came,
-            came - sumIf(n, startsWith(reason, 'unmirrored/') OR startsWith(reason, 'lost/')) AS open
-        FROM counts FINAL
-        %[1]s
-        GROUP BY instance, seq
-    )
-    GROUP BY instance
-) AS c
-LEFT JOIN (SELECT instance, toInt64(max(n)) AS total FROM totals %[1]s AND place = 'received' GROUP BY instance) AS t USING instance
-WHERE compared > 0 AND counted > total`
+    SELECT instance, seq, min(minute) AS first,
+        sumIf(n, reason = 'received') - sumIf(n, startsWith(reason, 'unmirrored/') OR startsWith(reason, 'lost/')) AS open
+    FROM counts FINAL
+    %s
+    GROUP BY instance, seq
+)
+GROUP BY instance
+HAVING compared > 0`
 
 // torn lists batches of which the counts are stored and the comparisons are not: whoever
 // wrote them was killed in between, or is about to go on. A consistent reading leaves them
 // out, like the exchanges that a killed process had in flight. There is at most one of each
-// instance. Those of one instance, who knows by itself, are left out.
-func (s *Store) torn(ctx context.Context, service, except string) ([]batchName, error) {
+// instance; except is the one that knows by itself what it has written.
+func (s *Store) torn(ctx context.Context, service string, w Window, except string) ([]batchName, error) {
 	gone, err := s.horizonOf(ctx, service)
 	if err != nil {
 		return nil, err
 	}
 	var list []batchName
 	oldest := time.Time{}
-	cond := forService(service).and("instance != {instance:String}", "instance", except)
+	cond := forService(service).within("minute", w).and("instance != {instance:String}", "instance", except)
 	err = s.each(ctx, fmt.Sprintf(tornQuery, cond), cond.args, func(rows driver.Rows) error {
 		var (
-			b     batchName
-			since time.Time
+			b        batchName
+			since    time.Time
+			compared int64
 		)
-		if err := rows.Scan(&b.instance, &b.seq, &since); err != nil || since.Before(gone.before) {
+		if err := rows.Scan(&b.instance, &b.seq, &since, &compared); err != nil || since.Before(gone.before) {
 			return err // Comparisons of then were dropped.
 		}
 		if list = append(list, b); oldest.IsZero() || since.Before(oldest) {
