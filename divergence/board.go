@@ -34,7 +34,8 @@ type Board struct {
 
 	mu       sync.RWMutex
 	services map[string]*boardPage
-	asked    bool // the store answered once
+	asked    bool            // the store answered once
+	read     map[string]bool // services whose decisions the store told since this process began
 	away     error
 }
 
@@ -64,7 +65,7 @@ const (
 
 // NewBoard returns a board that knows nothing yet: [Board.Open] each service.
 func NewBoard(cfg BoardConfig) *Board {
-	return &Board{cfg: cfg, services: map[string]*boardPage{}}
+	return &Board{cfg: cfg, services: map[string]*boardPage{}, read: map[string]bool{}}
 }
 
 // Open reads what was last known of a service from its file. It fails when there is
@@ -214,7 +215,13 @@ func (b *Board) refresh(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
-	return b.put(service, begun, list)
+	if err := b.put(service, begun, list); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read[service] = true
+	return nil
 }
 
 // put puts in force what a refresh read, unless one that began later was faster: a

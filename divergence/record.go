@@ -1,6 +1,7 @@
 package divergence
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type record struct {
 	source   parallax.Source
 	outcome  compare.Outcome
 	timing   timing
+	zero     []string // fingerprints at places of which the policy allows none
 
 	concurrent, covered, truncated, primaryFailed, candidateFailed, byKey bool
 }
@@ -272,6 +274,11 @@ func (t *tally) add(r record) {
 	tick.B += one(r.candidateFailed && !r.primaryFailed)
 	tick.C += one(r.primaryFailed && !r.candidateFailed)
 	tick.Timed += one(r.timing.both)
+	for _, fingerprint := range r.zero {
+		if !slices.Contains(tick.Zero, fingerprint) {
+			tick.Zero = append(tick.Zero, fingerprint)
+		}
+	}
 	tick.SlowB += one(r.timing.slowCandidate)
 	tick.SlowC += one(r.timing.slowPrimary)
 }

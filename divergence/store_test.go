@@ -248,7 +248,7 @@ func TestTicks(t *testing.T) {
 		t.Errorf("ticks (-want +got):\n%s", diff)
 	}
 	rest, err := s.Ticks(t.Context(), "shop", got[0].Cursor(), 1)
-	if err != nil || len(rest) != 1 || rest[0] != got[1] {
+	if err != nil || len(rest) != 1 || !cmp.Equal(rest[0], got[1]) {
 		t.Errorf("after the first: %+v, %v", rest, err)
 	}
 	end, err := s.Ticks(t.Context(), "shop", got[2].Cursor(), 0)

@@ -33,6 +33,10 @@ type Tick struct {
 
 	B, C uint64 // candidate failed and primary did not; the reverse
 
+	// Zero are the fingerprints of divergences at places of which the policy allows
+	// none.
+	Zero []string
+
 	Timed        uint64 // pairs with both latencies
 	SlowB, SlowC uint64 // candidate > ratio * primary + plus; primary > ratio * candidate + plus
 }

@@ -36,7 +36,8 @@ type Judge struct {
 	IDs      *Identifiers // nil: nothing is known of identifiers
 	Effects  *Effects     // nil: effects are not compared
 	Slower   Slower
-	Policy   string // hash of the promotion policy, for ticks
+	Policy   string              // hash of the promotion policy, for ticks
+	Zero     *compare.ZeroPlaces // of which the policy allows no divergence; nil: none
 
 	// Accepted returns what people took away by now, the same value until that
 	// changes; nil: nothing is.
@@ -280,7 +281,9 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 	}
 	j.Effects.note(x, &c)
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
+	zero := j.Zero.Touched(&c)
 	r = w.redacted(j, x, c, in)
+	r.zero = zero
 	r.note(came)
 	return r, false, nil
 }

@@ -27,6 +27,7 @@ type Evidence struct {
 	endpoints          map[string]*endpoint
 	order              []*endpoint // by first sight
 	rollback           *rollback
+	zero               map[string]zeroSeen // by fingerprint; outlives new evidence
 }
 
 // rollback is latched: the evidence once showed, at the level beta, that a
@@ -44,12 +45,12 @@ func NewEvidence(policy Promotion) *Evidence { return NewEvidenceFrom(policy, ti
 // the ticks before it, those of the time [Lately] tell which endpoints there are,
 // so that they stay required, and which versions; nothing in them counts.
 func NewEvidenceFrom(policy Promotion, from time.Time) *Evidence {
-	return &Evidence{policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}}
+	return &Evidence{policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}, zero: map[string]zeroSeen{}}
 }
 
 // cursor is where to read ticks from.
 func (e *Evidence) cursor() divergence.Cursor {
-	if e.from.IsZero() {
+	if e.from.IsZero() || len(e.policy.Zero) > 0 { // an issue holds however old it is
 		return divergence.Cursor{}
 	}
 	return divergence.Cursor{At: e.from.Add(-Lately)}
@@ -57,7 +58,8 @@ func (e *Evidence) cursor() divergence.Cursor {
 
 // Add folds in the next tick.
 func (e *Evidence) Add(t divergence.Tick) {
-	if t.At.Before(e.cursor().At) {
+	e.noteZero(t)
+	if !e.from.IsZero() && t.At.Before(e.from.Add(-Lately)) {
 		return
 	}
 	e.settleVersions(t)

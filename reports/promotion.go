@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/compare"
 )
 
 // Promotion is what a candidate must show before it may take over. Rates are
@@ -28,6 +29,7 @@ type Promotion struct {
 	MaxUnmappedShare  float64           `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
 	MaxUnknownShare   float64           `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
 	MaxInheritedShare float64           `yaml:"max_inherited_share" doc:"share of an endpoint's compared exchanges whose effects may differ in rows only that differed before; above it the verdict holds; 1 for no limit"`
+	Zero              []string          `yaml:"zero" json:",omitempty" doc:"places at which one divergence holds the verdict until a person closes its issue: $.amount, effects:ledger, effects:ledger $.amount"`
 	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
@@ -66,7 +68,7 @@ func DefaultPromotion() Promotion {
 
 // NotYet returns the keys of a promotion block that are planned and refused as
 // not supported yet, never ignored.
-func NotYet() []string { return []string{"bake", "freeze", "hours", "steps", "zero"} }
+func NotYet() []string { return []string{"bake", "freeze", "hours", "steps"} }
 
 // Validate returns everything that is wrong with the policy, with paths seen from
 // it.
@@ -115,6 +117,8 @@ func (p Promotion) Validate() []parallax.Fault {
 	if p.MinDuration < 0 {
 		fault("min_duration", "want no negative time", "24h")
 	}
+	_, wrong := compare.ParseZero(p.Zero)
+	faults = append(faults, parallax.Under("zero", wrong)...)
 	if p.Auto {
 		fault("auto", "true is not supported yet", "write false, and move the step by hand or from CI")
 	}

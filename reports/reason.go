@@ -40,6 +40,12 @@ const (
 	// The endpoint has traffic and nothing of it was ever sent to the candidate. It
 	// does not hold the service's verdict, which lists it as not covered.
 	NotCovered Code = "not_covered"
+	// A divergence at a place of which the policy allows none, and nobody closed its
+	// issue: Detail names issues, K counts them.
+	ZeroPlace Code = "zero_place"
+	// Somebody said of an issue that the candidate is wrong: Detail names issues, K
+	// counts them.
+	KnownBug Code = "known_bug"
 	// The endpoint passed, and then got worse.
 	LateRegression Code = "late_regression"
 	// Not compared for long enough, counted from the last change of rules, policy
@@ -62,7 +68,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
 	TooShort, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
@@ -158,6 +164,11 @@ func (r Reason) clause() string {
 			count(r.K), count(r.N), percent(r.Threshold))
 	case NotCovered:
 		return fmt.Sprintf("none of %s requests was ever sent to the candidate, so no test judges it", count(r.N))
+	case ZeroPlace:
+		return fmt.Sprintf("%s at places of which the policy allows no divergence, and held until a person closes %s: %s",
+			issues(r.K), map[bool]string{true: "it", false: "them"}[r.K == 1], r.Detail)
+	case KnownBug:
+		return fmt.Sprintf("%s that a person called a bug of the candidate: %s", issues(r.K), r.Detail)
 	case LateRegression:
 		return fmt.Sprintf("it passed, and diverges more often since: %s of %s exchanges in all", count(r.K), count(r.N))
 	case TooShort:
@@ -222,6 +233,14 @@ func count(n uint64) string {
 		digits = digits[:len(digits)-3]
 	}
 	return strings.Join(append([]string{digits}, parts...), " ")
+}
+
+// issues counts issues in words.
+func issues(k uint64) string {
+	if k == 1 {
+		return "one issue"
+	}
+	return count(k) + " issues"
 }
 
 // percent writes a share with three significant digits, and never as a power of

@@ -102,6 +102,10 @@ type Context struct {
 	// in force.
 	RulesHash func(endpoint string) string
 
+	// Said is what people said about issues: a bug holds the verdict at any rate, and
+	// so does what was found at a place of [Promotion.Zero] until a person closes it.
+	Said divergence.Said
+
 	// Caught is which share of flaws would be found, by endpoint. It is shown with
 	// the verdict and decides nothing.
 	Caught map[string]Caught
@@ -154,18 +158,21 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		Endpoints: []EndpointVerdict{}, Caught: caughtAt(in.Caught, now),
 	}
 	judged, total := 0, sums{}
+	held := e.heldByIssues(now, in.Said)
 	for _, p := range e.current(now, in) {
 		total.add(p.sums)
-		each := e.judgeEndpoint(p, now)
+		each := e.judgeEndpoint(p, now).heldBy(held[p.name])
 		v.Endpoints = append(v.Endpoints, each)
 		if each.NotCovered != "" {
 			v.NotCovered = append(v.NotCovered, p.name+": "+each.NotCovered)
 			continue
 		}
 		judged++
+		delete(held, p.name)
 		v.Reasons = append(v.Reasons, each.Reasons...)
 		v.Worst = worse(v.Worst, e.worst(p))
 	}
+	v.Reasons = append(v.Reasons, others(held)...)
 	if w := v.Worst; w != nil {
 		k, n, _, alpha := e.endpoints[w.Endpoint].counts(e.policy, w.Test)
 		w.Lower = LowerLimit(k, n, alpha)

@@ -35,6 +35,7 @@ type service struct {
 	effects  sideEffects
 	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
 	tables   atomic.Pointer[reports.Tables]        // compared last; nil: not yet
+	said     func() (divergence.Said, bool)        // about its issues
 	drift    *divergence.Drift                     // rows of its databases that differ already
 
 	listener net.Listener // guarded by server.mu once it serves
@@ -54,6 +55,7 @@ type terms struct {
 // goes on from the terms before, nil for none.
 func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before *terms) (*terms, []parallax.Fault) {
 	rules, faults := compare.Compile(c.Rules)
+	zero, _ := compare.ParseZero(c.Promotion.Zero) // faults are named with the policy's
 	redactor, more := compare.NewRedactor(redaction, c.Redact)
 	did, wrong := newEffects(c.Effects)
 	faults = append(append(parallax.Under("rules", faults), parallax.Under("redact", more)...), wrong...)
@@ -66,7 +68,7 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 	}
 	return &terms{c, &divergence.Judge{
 		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()).With("effects", did.Version()),
-		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(),
+		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(), Zero: zero,
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil
@@ -81,6 +83,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
 	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now, s.redaction)}
+	svc.said = func() (divergence.Said, bool) { return s.board.Said(c.Name) }
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -137,6 +140,10 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	// Without the store it is what this process counted; that the store is away
 	// is for the evidence to say.
 	held, _ := svc.recorder.Totals(ctx, svc.name)
+	said, known := svc.said()
+	if !known {
+		return reports.Context{}, errors.New("what people said about issues is not known yet")
+	}
 	state, at, judge := svc.steps.State(), svc.steps.now(), svc.terms.Load().compares
 	return reports.Context{
 		Step:         svc.mirror.Split().Step(),
@@ -145,6 +152,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		Accounting: held,
 		Paused:     state.Paused,
 		From:       state.EvidenceFrom,
+		Said:       said,
 
 		MirroringPaused: cmp.Or(svc.copies.why(), svc.pauses.why()),
 		Tripped:         svc.pauses.tripped(),

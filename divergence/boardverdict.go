@@ -1,0 +1,55 @@
+package divergence
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Said is what people said about the issues of one service, as far as a verdict
+// depends on it. It is a value that does not change.
+type Said struct {
+	Bugs []IssueDecision // issues in state bug, by endpoint and fingerprint
+	last map[string]IssueDecision
+}
+
+// Said returns what was said about the issues of a service; false until the store
+// was asked in this process.
+func (b *Board) Said(service string) (Said, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	p := b.services[service]
+	if p == nil || !b.read[service] {
+		return Said{}, b.read[service]
+	}
+	return newSaid(p.last), true
+}
+
+// NewSaid returns what decisions come to, the last on an issue being in force.
+func NewSaid(decisions []IssueDecision) Said { return newSaid(newBoardPage(decisions).last) }
+
+// newSaid keeps the map, which nobody may change.
+func newSaid(last map[string]IssueDecision) Said {
+	out := Said{last: last}
+	for _, d := range last {
+		if d.State == BugIssue {
+			out.Bugs = append(out.Bugs, d)
+		}
+	}
+	slices.SortFunc(out.Bugs, func(a, b IssueDecision) int {
+		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.Fingerprint, b.Fingerprint))
+	})
+	return out
+}
+
+// Closed reports whether a person closed an issue that counted last at a time: it is
+// accepted, noise, or resolved and not seen since. What Parallax resolved by itself
+// is not closed by a person.
+func (s Said) Closed(fingerprint string, lastCounted, now time.Time) bool {
+	d := s.last[fingerprint]
+	switch d.state(now, lastCounted) {
+	case AcceptedIssue, NoiseIssue, ResolvedIssue:
+		return d.Who != Itself
+	}
+	return false
+}
