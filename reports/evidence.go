@@ -24,6 +24,7 @@ type Evidence struct {
 	primary, candidate string
 	since              time.Time // first tick since anything started anew
 	last               time.Time // last tick with something compared
+	hours              hourSet   // in which something was compared since then
 	endpoints          map[string]*endpoint
 	order              []*endpoint // by first sight
 	rollback           *rollback
@@ -83,6 +84,7 @@ func (e *Evidence) Add(t divergence.Tick) {
 	}
 	if t.N+t.NotComparable > 0 {
 		e.last = later(e.last, t.At)
+		e.hours[hourAt(t.At)] = true
 	}
 	p.add(t)
 	p.test(e.policy, t)
@@ -125,12 +127,12 @@ func (e *Evidence) restart() {
 	for _, p := range e.order {
 		p.restart()
 	}
-	e.since, e.last, e.rollback = time.Time{}, time.Time{}, nil
+	e.since, e.last, e.rollback, e.hours = time.Time{}, time.Time{}, nil, hourSet{}
 }
 
 func (e *Evidence) restartEndpoint(p *endpoint) {
 	p.restart()
-	e.since = time.Time{} // the minimum duration counts from here
+	e.since, e.hours = time.Time{}, hourSet{} // the minimum duration counts from here
 	if e.rollback != nil && e.rollback.endpoint == p.name {
 		e.rollback = nil
 	}

@@ -23,6 +23,7 @@ type Promotion struct {
 	Alpha             float64           `yaml:"alpha" doc:"chance of ever promoting a version that is worse than the limits above"`
 	Beta              float64           `yaml:"beta" doc:"chance of ever rolling back a version that keeps them"`
 	MinDuration       time.Duration     `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
+	Hours             []string          `yaml:"hours" json:",omitempty" doc:"hours of the week (UTC) in each of which something must have been compared: Mon-Fri 09-17, Sun 22-02, Sat"`
 	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges of an endpoint that may be lost before they are compared, and of compared ones that may be not comparable though the primary answered"`
 	MaxNoiseShare     float64           `yaml:"max_noise_share" doc:"share of an endpoint's compared exchanges that may have noise, places where primary and secondary differ too; above it the verdict holds; 1 for no limit"`
 	MaxTransientShare float64           `yaml:"max_transient_share" doc:"share of an endpoint's compared exchanges that may be transient: they diverged, and the primary itself answered otherwise when it was asked again; above it the verdict holds; 1 for no limit"`
@@ -68,7 +69,7 @@ func DefaultPromotion() Promotion {
 
 // NotYet returns the keys of a promotion block that are planned and refused as
 // not supported yet, never ignored.
-func NotYet() []string { return []string{"bake", "freeze", "hours", "steps"} }
+func NotYet() []string { return []string{"bake", "freeze", "steps"} }
 
 // Validate returns everything that is wrong with the policy, with paths seen from
 // it.
@@ -116,6 +117,11 @@ func (p Promotion) Validate() []parallax.Fault {
 	}
 	if p.MinDuration < 0 {
 		fault("min_duration", "want no negative time", "24h")
+	}
+	for i, text := range p.Hours {
+		if _, err := parseHours(text); err != nil {
+			fault(fmt.Sprintf("hours[%d]", i), err.Error(), "write days and hours in UTC: Mon-Fri 09-17, Sun 22-02, or Sat for all of it")
+		}
 	}
 	_, wrong := compare.ParseZero(p.Zero)
 	faults = append(faults, parallax.Under("zero", wrong)...)

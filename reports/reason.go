@@ -51,6 +51,11 @@ const (
 	// Not compared for long enough, counted from the last change of rules, policy
 	// or versions.
 	TooShort Code = "too_short"
+	// In some hours of the week that the policy asks for nothing was compared: K of N
+	// were seen, Detail names those that were not.
+	HoursMissing Code = "hours_missing"
+	// The verdict is on another version of the candidate than was asked for.
+	OtherVersion Code = "other_version"
 	// Nothing was compared yet.
 	NoTraffic Code = "no_traffic"
 	// Nothing was compared lately.
@@ -69,7 +74,7 @@ const (
 // Codes lists every reason there is.
 var Codes = []Code{
 	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
-	TooShort, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
+	TooShort, HoursMissing, OtherVersion, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
 // Test names what was tested.
@@ -173,6 +178,14 @@ func (r Reason) clause() string {
 		return fmt.Sprintf("it passed, and diverges more often since: %s of %s exchanges in all", count(r.K), count(r.N))
 	case TooShort:
 		return fmt.Sprintf("compared for %s since the last change; the policy asks for %s", span(r.Seconds), span(r.NeedSeconds))
+	case HoursMissing:
+		return fmt.Sprintf("compared in %s of the %s hours of the week that the policy asks for; not in %s (UTC)", count(r.K), count(r.N), r.Detail)
+	case OtherVersion:
+		text := "the verdict is on another version of the candidate than was asked for"
+		if r.Detail != "" {
+			text += ": " + r.Detail
+		}
+		return text
 	case NoTraffic:
 		return "nothing was compared yet"
 	case Stale:

@@ -285,6 +285,9 @@ func (e *Evidence) serviceReasons(now time.Time, judged int, total sums, in Cont
 	if compared := e.last.Sub(e.since); compared < e.policy.MinDuration {
 		out = append(out, Reason{Code: TooShort, Seconds: max(compared, 0).Seconds(), NeedSeconds: e.policy.MinDuration.Seconds()})
 	}
+	if r, missing := e.hoursMissing(); missing {
+		out = append(out, r)
+	}
 	if r, over := e.lostTooMany("", total); over {
 		out = append(out, r)
 	}

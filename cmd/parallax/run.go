@@ -56,7 +56,7 @@ func verbs() []verb {
 			func(_ context.Context, e env, args []string) int { return runDiff(args, e.stdin, e.stdout, e.stderr) }},
 		{"effects", effectsUsage, "what the legs' databases need, and whether they hold the same", runEffects},
 		{"rules", rulesUsage, "look through rules, and try them on what is stored", runRules},
-		{"verdict", "verdict --server URL --service S [--wait 30m] [--format text|json|markdown|junit]", "ask a running Parallax, for CI",
+		{"verdict", verdictUsageLine, "ask a running Parallax, for CI",
 			func(ctx context.Context, e env, args []string) int { return runVerdict(ctx, args, e.stdout, e.stderr) }},
 		{"replay", replayUsage, "ask recorded requests of both versions again, and report", runReplay},
 		{"demo", "demo [--for 90s --exit] [--json]", "compare two releases of a real service, here and now", runDemo},

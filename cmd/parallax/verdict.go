@@ -26,13 +26,14 @@ const (
 	verdictRollback = 4
 )
 
-const verdictUsageLine = "verdict --server URL --service S [--wait 30m] [--format text|json|markdown|junit]"
+const verdictUsageLine = "verdict --server URL --service S [--candidate-version X] [--wait 30m] [--format text|json|markdown|junit]"
 
 // verdictQuery is one run of the verb.
 type verdictQuery struct {
 	admin
 	wait   time.Duration // for promote or rollback; 0 asks once
 	format string
+	about  string // version of the candidate; empty: whichever there is
 
 	pause  time.Duration // at least so long between two questions
 	stderr io.Writer
@@ -60,6 +61,7 @@ func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
 	set.StringVar(&q.service, "service", "", "the service, by its name in the configuration")
 	set.DurationVar(&q.wait, "wait", 0, "how long to wait for promote or rollback; 0 asks once")
 	set.StringVar(&q.format, "format", "text", "text, json, markdown or junit")
+	set.StringVar(&q.about, "candidate-version", "", "the version that is about to be released: a verdict on another one is hold")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, verdictPromote
@@ -154,10 +156,35 @@ func (q *verdictQuery) ask(ctx context.Context, wait time.Duration) ([]byte, rep
 	if err == nil && v.Decision != reports.Promote && v.Decision != reports.Hold && v.Decision != reports.Rollback {
 		err = fmt.Errorf("the answer has verdict %q; is this the admin address of Parallax?", v.Decision)
 	}
+	if err == nil && q.about != "" {
+		raw, v, err = forCandidate(raw, v, q.about)
+	}
 	if err != nil {
 		return nil, v, fmt.Errorf("cannot read the verdict on %q: %w", q.service, err)
 	}
 	return raw, v, nil
+}
+
+// forCandidate makes the verdict, and the answer it was read from, one on a version
+// of the candidate. What else the answer holds stays as the server wrote it.
+func forCandidate(raw []byte, v reports.Verdict, version string) ([]byte, reports.Verdict, error) {
+	about := v.ForCandidate(version)
+	if about.Decision == v.Decision && len(about.Reasons) == len(v.Reasons) {
+		return raw, v, nil
+	}
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, v, err
+	}
+	for key, value := range map[string]any{"verdict": about.Decision, "final": about.Final, "reasons": about.Reasons} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, v, err
+		}
+		all[key] = text
+	}
+	raw, err := json.Marshal(all)
+	return raw, about, err
 }
 
 func (q *verdictQuery) print(ctx context.Context, w io.Writer, raw []byte, v reports.Verdict) error {

@@ -102,6 +102,40 @@ func TestVerdictExitCodes(t *testing.T) {
 	}
 }
 
+// TestVerdictOnAnotherCandidateHolds: in the exit code and in every form.
+func TestVerdictOnAnotherCandidateHolds(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(reports.Verdict{Service: "shop", Decision: reports.Promote, Final: true, CandidateVersion: "2.0", Alpha: 0.05, Reasons: []reports.Reason{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := strings.Replace(string(text), "{", `{"of_tomorrow":1,`, 1)
+	for _, c := range []struct {
+		version, format string
+		want            int
+		says            []string
+	}{
+		{"2.0", "text", verdictPromote, []string{"PROMOTE"}},
+		{"3.0", "text", verdictHold, []string{"HOLD", "on 2.0, not on 3.0"}},
+		{"3.0", "markdown", verdictHold, []string{"on 2.0, not on 3.0"}},
+		{"3.0", "junit", verdictHold, []string{"on 2.0, not on 3.0"}},
+		{"3.0", "json", verdictHold, []string{`"verdict": "hold"`, `"final": false`, `"other_version"`, `"of_tomorrow": 1`}},
+		{"2.0", "json", verdictPromote, []string{`"verdict": "promote"`, `"of_tomorrow": 1`}},
+	} {
+		address, _ := adminServer(t, answer{200, newer})
+		var stdout, stderr strings.Builder
+		got := runVerdict(t.Context(), []string{"--server", address, "--service", "shop", "--candidate-version", c.version, "--format", c.format}, &stdout, &stderr)
+		if got != c.want {
+			t.Errorf("%s as %s: exit code %d, want %d\n%s", c.version, c.format, got, c.want, stderr.String())
+		}
+		for _, part := range c.says {
+			if !strings.Contains(stdout.String(), part) {
+				t.Errorf("%s as %s has no %q:\n%s", c.version, c.format, part, stdout.String())
+			}
+		}
+	}
+}
+
 func TestVerdictUsage(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
