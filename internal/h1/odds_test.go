@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -50,7 +51,11 @@ func TestEveryAnswerIsItsOwn(t *testing.T) {
 					t.Errorf("request %s arrived %d times", id, n)
 				}
 			}
-			equal(t, "connections", openTo(p, addr), 0)
+			for deadline := time.Now().Add(20 * time.Second); openTo(p, addr) > 0; runtime.Gosched() { // One that lay idle for long is closed on its own.
+				if time.Now().After(deadline) {
+					t.Fatalf("%d connections are still open", openTo(p, addr))
+				}
+			}
 		})
 	}
 }
