@@ -87,7 +87,7 @@ func (e *Evidence) Add(t divergence.Tick) {
 		e.hours[hourAt(t.At)] = true
 	}
 	p.add(t)
-	p.test(e.policy, t)
+	p.test(e.policy.of(p.name), t)
 	if e.rollback == nil {
 		e.rollback = e.judgeRollback(t.At)
 	}
@@ -166,7 +166,7 @@ func (e *Evidence) judgeRollback(at time.Time) *rollback {
 	if worst == nil || total < -math.Log(e.policy.Beta) {
 		return nil
 	}
-	return &rollback{at: at, endpoint: worst.name, reason: worst.accusation(e.policy)}
+	return &rollback{at: at, endpoint: worst.name, reason: worst.accusation(e.policy.of(worst.name))}
 }
 
 func lnWeight(order int) float64 {

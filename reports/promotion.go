@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -44,9 +45,12 @@ type Slower struct {
 	MaxShare float64       `yaml:"max_share" doc:"share of exchanges that may be slower"`
 }
 
-// Waiver takes an endpoint out of the verdict until a day, on somebody's word.
+// Waiver is what holds for one endpoint instead: it is out of the verdict until a day,
+// on somebody's word, or has limits of its own. A limit of 0 is the service's.
 type Waiver struct {
-	Waived string `yaml:"waived" doc:"last day (UTC) and owner: 2026-12-31 team-pay"`
+	Waived            string  `yaml:"waived" json:",omitempty" doc:"last day (UTC) and owner: 2026-12-31 team-pay"`
+	MaxDivergenceRate float64 `yaml:"max_divergence_rate" json:",omitempty" doc:"the endpoint's own limit, for one with little traffic; empty: the service's"`
+	MaxErrorRate      float64 `yaml:"max_error_rate" json:",omitempty" doc:"likewise"`
 }
 
 // DefaultPromotion returns the policy of a service that configures none.
@@ -129,7 +133,16 @@ func (p Promotion) Validate() []parallax.Fault {
 		fault("auto", "true is not supported yet", "write false, and move the step by hand or from CI")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
-		if _, _, err := p.Endpoints[name].parse(); err != nil {
+		w := p.Endpoints[name]
+		for _, own := range []struct {
+			key   string
+			value float64
+		}{{"max_divergence_rate", w.MaxDivergenceRate}, {"max_error_rate", w.MaxErrorRate}} {
+			if own.value != 0 && !inside(own.value) {
+				fault(fmt.Sprintf("endpoints[%q].%s", name, own.key), fmt.Sprintf("want a share above 0 and below 1, found %v", own.value), "0.01 is one in a hundred")
+			}
+		}
+		if _, _, err := w.parse(); err != nil && (w.Waived != "" || !w.limited()) {
 			fault(fmt.Sprintf("endpoints[%q].waived", name), err.Error(), `write the last day and who says so: "2026-12-31 team-pay"`)
 		}
 	}
@@ -137,16 +150,36 @@ func (p Promotion) Validate() []parallax.Fault {
 }
 
 // Hash identifies what the evidence is tested against: 12 hex digits over
-// everything but Auto and Endpoints. A waiver changes which endpoints count, not
+// everything but Auto and waivers. A waiver changes which endpoints count, not
 // what was measured on them.
 func (p Promotion) Hash() string {
-	p.Auto, p.Endpoints = false, nil
+	limits := map[string]Waiver{}
+	for name, w := range p.Endpoints {
+		if w.limited() {
+			w.Waived = ""
+			limits[name] = w
+		}
+	}
+	if p.Auto, p.Endpoints = false, nil; len(limits) > 0 {
+		p.Endpoints = limits
+	}
 	text, err := json.Marshal(p)
 	if err != nil { // NaN or infinity, which Validate refuses
 		text = fmt.Append(nil, p)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
+}
+
+// limited reports whether there are limits of its own.
+func (w Waiver) limited() bool { return w.MaxDivergenceRate != 0 || w.MaxErrorRate != 0 }
+
+// of returns the policy as it is for one endpoint, with the limits of its own.
+func (p Promotion) of(endpoint string) Promotion {
+	w := p.Endpoints[endpoint]
+	p.MaxDivergenceRate = cmp.Or(w.MaxDivergenceRate, p.MaxDivergenceRate)
+	p.MaxErrorRate = cmp.Or(w.MaxErrorRate, p.MaxErrorRate)
+	return p
 }
 
 // waiver returns the owner and last day of an endpoint's waiver if it is in force

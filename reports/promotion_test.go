@@ -21,7 +21,7 @@ func TestPromotionValidateNamesEveryFault(t *testing.T) {
 		MaxDivergenceRate: 1, MaxErrorRate: -0.1, Slower: Slower{Ratio: 0.9, Plus: -1, MaxShare: math.NaN()},
 		Alpha: 0, Beta: 2, MinDuration: -1, MaxLostShare: 1.1, Auto: true,
 		Endpoints: map[string]Waiver{
-			"GET /good": {"2026-12-31 team-pay"}, "GET /day": {"soon team-pay"}, "GET /owner": {"2026-12-31"}, "GET /none": {},
+			"GET /good": {Waived: "2026-12-31 team-pay"}, "GET /day": {Waived: "soon team-pay"}, "GET /owner": {Waived: "2026-12-31"}, "GET /none": {},
 		},
 	}
 	var got []string
@@ -42,7 +42,7 @@ func TestPromotionHash(t *testing.T) {
 	t.Parallel()
 	base := DefaultPromotion()
 	same := base
-	same.Endpoints = map[string]Waiver{"GET /a": {"2026-12-31 team-pay"}}
+	same.Endpoints = map[string]Waiver{"GET /a": {Waived: "2026-12-31 team-pay"}}
 	if base.Hash() != same.Hash() {
 		t.Error("a waiver changes the hash")
 	}

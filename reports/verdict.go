@@ -43,7 +43,7 @@ type Verdict struct {
 	// until somebody starts new evidence: [State.RestartEvidence].
 	VersionKnown bool `json:"version_known"`
 
-	NotCovered []string  `json:"not_covered"` // endpoints with traffic that no test judges, and why
+	NotCovered []string  `json:"not_covered"` // traffic that no test judges, and why: endpoints, and requests by the reason they were not mirrored for
 	Alpha      float64   `json:"alpha"`
 	Beta       float64   `json:"beta"`
 	Since      time.Time `json:"since"` // when this evidence started; zero before any
@@ -172,9 +172,10 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		v.Reasons = append(v.Reasons, each.Reasons...)
 		v.Worst = worse(v.Worst, e.worst(p))
 	}
+	v.NotCovered = append(v.NotCovered, notMirrored(in.Accounting)...)
 	v.Reasons = append(v.Reasons, others(held)...)
 	if w := v.Worst; w != nil {
-		k, n, _, alpha := e.endpoints[w.Endpoint].counts(e.policy, w.Test)
+		k, n, _, alpha := e.endpoints[w.Endpoint].counts(e.policy.of(w.Endpoint), w.Test)
 		w.Lower = LowerLimit(k, n, alpha)
 	}
 	v.Reasons = append(e.serviceReasons(now, judged, total, in), v.Reasons...)
@@ -364,9 +365,9 @@ func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 		v.NotCovered = fmt.Sprintf("waived until %s by %s", until.Format(time.DateOnly), owner)
 	}
 	switch {
-	case p.fails(e.policy):
+	case p.fails(e.policy.of(p.name)):
 		v.Decision = Rollback
-		v.Reasons = []Reason{p.accusation(e.policy)}
+		v.Reasons = []Reason{p.accusation(e.policy.of(p.name))}
 	case len(v.Reasons) > 0:
 		v.Decision = Hold
 	}
@@ -394,7 +395,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 		if test.passed {
 			continue
 		}
-		r := p.missing(e.policy, test.name, test.code, now)
+		r := p.missing(e.policy.of(p.name), test.name, test.code, now)
 		switch {
 		case r.Code != InsufficientSamples:
 			out = append(out, r)
@@ -406,7 +407,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 		out = append(out, short)
 	}
 	if p.regressed {
-		out = append(out, p.reason(e.policy, DivergenceTest, LateRegression))
+		out = append(out, p.reason(e.policy.of(p.name), DivergenceTest, LateRegression))
 	}
 	if r, over := e.lostTooMany(p.name, s); over {
 		out = append(out, r)
@@ -427,7 +428,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 func (e *Evidence) worst(p *endpoint) *Worst {
 	var out *Worst
 	for _, test := range []Test{DivergenceTest, ErrorTest, LatencyTest} {
-		k, n, threshold, alpha := p.counts(e.policy, test)
+		k, n, threshold, alpha := p.counts(e.policy.of(p.name), test)
 		if n == 0 || test == LatencyTest && p.passed.latency {
 			continue
 		}
