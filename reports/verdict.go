@@ -43,7 +43,7 @@ type Verdict struct {
 	// until somebody starts new evidence: [State.RestartEvidence].
 	VersionKnown bool `json:"version_known"`
 
-	NotCovered []string  `json:"not_covered"` // traffic that no test judges, and why: endpoints, and requests by the reason they were not mirrored for
+	NotCovered []string  `json:"not_covered"` // traffic that no test judges, and why: endpoints, also declared ones without a request, and requests by the reason they were not mirrored for
 	Alpha      float64   `json:"alpha"`
 	Beta       float64   `json:"beta"`
 	Since      time.Time `json:"since"` // when this evidence started; zero before any
@@ -96,6 +96,10 @@ type Context struct {
 	// Tripped says which leg is asked as a shadow no more, and what it did; empty
 	// while there is none. It holds until a person resumes mirroring.
 	Tripped string
+
+	// Declared are the endpoints that the configuration or an OpenAPI document lists.
+	// Those without a request lately are not covered.
+	Declared []string
 
 	// RulesHash returns the hash of the rules now in force for an endpoint.
 	// Evidence under other rules does not count. Nil: the latest tick's rules are
@@ -172,6 +176,7 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		v.Reasons = append(v.Reasons, each.Reasons...)
 		v.Worst = worse(v.Worst, e.worst(p))
 	}
+	v.NotCovered = append(v.NotCovered, e.neverSeen(in.Declared, now)...)
 	v.NotCovered = append(v.NotCovered, notMirrored(in.Accounting)...)
 	v.Reasons = append(v.Reasons, others(held)...)
 	if w := v.Worst; w != nil {

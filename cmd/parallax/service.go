@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,7 +145,8 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	if !known {
 		return reports.Context{}, errors.New("what people said about issues is not known yet")
 	}
-	state, at, judge := svc.steps.State(), svc.steps.now(), svc.terms.Load().compares
+	terms := svc.terms.Load()
+	state, at, judge := svc.steps.State(), svc.steps.now(), terms.compares
 	return reports.Context{
 		Step:         svc.mirror.Split().Step(),
 		RulesVersion: judge.Rules.Version(), Accepted: judge.AcceptedAt(at),
@@ -153,6 +155,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		Paused:     state.Paused,
 		From:       state.EvidenceFrom,
 		Said:       said,
+		Declared:   slices.Concat(terms.cfg.Endpoints, terms.cfg.Documented),
 
 		MirroringPaused: cmp.Or(svc.copies.why(), svc.pauses.why()),
 		Tripped:         svc.pauses.tripped(),
