@@ -74,11 +74,12 @@ func (s *server) startServices(ctx context.Context) (*errgroup.Group, error) {
 		s.stopped = true
 		return nil
 	})
-	err := s.administrate()
-	if err != nil {
+	if err := s.administrate(); err != nil {
 		s.retire()
+		return s.mirrors, err
 	}
-	return s.mirrors, err
+	close(s.started)
+	return s.mirrors, nil
 }
 
 // start makes a service accept callers and its judge look. The caller holds mu.

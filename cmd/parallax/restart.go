@@ -28,8 +28,14 @@ func takeOrders() (o orders, stop func()) {
 	}
 }
 
-// obey reloads at each SIGHUP and restarts at SIGUSR2, until ctx ends.
+// obey reloads at each SIGHUP and restarts at SIGUSR2, until ctx ends. A signal that comes
+// early waits until everything serves.
 func (s *server) obey(ctx context.Context, given orders, getenv func(string) string) error {
+	select {
+	case <-s.started:
+	case <-ctx.Done():
+		return nil
+	}
 	for {
 		select {
 		case <-given.restart:

@@ -125,6 +125,7 @@ type server struct {
 	stopping   context.Context // ends when a shutdown begins
 	stopped    bool            // no service may be started any more
 	retire     func()          // begins a shutdown
+	started    chan struct{}   // closed when everything serves
 
 	pausing sync.Mutex  // one signal that pauses, or change of the lineup, at a time; locked after mu
 	handed  atomic.Bool // another process has taken over
@@ -157,7 +158,7 @@ type server struct {
 // newServer wires the rooms together, in the order data flows. On an error
 // everything that was opened is closed again.
 func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err error) {
-	s := &server{cfg: cfg, log: log, given: given, now: time.Now, registry: prometheus.NewRegistry()}
+	s := &server{cfg: cfg, log: log, given: given, now: time.Now, registry: prometheus.NewRegistry(), started: make(chan struct{})}
 	s.current.Store(&lineup{})
 	defer func() {
 		if err != nil {
