@@ -103,6 +103,12 @@ func (m *Mirror) Quiet(ctx context.Context, leg parallax.Leg) error {
 	}
 }
 
+// SharesIdentifiers reports whether other mirrors may know the pairs of this one's identifiers.
+func (m *Mirror) SharesIdentifiers() bool {
+	_, own := m.ids.(*ids.Memory)
+	return !own
+}
+
 // ForgetIdentifiers forgets which values of the legs stand for each other, and what was made
 // up before a time: a leg has a copy of the data of then. What was made up since stays known
 // as what has no partner yet. It is false where other mirrors know them too.

@@ -108,6 +108,8 @@ func (c *copying) database() (effects.Database, error) {
 	switch {
 	case cfg.Candidate.State != mirror.Own:
 		return effects.Database{}, fmt.Errorf("the candidate has no database of its own: its state is %s", cfg.Candidate.State)
+	case c.svc.mirror.SharesIdentifiers():
+		return effects.Database{}, errors.New("several mirrors share identifiers in Redis, and would not forget those of the database that is replaced: start one mirror without identifiers.redis for the copy, and afterwards all of them with another identifiers.prefix")
 	case len(list) == 0:
 		return effects.Database{}, errors.New("no database of the primary is read: name it in effects.primary")
 	case len(list) > 1:
@@ -272,8 +274,8 @@ func (c *copying) EndCopy(ctx context.Context, who, reason string) error {
 		if on.Position == "" {
 			return errors.New("no snapshot was taken yet: cancel the copy, and begin another one")
 		}
-		if !c.svc.mirror.ForgetIdentifiers(on.From) {
-			return errors.New("several mirrors share identifiers in Redis, and would not forget those of the database that is gone: give them another identifiers.prefix first")
+		if !c.svc.mirror.ForgetIdentifiers(on.From) { // It was begun with another configuration.
+			return errors.New("several mirrors share identifiers in Redis, and would not forget those of the database that is gone: start without identifiers.redis, and end it then")
 		}
 		c.svc.drift.Forget()
 		// What was given up as soon as it was answered may have been committed that much later.

@@ -37,6 +37,16 @@ services:
 %s`, keys, "unix://"+redis, password, primary, candidate, statefulIdentifiers)
 }
 
+// TestACopyIsNotBegunWhereIdentifiersAreShared: nobody could forget those of the database that
+// is replaced, and that is said before it is.
+func TestACopyIsNotBegunWhereIdentifiersAreShared(t *testing.T) {
+	t.Parallel()
+	p := newPair(t).plays[0]
+	if answer := conflicting(t, p.Parallax, "/api/v1/services/shop/copy:begin"); !strings.Contains(answer, "without identifiers.redis") {
+		t.Errorf("a copy: %s", answer)
+	}
+}
+
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	dir := t.TempDir()

@@ -10,6 +10,28 @@
 -- Without either nothing is written. The message goes to the log with the
 -- transaction, and nowhere if that is rolled back. The trigger changes no row and
 -- raises no error of its own.
+
+-- Whoever owns the function decides what runs as every role that writes the tables: one
+-- that was there before is only taken over from the same role.
+DO $parallax$
+DECLARE
+	other text := (
+		SELECT pg_catalog.string_agg(DISTINCT pg_catalog.pg_get_userbyid(owner), ', ')
+		FROM (
+			SELECT nspowner AS owner FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) 'parallax'
+			UNION ALL
+			SELECT proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+			WHERE n.nspname OPERATOR(pg_catalog.=) 'parallax' AND p.proname OPERATOR(pg_catalog.=) 'tag'
+		) AS there
+		WHERE pg_catalog.pg_get_userbyid(owner) OPERATOR(pg_catalog.<>) CURRENT_USER
+	);
+BEGIN
+	IF other IS NOT NULL THEN
+		RAISE EXCEPTION 'schema parallax or its function tag() belongs to another role: %; install as that one, or take it away first with parallax effects uninstall', other;
+	END IF;
+END
+$parallax$;
+
 CREATE SCHEMA IF NOT EXISTS parallax;
 
 CREATE OR REPLACE FUNCTION parallax.tag() RETURNS trigger LANGUAGE plpgsql AS $parallax$

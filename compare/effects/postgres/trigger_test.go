@@ -187,12 +187,42 @@ func TestInstallNamesWhatItCannot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot create the trigger of theirs") || strings.Contains(err.Error(), "mine") {
 		t.Error(err)
 	}
-	err = postgres.Install(t.Context(), postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"locked", "theirs"}})
+	if err := postgres.Uninstall(t.Context(), postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"mine"}}); err != nil {
+		t.Fatal(err)
+	}
+	err = postgres.Install(t.Context(), postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"mine", "locked", "theirs"}})
 	if err == nil || !strings.Contains(err.Error(), "lock timeout") || strings.Contains(err.Error(), "theirs") {
 		t.Error(err)
 	}
 	if got := s.SQL("postgres", "select string_agg(tgrelid::regclass::text, ' ' order by tgrelid::regclass::text) from pg_trigger where tgname = 'parallax_tag'"); got != "mine theirs" {
 		t.Errorf("the tables with a trigger are %s", got)
+	}
+}
+
+// TestInstallTakesNothingOver: whoever owns the function could have it do anything later, as
+// every role that writes the tables.
+func TestInstallTakesNothingOver(t *testing.T) {
+	t.Parallel()
+	s := rig.Postgres(t)
+	s.SQL("postgres", `create role app login; grant create on database postgres to app; create table orders (id int primary key)`)
+	ours := postgres.Source{DSN: s.DSN("postgres"), Tables: []string{"orders"}}
+	for _, before := range []string{
+		"create schema parallax authorization app",
+		"create schema parallax; create function parallax.tag() returns trigger language plpgsql as 'begin return null; end'; alter function parallax.tag() owner to app",
+	} {
+		s.SQL("postgres", before)
+		if err := postgres.Install(t.Context(), ours); err == nil || !strings.Contains(err.Error(), "belongs to another role: app") {
+			t.Errorf("%s: %v", before, err)
+		}
+		if got := s.SQL("postgres", "select count(*) from pg_trigger where tgname = 'parallax_tag'"); got != "0" {
+			t.Errorf("%s: %s triggers", before, got)
+		}
+		s.SQL("postgres", "drop schema parallax cascade")
+	}
+	for range 2 {
+		if err := postgres.Install(t.Context(), ours); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
