@@ -7,8 +7,32 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
+
+// maxUnderWay bounds the bytes that are kept of bodies and answers of calls that are open. A
+// call whose body finds no room is not comparable, and an answer is not given to shadows.
+const maxUnderWay = 128 << 20
+
+// budget is how many bytes more may be kept.
+type budget struct{ left atomic.Int64 }
+
+func newBudget(bytes int64) *budget {
+	b := &budget{}
+	b.left.Store(bytes)
+	return b
+}
+
+func (b *budget) take(n int) bool {
+	if b.left.Add(-int64(n)) >= 0 {
+		return true
+	}
+	b.give(n)
+	return false
+}
+
+func (b *budget) give(n int) { b.left.Add(int64(n)) }
 
 // silence is how long whoever sends or reads a body may do nothing.
 const silence = time.Minute
@@ -20,8 +44,11 @@ type capture struct {
 	moving   func(ended bool) // told of what is read; may be nil
 
 	mu    sync.Mutex // the transport reads in a goroutine of its own
+	room  *budget
 	kept  bytes.Buffer
 	limit int64
+	full  bool // nothing is kept any more: it is too long
+	lost  bool // likewise: there was no room
 	size  int64
 	want  int64 // -1: not known
 	sum   hash.Hash
@@ -30,10 +57,10 @@ type capture struct {
 	ended bool
 }
 
-func newCapture(w http.ResponseWriter, r *http.Request, limit int64) *capture {
+func newCapture(w http.ResponseWriter, r *http.Request, limit int64, room *budget) *capture {
 	return &capture{
 		Reader: r.Body, deadline: http.NewResponseController(w).SetReadDeadline,
-		limit: limit, want: r.ContentLength, sum: sha256.New(),
+		room: room, limit: limit, want: r.ContentLength, sum: sha256.New(),
 	}
 }
 
@@ -58,22 +85,42 @@ func (c *capture) Read(b []byte) (int, error) {
 	defer c.mu.Unlock()
 	c.size += int64(n)
 	c.sum.Write(b[:n])
-	if room := c.limit - int64(c.kept.Len()); room > 0 {
-		c.kept.Write(b[:min(int64(n), room)])
-	}
+	c.keep(b[:n])
 	c.ended = c.ended || err == io.EOF
 	return n, err
+}
+
+// keep keeps a piece if all of the body can be kept. The lock is held.
+func (c *capture) keep(b []byte) {
+	switch {
+	case c.full || c.lost:
+	case c.size > c.limit:
+		c.full = true
+		c.forget()
+	case !c.room.take(len(b)):
+		c.lost = true
+		c.forget()
+	default:
+		c.kept.Write(b)
+	}
+}
+
+// forget gives back what was kept. The lock is held.
+func (c *capture) forget() {
+	c.room.give(c.kept.Len())
+	c.kept = bytes.Buffer{}
 }
 
 // Close implements io.Closer. The server closes the body itself; until then what nobody
 // wanted can be read by drain.
 func (c *capture) Close() error { return nil }
 
-// end says that nothing may be read any more.
+// end says that nothing may be read any more, and nobody looks at what was.
 func (c *capture) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true
+	c.over, c.full = true, true
+	c.forget()
 }
 
 // drainLimit and drainWithin bound what is read of a body that goes nowhere, so that it can
@@ -107,14 +154,14 @@ type body struct {
 	size  int64
 	sum   []byte
 	cut   bool
-	whole bool // it was read to its end
+	whole bool // it was read to its end, and kept if it is not too long
 }
 
 // seen returns what was read until now.
 func (c *capture) seen() body {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := body{size: c.size, cut: c.size > int64(c.kept.Len()), whole: c.ended || c.size == c.want}
+	b := body{size: c.size, cut: c.size > int64(c.kept.Len()), whole: (c.ended || c.size == c.want) && !c.lost}
 	if b.cut {
 		b.sum = c.sum.Sum(nil)
 	} else {

@@ -64,6 +64,7 @@ type Proxy struct {
 	server    *http.Server
 	conns     atomic.Int64
 	retired   atomic.Bool
+	bytes     *budget         // of calls that are open
 	room      [2]atomic.Int64 // calls that are open, of the live leg and of shadows
 	failed    chan error      // of a listener; has room for one
 
@@ -87,7 +88,7 @@ func New(service string, cfg Config, deps Deps) (*Proxy, []parallax.Fault) {
 		}
 	}
 	p := &Proxy{
-		service: service, deps: deps, name: "parallax-egress-" + rand.Text(), answers: newAnswers(deps.Now), failed: make(chan error, 1),
+		service: service, deps: deps, name: "parallax-egress-" + rand.Text(), answers: newAnswers(deps.Now), bytes: newBudget(maxUnderWay), failed: make(chan error, 1),
 		tunnels: map[*tunnel]struct{}{}, told: map[string]struct{}{},
 	}
 	p.policy.Store(newPolicy(cfg))
@@ -326,7 +327,7 @@ func (p *Proxy) begin(policy *policy, w http.ResponseWriter, r *http.Request) (*
 	}
 	c := &call{
 		who: caller, p: p, to: to, method: r.Method, url: r.URL, contentType: r.Header.Get("Content-Type"),
-		table: policy.table(r.Method, to), answered: policy.answered(r.Method, to), body: newCapture(w, r, int64(policy.cfg.MaxBody)),
+		table: policy.table(r.Method, to), answered: policy.answered(r.Method, to), body: newCapture(w, r, int64(policy.cfg.MaxBody), p.bytes),
 	}
 	return c, true
 }

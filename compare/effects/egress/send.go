@@ -99,7 +99,7 @@ func (p *Proxy) answered(res *http.Response) error {
 	c.headed.Store(true)
 	c.finish(resultSent, res.StatusCode)
 	if c.keep != nil {
-		res.Body = &recording{ReadCloser: res.Body, keep: c.keep, limit: int(p.policy.Load().cfg.MaxBody), got: answer{status: res.StatusCode, header: endToEnd(res.Header)}}
+		res.Body = &recording{ReadCloser: res.Body, keep: c.keep, room: p.bytes, limit: int(p.policy.Load().cfg.MaxBody), got: answer{status: res.StatusCode, header: endToEnd(res.Header)}}
 	}
 	return nil
 }
@@ -168,6 +168,7 @@ func endToEnd(h http.Header) http.Header {
 type recording struct {
 	io.ReadCloser
 	keep  func(*answer)
+	room  *budget
 	limit int
 	got   answer
 	done  bool
@@ -177,9 +178,12 @@ type recording struct {
 func (r *recording) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
 	switch {
-	case len(r.got.body)+n > r.limit:
+	case !r.done && len(r.got.body)+n > r.limit:
 		r.end("it is longer than egress.max_body")
-	case !r.done:
+	case r.done:
+	case !r.room.take(n):
+		r.end("too many answers were under way")
+	default:
 		r.got.body = append(r.got.body, b[:n]...)
 	}
 	if err == io.EOF {
@@ -203,6 +207,8 @@ func (r *recording) end(lost string) {
 	}
 	r.done = true
 	got := r.got
+	r.room.give(len(got.body))
+	r.got.body = nil
 	if got.lost = lost; lost != "" {
 		got.body = nil
 	}

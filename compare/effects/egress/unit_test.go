@@ -3,7 +3,9 @@ package egress
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -290,4 +292,46 @@ func FuzzTarget(f *testing.F) {
 		}
 		newPolicy(DefaultConfig()).allows(true, "GET", to)
 	})
+}
+
+// TestBodiesTogetherAreBounded: a body that finds no room is not comparable, whatever it is,
+// and what a call has taken is there again when it ends.
+func TestBodiesTogetherAreBounded(t *testing.T) {
+	t.Parallel()
+	room := newBudget(10)
+	read := func(text string, limit int64) *capture {
+		c := newCapture(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(text)), limit, room)
+		c.deadline = func(time.Time) error { return nil }
+		if n, err := io.Copy(io.Discard, c); err != nil || n != int64(len(text)) {
+			t.Errorf("%d bytes of %q, %v", n, text, err)
+		}
+		return c
+	}
+	first, long := read("123456", 6), read("1234567", 6)
+	if b := first.seen(); string(b.kept) != "123456" || !b.whole || b.cut {
+		t.Errorf("a body that fits: %+v", b)
+	}
+	if b := long.seen(); !b.cut || !b.whole || b.size != 7 {
+		t.Errorf("a body that is too long: %+v", b)
+	}
+	if b := read("12345", 6).seen(); b.whole {
+		t.Errorf("a body without room: %+v", b)
+	}
+	first.end()
+	if b := read("12345", 6).seen(); string(b.kept) != "12345" || !b.whole {
+		t.Errorf("a body when there is room again: %+v", b)
+	}
+	var lost []string
+	for _, text := range []string{"12345", "123456"} { // 5 are taken
+		r := &recording{ReadCloser: io.NopCloser(strings.NewReader(text)), room: room, limit: 100, keep: func(a *answer) { lost = append(lost, a.lost) }}
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			t.Error(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"", "too many answers were under way"}, lost); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+	if left := room.left.Load(); left != 5 {
+		t.Errorf("%d bytes of room are left, want 5", left)
+	}
 }
