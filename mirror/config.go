@@ -71,7 +71,7 @@ type LegConfig struct {
 type Options struct {
 	Sample   float64       `yaml:"sample" doc:"share of exchanges that are mirrored, 0 to 1, by a hash of the exchange id; unsafe requests to a leg whose state is own are never left out"`
 	Unsafe   Unsafe        `yaml:"unsafe" enum:"never,allowed" doc:"whether unsafe requests are mirrored where a leg's state permits it"`
-	OrderBy  string        `yaml:"order_by" doc:"whose requests reach a shadow leg in the order in which the live leg answered them: those of one header:NAME, cookie:NAME or ip; empty: all legs are asked at once"`
+	OrderBy  string        `yaml:"order_by" doc:"whose requests reach a shadow leg in the order in which the live leg answered them: those of one header:NAME, cookie:NAME, jwt:CLAIM (as in split.key) or ip; empty: all legs are asked at once"`
 	MaxBody  parallax.Size `yaml:"max_body" doc:"bound of the copy of one body; a longer request is not mirrored, a longer answer is kept as its beginning, size and hash"`
 	MaxSpool parallax.Size `yaml:"max_spool" doc:"bound on disk of the writes that a leg with a database of its own has missed and is still to get; what does not fit is given up, and what it was about is not compared any more"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long a shadow leg may take to answer completely, from when it is asked; with order_by a request waits up to twice as long before that"`

@@ -30,6 +30,7 @@ type flight struct {
 	traces   [parallax.Legs]string // traceparents of requests to shadow legs
 	from     mark                  // the mark it came with; zero for none
 	hops     int                   // Parallaxes it came through in a row, this one counted
+	minted   string                // the name its caller is given; "": it has one, or stays unknown
 	upgrade  string                // protocol the caller wants to change to
 	rpc      *rpc                  // nil: it is no gRPC call
 	body     *tap                  // nil: the request has no body

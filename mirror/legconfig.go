@@ -156,7 +156,7 @@ func (l LegConfig) validatePool() []parallax.Fault {
 		fault("balance", "write round_robin, least_in_flight, weighted or hash", "unknown value %q", l.Balance)
 	}
 	if _, err := newHashKey(l.HashBy); err != nil {
-		fault("hash_by", "write header:X-User, cookie:sid, ip or path", "%v", err)
+		fault("hash_by", "write header:X-User, cookie:sid, jwt:sub, ip or path", "%v", err)
 	}
 	if (l.HashBy != "") != (l.Balance == upstream.Hash) {
 		fault("hash_by", "write balance: hash and hash_by together", "balance is %s, and hash_by is %q", l.Balance, l.HashBy)

@@ -142,7 +142,7 @@ func (f *flight) pass(a *answer, out caller, c *parallax.Call) error {
 	if f.bodyless(a) {
 		f.answeredLive()
 	}
-	out.Head(a.Status, a.Headers, a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
+	out.Head(a.Status, f.named(a.Headers), a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, f.captures[f.live.name]); err != nil {
 		return err
 	}

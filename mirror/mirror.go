@@ -312,7 +312,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 	if in.Body == nil && in.Proto != "HTTP/1.0" { // else it is ignored (RFC 9110 section 7.8)
 		f.upgrade = upgrade(in.Headers)
 	}
-	user := s.split.User(in.Headers, in.RemoteIP)
+	user := f.findUser()
 	f.x.User = m.nameOf(user)
 	switch { // of copies no leg is live
 	case in.Replayed != nil:

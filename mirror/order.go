@@ -41,7 +41,7 @@ func (f *flight) findLane() {
 	if f.service.order == (split.Key{}) {
 		return
 	}
-	user := f.service.order.User(f.in.Headers, f.in.RemoteIP)
+	user := f.userBy(f.service.order)
 	if r := f.in.Replayed; r != nil && r.User != "" {
 		user = r.User
 	}

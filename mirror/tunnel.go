@@ -13,7 +13,7 @@ import (
 // side that is left, or when Parallax shuts down.
 func (f *flight) pipe(a *answer, out caller) error {
 	defer a.Conn.Close()
-	conn, err := out.Switch(a.Headers)
+	conn, err := out.Switch(f.named(a.Headers))
 	if err != nil {
 		return errCallerGone
 	}

@@ -10,9 +10,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"net/textproto"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"parallax"
 )
@@ -22,7 +21,8 @@ const Buckets = 10000
 
 // Config is the split block of a service.
 type Config struct {
-	Key       string            `yaml:"key" doc:"where the user's name stands: header:NAME, cookie:NAME or ip; empty: users are unknown, and only step 10000 makes the candidate live"`
+	Key       string            `yaml:"key" doc:"where the user's name stands: header:NAME, cookie:NAME, jwt:CLAIM (of the bearer token, or of the one in jwt:CLAIM@header:NAME or @cookie:NAME; signatures are not looked at) or ip; empty: users are unknown, and only step 10000 makes the candidate live"`
+	Mint      time.Duration     `yaml:"mint" doc:"with a key of cookie:NAME, callers without that cookie are given one that lasts so long, such as 4320h; name a cookie of your own here, not the service's session; empty: such callers are unknown"`
 	Salt      string            `yaml:"salt" doc:"mixed into the bucket, so that two services move different users first; another salt, or key, puts other users on the candidate at once"`
 	Endpoints []string          `yaml:"endpoints" doc:"what may go live on the candidate, such as GET * or POST /orders/*; empty: whatever its state allows"`
 	Pin       map[string]string `yaml:"pin" doc:"users who always get one leg, whatever the step: primary or candidate"`
@@ -34,6 +34,7 @@ func (c Config) Validate() []parallax.Fault {
 	if _, err := ParseKey(c.Key); err != nil {
 		faults = append(faults, parallax.Fault{Path: "key", Text: err.Error(), Hint: KeyHint})
 	}
+	faults = append(faults, c.validateMint()...)
 	for i, e := range c.Endpoints {
 		if _, err := ParsePattern(e); err != nil {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, with * for any method or at the end, such as "GET *" or "POST /orders/*"`})
@@ -68,6 +69,7 @@ func Bucket(salt, user string) int {
 // changes; all methods may be called from many goroutines.
 type Splitter struct {
 	key      Key
+	mint     time.Duration
 	salt     string
 	patterns []Pattern
 	pin      map[string]parallax.Leg
@@ -86,7 +88,7 @@ func newSplitter(c Config, step *atomic.Int64) (*Splitter, []parallax.Fault) {
 	if faults := c.Validate(); len(faults) > 0 {
 		return nil, faults
 	}
-	s := &Splitter{salt: c.Salt, pin: make(map[string]parallax.Leg, len(c.Pin)), step: step}
+	s := &Splitter{salt: c.Salt, mint: c.Mint, pin: make(map[string]parallax.Leg, len(c.Pin)), step: step}
 	s.key, _ = ParseKey(c.Key) // validated above, as are the patterns
 	for _, e := range c.Endpoints {
 		p, _ := ParsePattern(e)
@@ -146,90 +148,4 @@ func (s *Splitter) Pick(user string) parallax.Leg {
 // User finds the user's name in a request, "" when it is unknown.
 func (s *Splitter) User(headers []parallax.Field, address string) string {
 	return s.key.User(headers, address)
-}
-
-// Key says where a user's name stands in a request: in a header, in a cookie, or
-// in the address it came from. With the zero value users are unknown.
-type Key struct {
-	from keyKind
-	name string
-}
-
-type keyKind uint8
-
-const (
-	fromNowhere keyKind = iota
-	fromHeader
-	fromCookie
-	fromAddress
-)
-
-// KeyHint says what keys look like, for faults.
-const KeyHint = "write header:X-User, cookie:sid or ip"
-
-// ParseKey reads a key: header:NAME, cookie:NAME, ip, or nothing for the zero
-// value.
-func ParseKey(text string) (Key, error) {
-	kind, name, _ := strings.Cut(text, ":")
-	switch {
-	case text == "":
-		return Key{}, nil
-	case text == "ip":
-		return Key{from: fromAddress}, nil
-	case kind == "header" && parallax.IsToken(name):
-		return Key{fromHeader, textproto.CanonicalMIMEHeaderKey(name)}, nil
-	case kind == "cookie" && parallax.IsToken(name):
-		return Key{fromCookie, name}, nil
-	}
-	return Key{}, fmt.Errorf("cannot read %q as the key of users", text)
-}
-
-// User finds the user's name in a request, "" when it is unknown. The address
-// is the peer's; what a caller writes into X-Forwarded-For does not count.
-func (k Key) User(headers []parallax.Field, address string) string {
-	switch k.from {
-	case fromAddress:
-		return address
-	case fromHeader:
-		return first(headers, k.name)
-	case fromCookie:
-		return cookie(headers, k.name)
-	}
-	return ""
-}
-
-func first(headers []parallax.Field, name string) string {
-	for _, h := range headers {
-		if strings.EqualFold(h.Name, name) {
-			return strings.TrimSpace(h.Value)
-		}
-	}
-	return ""
-}
-
-// cookie finds a cookie by its name alone. A browser sends all that were ever set
-// for the host, whoever set them; one with an odd value, or none, does not hide
-// the others.
-func cookie(headers []parallax.Field, name string) string {
-	for _, h := range headers {
-		if !strings.EqualFold(h.Name, "Cookie") {
-			continue
-		}
-		for pair := range strings.SplitSeq(h.Value, ";") {
-			found, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
-			if ok && strings.TrimSpace(found) == name {
-				return unquoted(strings.TrimSpace(value))
-			}
-		}
-	}
-	return ""
-}
-
-// unquoted takes off the quotes that may enclose a cookie's value (RFC 6265
-// section 4.1.1).
-func unquoted(value string) string {
-	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
-		return value[1 : len(value)-1]
-	}
-	return value
 }
