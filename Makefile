@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop soak fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop soak statistics fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-shop: setup ## measure Parallax with both databases of the demo shop, 3 mi
 soak: setup ## kill and clone databases under load, again and again: COUNT=20 times
 	@bash scripts/setup-test.sh
 	go test -count $(or $(COUNT),20) -timeout 60m -run 'TestCloneUnderLoad|TestShopsWhose' -v ./cmd/parallax
+
+statistics: setup ## the verdict's errors and delays, computed and simulated in full, 8 minutes (docs/verdict.md)
+	STATISTICS=1 go test -count 1 -timeout 60m -run 'Against|Exactly|CusumAfter|AYearOf' -v ./reports
 
 fuzz: setup ## run each fuzz target for FUZZTIME (default 30s); ONLY=compare keeps to some
 	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s) $(ONLY)

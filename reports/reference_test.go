@@ -167,7 +167,7 @@ func TestPassAndFailAgainstReference(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	checked := 0
-	for range 300 {
+	for range statistics(300, 10_000) {
 		k, n := randomCounts(r, 1e5)
 		// Thresholds around the rate, where the tests are decided.
 		p0 := (float64(k) + 0.5) / float64(n+1) * math.Exp(2*r.NormFloat64())
@@ -197,7 +197,7 @@ func TestPassAndFailAgainstReference(t *testing.T) {
 // and 1e-9 above it.
 func TestLimitsAgainstReference(t *testing.T) {
 	t.Parallel()
-	points, most := 60, 1e8
+	points, most := statistics(60, 10_000), 1e8
 	if testing.Short() {
 		points, most = 30, 1e5
 	}
