@@ -79,6 +79,11 @@ func (s *Server) routes() []route {
 
 		{"POST", "/api/v1/effects/:service/:leg", apiTake, s.apiTakeEvents},
 
+		{"POST", "/api/v1/flagger/confirm/:service", health, s.flagger("confirm")},
+		{"POST", "/api/v1/flagger/progress/:service", health, s.flagger("progress")},
+		{"POST", "/api/v1/flagger/rollback/:service", health, s.flagger("rollback")},
+		{"POST", "/api/v1/flagger/event/:service", health, s.flagger("event")},
+
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},
 		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},
