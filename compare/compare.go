@@ -134,10 +134,11 @@ func failed(call *parallax.Call, rules []*rule) bool {
 		return true
 	}
 	status := call.Response.Status
-	if status < 500 {
-		return false
-	}
-	return !slices.ContainsFunc(rules, func(r *rule) bool { return slices.Contains(r.source.Normal, status) })
+	return status >= 500 && !normal(rules, status)
+}
+
+func normal(rules []*rule, status int) bool {
+	return slices.ContainsFunc(rules, func(r *rule) bool { return slices.Contains(r.source.Normal, status) })
 }
 
 // listen compares the secondary with the primary and returns what is noise. A

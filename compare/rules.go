@@ -184,6 +184,12 @@ func (r *Rules) forExchange(endpoint string, at time.Time) []*rule {
 	return out
 }
 
+// Normal reports whether a 5xx status is declared an answer, and no failure, of an endpoint
+// at a time. No rules declare none.
+func (r *Rules) Normal(endpoint string, at time.Time, status int) bool {
+	return normal(r.forExchange(endpoint, at), status)
+}
+
 // appliesTo reports whether the rule's endpoint pattern takes in an endpoint.
 func (r *rule) appliesTo(endpoint string) bool {
 	pattern := r.source.Endpoint

@@ -17,6 +17,7 @@ type endpoint struct {
 	mayLive bool           // the candidate may be live for it, as its state and split.endpoints have it
 	actLive bool           // also for those of its requests that look like acts
 	counts  *endpointMetrics
+	sight   *sight
 
 	operations *operations // of a path of GraphQL's, when the body will tell which; else nil
 

@@ -284,6 +284,7 @@ func (f *flight) count(l *leg, r role, c *parallax.Call) {
 	l.finished(c, f.start.Add(c.Done))
 	if c.Err.Kind != parallax.NotAsked {
 		f.endpoint.counts.count(l.name, r, c)
+		f.endpoint.sight[l.name][r].count(c)
 	}
 }
 

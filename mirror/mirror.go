@@ -122,6 +122,7 @@ type service struct {
 	again    bucket              // of mirror.ask_again
 	since    time.Time           // when it was put in force; zero for the first
 	told     atomic.Int32        // suspicious endpoints that the log has
+	sights   *sights             // shared with those before and after it
 	users    atomic.Int64        // flights, and one more until it is replaced
 	tls      *credentials        // callers speak TLS; nil: they do not
 }
@@ -172,6 +173,9 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	orDefault(&cfg.Timeouts, DefaultTimeouts())
 	s := &service{name: cfg.Name, cfg: cfg, options: cfg.Mirror, changes: newChanges(cfg.Mirror.Request.RequestChanges)}
 	s.users.Store(1)
+	if s.sights = new(sights); before != nil {
+		s.sights = before.sights
+	}
 	defer func() {
 		if err != nil {
 			s.leave()
@@ -206,7 +210,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	s.pace = newPacer(cfg.Mirror)
 	s.again = newBucket(max(cfg.Mirror.AskAgain.MaxRPS, 1e-6))
 	newEndpoint := func(name string, safe bool) *endpoint {
-		e := &endpoint{name: name, endpointPolicy: policyOf(name, safe, cfg.Mirror, declared), counts: deps.Metrics.of(cfg.Name, name)}
+		e := &endpoint{name: name, endpointPolicy: policyOf(name, safe, cfg.Mirror, declared), counts: deps.Metrics.of(cfg.Name, name), sight: s.sights.of(name)}
 		s.letLive(e)
 		s.pace.add(e)
 		return e

@@ -13,7 +13,8 @@ import "math"
 // for a tick of n exchanges with k divergences: Page's CUSUM as an e-detector
 // (Shin, Ramdas and Rinaldo, "E-detectors", 2023).
 type cusum struct {
-	w [4]float64
+	w    [4]float64
+	used int // alternatives below 1, the first of them
 }
 
 // cusumRates are the alternatives in units of the threshold.
@@ -24,19 +25,31 @@ var cusumRates = [4]float64{2, 5, 10, 50}
 const bakeSamples = 1e6
 
 // add folds one tick and tells whether it raises the alarm: the statistic has
-// reached bakeSamples/beta. Alternatives of 1 or more are left out.
+// reached bakeSamples/beta.
 func (c *cusum) add(k, n uint64, policy Promotion) bool {
-	p0 := policy.MaxDivergenceRate
-	k = min(k, n)
-	sum, used := math.Inf(-1), 0
-	for i, times := range cusumRates {
+	return c.over(k, n, policy.MaxDivergenceRate) >= math.Log(bakeSamples/policy.Beta)
+}
+
+// over folds one tick against the threshold p0, and returns the statistic in logarithms.
+// Alternatives of 1 or more are left out.
+func (c *cusum) over(k, n uint64, p0 float64) float64 {
+	k, c.used = min(k, n), 0
+	for _, times := range cusumRates {
 		q := times * p0
 		if q >= 1 {
-			continue
+			break // they ascend
 		}
-		c.w[i] = max(c.w[i], 0) + float64(k)*math.Log(times) + float64(n-k)*(math.Log1p(-q)-math.Log1p(-p0))
-		sum = lnSum(sum, c.w[i])
-		used++
+		c.w[c.used] = max(c.w[c.used], 0) + float64(k)*math.Log(times) + float64(n-k)*(math.Log1p(-q)-math.Log1p(-p0))
+		c.used++
 	}
-	return used > 0 && sum-math.Log(float64(used)) >= math.Log(bakeSamples/policy.Beta)
+	return c.value()
+}
+
+// value is the statistic in logarithms; -Inf before anything was folded, or without an
+// alternative.
+func (c *cusum) value() float64 {
+	if c.used == 0 {
+		return math.Inf(-1)
+	}
+	return mean(c.w[:c.used])
 }

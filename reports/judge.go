@@ -53,6 +53,7 @@ type JudgeConfig struct {
 type Judge struct {
 	cfg    JudgeConfig
 	latest atomic.Pointer[published]
+	told   atomic.Pointer[Latch] // by Accuse, and not looked at yet
 	began  time.Time
 
 	mu       sync.Mutex // guards what follows; held while looking
@@ -138,6 +139,9 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 		return j.Verdict() // stopped half-way: says nothing about the store
 	}
 	j.noteStore(err)
+	if told := j.told.Swap(nil); told != nil {
+		j.cfg.Latch = told
+	}
 	in := j.context
 	in.Service, in.StoreAway, in.Latch = j.cfg.Service, err != nil, j.cfg.Latch
 	v := j.evidence.Verdict(j.cfg.Now(), in)
@@ -148,6 +152,10 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 	j.publish(v)
 	return v
 }
+
+// Accuse has the judge roll back on what others saw, from its next look on. It does not
+// wait, and it is up to the caller to keep the latch.
+func (j *Judge) Accuse(l Latch) { j.told.Store(&l) }
 
 // page is how many ticks are read at once.
 const page = 10_000

@@ -32,7 +32,12 @@ type Promotion struct {
 	MaxUnknownShare   float64           `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
 	MaxInheritedShare float64           `yaml:"max_inherited_share" doc:"share of an endpoint's compared exchanges whose effects may differ in rows only that differed before; above it the verdict holds; 1 for no limit"`
 	Zero              []string          `yaml:"zero" json:",omitempty" doc:"places at which one divergence holds the verdict until a person closes its issue: $.amount, effects:ledger, effects:ledger $.amount"`
-	Auto              bool              `yaml:"auto" doc:"false: a person or CI moves the step"`
+	Steps             []int             `yaml:"steps" json:",omitempty" doc:"the shares of users on the candidate, in basis points, that it is raised through"`
+	Bake              time.Duration     `yaml:"bake" json:",omitempty" doc:"how long a step stands before the next one"`
+	BakeRequests      uint64            `yaml:"bake_requests" json:",omitempty" doc:"how many requests the candidate must have answered as the live leg at a step before the next one"`
+	Freeze            []string          `yaml:"freeze" json:",omitempty" doc:"times (UTC) at which no step is raised: Fri 16-24, Sat, 2026-12-24, 2026-12-20..2027-01-02; going back always may"`
+	Override          time.Duration     `yaml:"override" json:",omitempty" doc:"how long a step that a person sets stands before the policy moves it again"`
+	Auto              bool              `yaml:"auto" doc:"true: the verdict moves the step; false: a person or CI does, and the policy says what it would do"`
 	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
 
@@ -68,12 +73,12 @@ func DefaultPromotion() Promotion {
 		MaxUnmappedShare:  0.01,
 		MaxUnknownShare:   0.01,
 		MaxInheritedShare: 0.01,
+		Steps:             []int{0, 100, 500, 2500, 5000, 10_000},
+		Bake:              10 * time.Minute,
+		BakeRequests:      100,
+		Override:          24 * time.Hour,
 	}
 }
-
-// NotYet returns the keys of a promotion block that are planned and refused as
-// not supported yet, never ignored.
-func NotYet() []string { return []string{"bake", "freeze", "steps"} }
 
 // Validate returns everything that is wrong with the policy, with paths seen from
 // it.
@@ -129,9 +134,7 @@ func (p Promotion) Validate() []parallax.Fault {
 	}
 	_, wrong := compare.ParseZero(p.Zero)
 	faults = append(faults, parallax.Under("zero", wrong)...)
-	if p.Auto {
-		fault("auto", "true is not supported yet", "write false, and move the step by hand or from CI")
-	}
+	faults = append(faults, p.validateSteps()...)
 	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
 		w := p.Endpoints[name]
 		for _, own := range []struct {
@@ -149,9 +152,40 @@ func (p Promotion) Validate() []parallax.Fault {
 	return faults
 }
 
+// validateSteps returns what is wrong with how the step is moved.
+func (p Promotion) validateSteps() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, text, hint string) {
+		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	for i, step := range p.Steps {
+		switch {
+		case step < 0 || step > 10_000:
+			fault(fmt.Sprintf("steps[%d]", i), fmt.Sprintf("want 0 to 10000 basis points, found %d", step), "100 is 1 % of users, 10000 is everybody")
+		case i > 0 && step <= p.Steps[i-1]:
+			fault(fmt.Sprintf("steps[%d]", i), fmt.Sprintf("%d does not come after %d", step, p.Steps[i-1]), "write them from the smallest to the largest")
+		}
+	}
+	if p.Auto && p.next(0) == 0 {
+		fault("steps", "there is none above 0 that auto could move to", "leave steps out, or write [0, 100, 500, 2500, 5000, 10000]")
+	}
+	if p.Bake < 0 {
+		fault("bake", "want no negative time", "10m")
+	}
+	if p.Override < 0 {
+		fault("override", "want no negative time", "24h")
+	}
+	for i, text := range p.Freeze {
+		if _, err := parseFreeze(text); err != nil {
+			fault(fmt.Sprintf("freeze[%d]", i), err.Error(), "write hours of the week in UTC such as Fri 16-24 or Sat, or days such as 2026-12-20..2027-01-02")
+		}
+	}
+	return faults
+}
+
 // Hash identifies what the evidence is tested against: 12 hex digits over
-// everything but Auto and waivers. A waiver changes which endpoints count, not
-// what was measured on them.
+// everything but waivers and how the step is moved. A waiver changes which
+// endpoints count, not what was measured on them.
 func (p Promotion) Hash() string {
 	limits := map[string]Waiver{}
 	for name, w := range p.Endpoints {
@@ -160,7 +194,8 @@ func (p Promotion) Hash() string {
 			limits[name] = w
 		}
 	}
-	if p.Auto, p.Endpoints = false, nil; len(limits) > 0 {
+	p.Auto, p.Steps, p.Bake, p.BakeRequests, p.Freeze, p.Override = false, nil, 0, 0, nil, 0
+	if p.Endpoints = nil; len(limits) > 0 {
 		p.Endpoints = limits
 	}
 	text, err := json.Marshal(p)

@@ -30,7 +30,7 @@ func TestPromotionValidateNamesEveryFault(t *testing.T) {
 	}
 	want := []string{
 		"max_divergence_rate", "max_error_rate", "slower.max_share", "alpha", "beta", "max_lost_share", "slower.ratio", "slower.plus",
-		"min_duration", "auto", `endpoints["GET /day"].waived`, `endpoints["GET /none"].waived`, `endpoints["GET /owner"].waived`,
+		"min_duration", "steps", `endpoints["GET /day"].waived`, `endpoints["GET /none"].waived`, `endpoints["GET /owner"].waived`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)

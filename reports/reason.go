@@ -19,6 +19,9 @@ const (
 	DivergenceRate Code = "divergence_rate"
 	// The candidate fails where the primary does not.
 	CandidateErrors Code = "candidate_errors"
+	// The candidate failed too often while callers got its answers: K of the N requests that it
+	// answered lately. It rolls back within seconds, whatever the tests say.
+	LiveErrors Code = "live_errors"
 	// The candidate is slower.
 	TooSlow Code = "slower"
 	// Too many mirrored exchanges were lost before they could be compared.
@@ -60,7 +63,7 @@ const (
 	NoTraffic Code = "no_traffic"
 	// Nothing was compared lately.
 	Stale Code = "stale"
-	// A person rolled back, which paused the promotion.
+	// A person paused the promotion, or rolled back, which pauses it.
 	Paused Code = "paused"
 	// Mirroring is paused, by a person, a signal or the watchdog: Detail says why.
 	MirroringPaused Code = "mirroring_paused"
@@ -73,7 +76,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, LiveErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
 	TooShort, HoursMissing, OtherVersion, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
@@ -137,6 +140,9 @@ func (r Reason) clause() string {
 	case CandidateErrors:
 		return fmt.Sprintf("the candidate failed where the primary did not in %s of %s exchanges, %s; at most %s is allowed%s",
 			count(r.K), count(r.N), r.between(), percent(r.Threshold), r.outlook())
+	case LiveErrors:
+		return fmt.Sprintf("the candidate failed in %s of the last %s requests that callers got its answers to, more often than the primary; at most %s is allowed",
+			count(r.K), count(r.N), percent(r.Threshold))
 	case TooSlow:
 		return fmt.Sprintf("the candidate was slower in %s of %s exchanges, %s; at most %s is allowed%s",
 			count(r.K), count(r.N), r.between(), percent(r.Threshold), r.outlook())
@@ -191,7 +197,7 @@ func (r Reason) clause() string {
 	case Stale:
 		return fmt.Sprintf("nothing was compared for %s", span(r.Seconds))
 	case Paused:
-		return "a person rolled back, which paused the promotion; moving the step again ends the pause"
+		return "a person paused the promotion, or rolled back; resuming it ends that, and so does moving the step"
 	case MirroringPaused:
 		text := "mirroring is paused, so nothing new is learned about the candidate"
 		if r.Detail != "" {

@@ -196,7 +196,7 @@ func TestSentences(t *testing.T) {
 		{Reason{Code: TooShort, Seconds: 5400, NeedSeconds: 86400 * 3}, "Compared for 1.5 h since the last change; the policy asks for 3 days."},
 		{Reason{Code: NoTraffic}, "Nothing was compared yet."},
 		{Reason{Code: Stale, Seconds: 1200}, "Nothing was compared for 20 min."},
-		{Reason{Code: Paused}, "A person rolled back, which paused the promotion; moving the step again ends the pause."},
+		{Reason{Code: Paused}, "A person paused the promotion, or rolled back; resuming it ends that, and so does moving the step."},
 		{Reason{Code: StoreAway}, "The store cannot be read, so nothing can be said about the candidate."},
 		{Reason{Code: InsufficientSamples, Endpoint: "GET /a"}, "GET /a: too little was compared yet."},
 	} {

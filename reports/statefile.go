@@ -23,8 +23,13 @@ type State struct {
 	Who    string    `json:"who"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
-	Paused bool      `json:"paused"` // a person's rollback paused the policy
-	Latch  *Latch    `json:"latch,omitempty"`
+	Paused bool      `json:"paused"` // the policy is paused: by a person, or a person's rollback
+
+	// Until is when a step that a person set stops standing against the policy; zero for
+	// the policy's own, or one that was released.
+	Until time.Time `json:"until,omitzero"`
+
+	Latch *Latch `json:"latch,omitempty"`
 
 	// EvidenceFrom is when a person started new evidence; zero for never. What was
 	// counted before it does not count.

@@ -86,7 +86,7 @@ type Context struct {
 	RulesVersion string // of all rules of the service
 	Accepted     string // of all that people accepted; a latch holds for one
 	Accounting   divergence.Accounting
-	Paused       bool // a person rolled back; moving the step again ends it
+	Paused       bool // a person paused the promotion, or rolled back
 	StoreAway    bool // the store cannot be read
 
 	// MirroringPaused says why mirroring is paused; empty while it is not. A paused

@@ -84,6 +84,9 @@ type Service struct {
 	// Evidence may be nil; evidence:restart then answers 501.
 	Evidence Evidence
 
+	// Promotion may be nil; promotion:pause and promotion:resume then answer 501.
+	Promotion Promotion
+
 	// Mirroring may be nil; mirroring:pause and mirroring:resume then answer 501.
 	Mirroring Mirroring
 
@@ -125,8 +128,22 @@ type Stepper interface {
 	// SetStep moves the step, 0 to 10000 basis points, and returns when it is in
 	// force and on disk. A person's step wins over the policy until it is released.
 	SetStep(ctx context.Context, step int, who, reason string) error
-	// Rollback moves the step to 0 and pauses the policy, in the same way.
+	// Rollback moves the step to 0 and pauses the policy, in the same way. It is refused
+	// while the primary is down.
 	Rollback(ctx context.Context, who, reason string) error
+	// ForceRollback is Rollback whether or not the primary is up.
+	ForceRollback(ctx context.Context, who, reason string) error
+}
+
+// Promotion is the policy that moves the step, or says what it would do.
+type Promotion interface {
+	// Course returns what the policy does with the step now. It must not block.
+	Course() reports.Course
+	// Pause keeps the policy from moving the step, until Resume or a person's step. It
+	// returns when that is on disk.
+	Pause(ctx context.Context, who, reason string) error
+	// Resume ends a pause, and how long a person's step stands, in the same way.
+	Resume(ctx context.Context, who, reason string) error
 }
 
 // Evidence is what the verdict on one service is built on.

@@ -67,6 +67,8 @@ type fakeStepper struct {
 	mu    sync.Mutex
 	state reports.State
 	err   error
+
+	refuse error // a rollback, unless by force
 }
 
 func (s *fakeStepper) State() reports.State {
@@ -85,11 +87,47 @@ func (s *fakeStepper) SetStep(_ context.Context, step int, who, reason string) e
 	return nil
 }
 
-func (s *fakeStepper) Rollback(_ context.Context, who, reason string) error {
+func (s *fakeStepper) Rollback(ctx context.Context, who, reason string) error {
+	if s.refuse != nil {
+		return s.refuse
+	}
+	return s.ForceRollback(ctx, who, reason)
+}
+
+func (s *fakeStepper) ForceRollback(_ context.Context, who, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state = reports.State{Who: who, Reason: reason, At: now, Paused: true}
 	return s.err
+}
+
+// fakePromotion gives advice, and remembers what it was told.
+type fakePromotion struct {
+	course reports.Course
+	steps  *fakeStepper
+	told   []string
+	err    error
+}
+
+func (p *fakePromotion) Course() reports.Course { return p.course }
+
+func (p *fakePromotion) Pause(_ context.Context, who, reason string) error {
+	return p.tell("pause", true, who, reason)
+}
+
+func (p *fakePromotion) Resume(_ context.Context, who, reason string) error {
+	return p.tell("resume", false, who, reason)
+}
+
+func (p *fakePromotion) tell(verb string, paused bool, who, reason string) error {
+	if p.err != nil {
+		return p.err
+	}
+	p.steps.mu.Lock()
+	defer p.steps.mu.Unlock()
+	p.steps.state.Paused = paused
+	p.told = append(p.told, verb+" "+who+": "+reason)
+	return nil
 }
 
 // fakeEvidence gives the judge a verdict on nothing when it is restarted.
@@ -404,6 +442,7 @@ type rig struct {
 	store   *fakeStore
 	judge   *fakeJudge
 	stepper *fakeStepper
+	policy  *fakePromotion
 	log     *logBuffer
 
 	evidence  *fakeEvidence
@@ -418,6 +457,7 @@ type rig struct {
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
+	r.policy = &fakePromotion{steps: r.stepper, course: reports.Course{To: 0, Next: 100, Code: reports.Unproven}}
 	r.rehearsal = &fakeRehearsal{}
 	rules, _ := compare.Compile(fakeRules)
 	r.evidence, r.mirroring, r.copying = &fakeEvidence{judge: r.judge}, &fakeMirroring{}, &fakeCopying{}
@@ -427,7 +467,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		Rehearsal: r.rehearsal,
 		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
-			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
+			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Promotion: r.policy, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
 			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots, Noise: fakeNoise,
 			Legs: func() []LegStatus {
 				return []LegStatus{

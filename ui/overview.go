@@ -22,7 +22,7 @@ type serviceView struct {
 	Name, URL, Listen string
 	Verdict           verdictView
 	Diagnoses         []reasonView // one cause for most of an endpoint
-	Step              reports.State
+	Step              stepDocument
 	Legs              []LegStatus
 	Mirroring         MirroringState
 	Copying           *Copy // of the candidate's database; nil: none is being made
@@ -195,7 +195,7 @@ func (s *Server) brief(service *Service, l lookback) serviceView {
 	v := service.Judge.Verdict()
 	return serviceView{
 		Name: service.Name, URL: l.keep(servicePath(service.Name)), Listen: service.Listen,
-		Verdict: newVerdictView(service.Name, v), Step: service.Stepper.State(), Legs: service.legs(), Mirroring: service.mirroring(), Copying: service.copying(), Lookback: l,
+		Verdict: newVerdictView(service.Name, v), Step: service.step(), Legs: service.legs(), Mirroring: service.mirroring(), Copying: service.copying(), Lookback: l,
 		IssuesURL: l.keep(servicePath(service.Name) + "/issues"),
 		RulesURL:  rulesPath(service.Name),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"parallax/divergence"
+	"parallax/reports"
 )
 
 //go:embed templates static openapi.json
@@ -61,6 +62,8 @@ func (s *Server) routes() []route {
 		{"POST", service + "/rollback", apiWrite, s.apiRollback},
 		{"POST", service + `/evidence\:restart`, apiWrite, s.apiRestartEvidence}, // echo's way to write a colon
 
+		{"POST", service + `/promotion\:pause`, apiWrite, s.apiPausePromotion},
+		{"POST", service + `/promotion\:resume`, apiWrite, s.apiResumePromotion},
 		{"GET", service + "/mirroring", health, s.apiMirroring},
 		{"POST", service + `/mirroring\:pause`, apiWrite, s.apiPauseMirroring},
 		{"POST", service + `/mirroring\:resume`, apiWrite, s.apiResumeMirroring},
@@ -177,11 +180,14 @@ func forPeople(r *http.Request) bool {
 func (s *Server) problemOf(err error, c echo.Context) *problem {
 	var p *problem
 	var routing *echo.HTTPError
+	var refused reports.Refusal
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &routing):
 		return routingProblem(routing.Code, c)
+	case errors.As(err, &refused):
+		return newProblem(http.StatusConflict, string(refused.Turn), refused.Text)
 	case errors.Is(err, divergence.ErrNotFound):
 		return notFound(err.Error())
 	case errors.Is(err, divergence.ErrAway), errors.Is(err, context.DeadlineExceeded):

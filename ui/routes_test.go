@@ -64,6 +64,8 @@ var routeCases = map[string]struct {
 	"GET /api/v1/services/:service/mirroring":             {"/api/v1/services/shop/mirroring", "", "application/json", "Mirroring"},
 	`POST /api/v1/services/:service/mirroring\:pause`:     {"/api/v1/services/shop/mirroring:pause", `{"reason":"it hurts"}`, "application/json", "Mirroring"},
 	`POST /api/v1/services/:service/mirroring\:resume`:    {"/api/v1/services/shop/mirroring:resume", "", "application/json", "Mirroring"},
+	`POST /api/v1/services/:service/promotion\:pause`:     {"/api/v1/services/shop/promotion:pause", `{"reason":"a sale"}`, "application/json", "Step"},
+	`POST /api/v1/services/:service/promotion\:resume`:    {"/api/v1/services/shop/promotion:resume", `{"reason":"it is over"}`, "application/json", "Step"},
 	"GET /api/v1/services/:service/copy":                  {"/api/v1/services/shop/copy", "", "application/json", "Copying"},
 	`POST /api/v1/services/:service/copy\:begin`:          {"/api/v1/services/shop/copy:begin", `{"reason":"a new database"}`, "application/json", "Copying"},
 	`POST /api/v1/services/:service/copy\:end`:            {"/api/v1/services/shop/copy:end", "", "application/json", "Copying"},

@@ -29,10 +29,25 @@ type stepDocument struct {
 	Reason  string    `json:"reason"`
 	At      time.Time `json:"at,omitzero"` // left out while nobody moved it
 	Paused  bool      `json:"paused"`
+	Until   time.Time `json:"until,omitzero"` // until when a person's step stands against the policy
+
+	Course *courseDocument `json:"course,omitempty"` // left out where there is no policy
 }
 
-func newStepDocument(service string, s reports.State) stepDocument {
-	return stepDocument{Service: service, Step: s.Step, Who: s.Who, Reason: s.Reason, At: s.At.UTC(), Paused: s.Paused}
+// courseDocument is what the policy does with the step, also as a sentence.
+type courseDocument struct {
+	reports.Course
+	Text string `json:"text"`
+}
+
+func (service *Service) step() stepDocument {
+	state := service.Stepper.State()
+	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC()}
+	if service.Promotion != nil {
+		course := service.Promotion.Course()
+		d.Course = &courseDocument{course, course.Sentence()}
+	}
+	return d
 }
 
 func (s *Server) apiStep(c echo.Context) error {
@@ -40,7 +55,7 @@ func (s *Server) apiStep(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, newStepDocument(service.Name, service.Stepper.State()))
+	return c.JSON(http.StatusOK, service.step())
 }
 
 func (s *Server) apiSetStep(c echo.Context) error {
@@ -72,7 +87,7 @@ func (s *Server) apiSetStep(c echo.Context) error {
 	if err := service.Stepper.SetStep(c.Request().Context(), *in.Step, caller, in.Reason); err != nil {
 		return fmt.Errorf("cannot set the step of %s: %w", service.Name, err)
 	}
-	return c.JSON(http.StatusOK, newStepDocument(service.Name, service.Stepper.State()))
+	return c.JSON(http.StatusOK, service.step())
 }
 
 // apiRollback takes a reason, and does without one: whoever needs it is in a
@@ -84,6 +99,7 @@ func (s *Server) apiRollback(c echo.Context) error {
 	}
 	var in struct {
 		Reason string `json:"reason"`
+		Force  bool   `json:"force"` // also while the primary is down
 	}
 	if err := s.readBody(c, &in, true); err != nil {
 		return err
@@ -91,10 +107,14 @@ func (s *Server) apiRollback(c echo.Context) error {
 	if faults := checkReason(in.Reason, false); len(faults) > 0 {
 		return invalid(faults...)
 	}
-	if err := service.Stepper.Rollback(c.Request().Context(), caller, in.Reason); err != nil {
+	back := service.Stepper.Rollback
+	if in.Force {
+		back = service.Stepper.ForceRollback
+	}
+	if err := back(c.Request().Context(), caller, in.Reason); err != nil {
 		return fmt.Errorf("cannot roll %s back: %w", service.Name, err)
 	}
-	return c.JSON(http.StatusOK, newStepDocument(service.Name, service.Stepper.State()))
+	return c.JSON(http.StatusOK, service.step())
 }
 
 func checkReason(reason string, required bool) []string {

@@ -20,6 +20,7 @@ import (
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
 	"parallax/mirror/openapi"
+	"parallax/mirror/split"
 	"parallax/reports"
 )
 
@@ -107,7 +108,6 @@ func notYet() []string {
 		}
 	}
 	under("services[].", mirror.NotYet())
-	under("services[].promotion.", reports.NotYet())
 	return keys
 }
 
@@ -241,7 +241,20 @@ func (s ServiceConfig) validate() []parallax.Fault {
 	faults = append(faults, parallax.Under("effects", s.Effects.Validate())...)
 	faults = append(faults, parallax.Under("effects", oneDatabase(s, effects.Database.Name))...)
 	faults = append(faults, parallax.Under("egress", s.Egress.Validate())...)
-	return append(faults, parallax.Under("promotion", s.Promotion.Validate())...)
+	return append(faults, parallax.Under("promotion", append(s.Promotion.Validate(), s.nobodyToMove()...))...)
+}
+
+// nobodyToMove says that the policy is to move users, and there are none that can be moved.
+func (s ServiceConfig) nobodyToMove() []parallax.Fault {
+	switch {
+	case !s.Promotion.Auto:
+		return nil
+	case s.Tap:
+		return []parallax.Fault{{Path: "auto", Text: "true moves users, but with tap another proxy serves them", Hint: "write false"}}
+	case s.Split.Key == "" && slices.ContainsFunc(s.Promotion.Steps, func(step int) bool { return step > 0 && step < split.Buckets }):
+		return []parallax.Fault{{Path: "auto", Text: "true moves users step by step, but split.key does not say who a user is", Hint: "set split.key, or write steps: [0, 10000] to move everybody at once"}}
+	}
+	return nil
 }
 
 // inside says that a path is at another one or below it.

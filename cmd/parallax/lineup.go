@@ -85,7 +85,7 @@ func (s *server) startServices(ctx context.Context) (*errgroup.Group, error) {
 // start makes a service accept callers and its judge look. The caller holds mu.
 func (s *server) start(svc *service) {
 	serving, stop := context.WithCancel(s.stopping)
-	svc.stop, svc.judging = stop, background(svc.judge.Run)
+	svc.stop, svc.judging = stop, background(svc.look)
 	svc.effects.now.Load().start(svc, s.store)
 	listener := svc.listener
 	s.startCalls(svc)

@@ -171,7 +171,7 @@ func (s *server) openSpools() {
 // resume takes pages and judges up again after a new process did not.
 func (s *server) resume() error {
 	for _, svc := range s.current.Load().services {
-		svc.judging = background(svc.judge.Run)
+		svc.judging = background(svc.look)
 	}
 	admin, err := s.newAdmin()
 	if err != nil {

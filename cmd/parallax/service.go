@@ -30,6 +30,7 @@ type service struct {
 	mirror   *mirror.Mirror
 	judge    *reports.Judge // what its evidence comes to
 	steps    *stepper
+	pilot    *pilot // moves the step as the policy says
 	pauses   *mirroring
 	copies   *copying
 	recorder *divergence.Recorder
@@ -94,7 +95,8 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	svc.adopt(t)
 	svc.terms.Store(t)
 	s.readNoise(c.Name, t.compares.Noise)
-	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log}
+	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log, bounds: svc}
+	svc.pilot = &pilot{svc: svc, log: s.log}
 	if err := s.readState(svc); err != nil {
 		return nil, err
 	}
@@ -176,7 +178,7 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
-		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps,
+		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
@@ -276,6 +278,7 @@ type stepper struct {
 	store   *divergence.Store
 	now     func() time.Time
 	log     *slog.Logger
+	bounds  stepBounds
 
 	mu sync.Mutex // one change at a time, of file and split together
 }
@@ -286,30 +289,57 @@ var _ ui.Stepper = (*stepper)(nil)
 func (s *stepper) State() reports.State { return s.file.State() }
 
 // SetStep writes the step to disk, then puts it in force: after a crash nobody is
-// on the candidate whom the file does not know of. It ends the pause that a
-// rollback began.
+// on the candidate whom the file does not know of. It ends a pause of the policy,
+// against which it stands for as long as the policy says.
 func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) error {
-	if err := s.set(step, false, who, reason); err != nil {
+	until := s.now().UTC().Add(s.bounds.override())
+	err := s.set(step, func(state reports.State) error { return s.mayBe(step, state) }, reports.State{Who: who, Reason: reason, Until: until})
+	if err != nil {
 		return err
 	}
 	s.moved(ctx, "step", step, who, reason)
 	return nil
 }
 
+// mayBe says why a step may not be set, if it may not.
+func (s *stepper) mayBe(step int, state reports.State) error {
+	if step <= state.Step {
+		return nil
+	}
+	if why := s.bounds.refusal(state); why != "" {
+		return reports.Refusal{Turn: reports.Refused, Text: why}
+	}
+	return nil
+}
+
 // Rollback puts step 0 in force before anything else, and once more when a step
-// that was being set has come to its end.
+// that was being set has come to its end. It pauses the policy. It is refused while
+// the primary is down, where users would have nobody who answers them.
 func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
+	if down := s.bounds.primaryDown(); down != "" && s.split.Step() > 0 {
+		return reports.Refusal{Turn: reports.NowhereBack, Text: "the primary is down, so nobody is sent back to it: " + down}
+	}
+	return s.ForceRollback(ctx, who, reason)
+}
+
+// ForceRollback is Rollback whether or not the primary is up.
+func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
 	s.split.SetStep(0)
-	err := s.set(0, true, who, reason)
+	err := s.set(0, nil, reports.State{Who: who, Reason: reason, Paused: true})
 	s.moved(ctx, "rollback", 0, who, reason)
 	return err
 }
 
-// set writes a step and puts it in force. Step 0 is in force even if it cannot
-// be written.
-func (s *stepper) set(step int, paused bool, who, reason string) error {
+// set writes a step and puts it in force, with what the state says about it, unless
+// it may not be any more. Step 0 is in force even if it cannot be written.
+func (s *stepper) set(step int, may func(reports.State) error, by reports.State) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if may != nil {
+		if err := may(s.file.State()); err != nil {
+			return err
+		}
+	}
 	if step == 0 {
 		s.split.SetStep(0)
 	}
@@ -318,7 +348,7 @@ func (s *stepper) set(step int, paused bool, who, reason string) error {
 		if copied = step > 0 && state.Copy != nil && state.Copy.Ended.IsZero(); copied {
 			return
 		}
-		state.Step, state.Who, state.Reason, state.At, state.Paused = step, who, reason, s.now().UTC(), paused
+		state.Step, state.Who, state.Reason, state.At, state.Paused, state.Until = step, by.Who, by.Reason, s.now().UTC(), by.Paused, by.Until
 	})
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func TestTripsArePutOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMirroring(newMirror(), file, &stepper{service: "shop", now: now, log: slog.New(slog.DiscardHandler)})
+	m := newMirroring(newMirror(), file, &stepper{bounds: unbounded{}, service: "shop", now: now, log: slog.New(slog.DiscardHandler)})
 	var history []divergence.Decision
 	m.record = func(_ context.Context, d divergence.Decision) { history = append(history, d) }
 	m.mirror.Trip(parallax.Candidate, "it committed an insert into orders.")
@@ -64,7 +64,7 @@ func TestTripsArePutOnDisk(t *testing.T) {
 	if len(history) != 1 || history[0].Key != "tripped" || history[0].Value != "candidate" {
 		t.Errorf("the history has %+v", history)
 	}
-	after := newMirroring(newMirror(), file, &stepper{service: "shop", now: now, log: slog.New(slog.DiscardHandler)})
+	after := newMirroring(newMirror(), file, &stepper{bounds: unbounded{}, service: "shop", now: now, log: slog.New(slog.DiscardHandler)})
 	after.record = m.record
 	if got, want := after.tripped(), "the candidate is not asked as a shadow, it committed an insert into orders"; got != want {
 		t.Errorf("after a restart: %q, want %q", got, want)

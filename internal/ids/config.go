@@ -15,12 +15,13 @@ import (
 
 // Config declares one identifier.
 type Config struct {
-	Name     string        `yaml:"name" json:"name" doc:"what the values are called, such as order; etag, last_modified and cursor are built in and take no places but further ones of cursor"`
-	From     Places        `yaml:"from" json:"from,omitzero" doc:"where values are born, in answers: such as POST /orders $.id; a list, or {primary: [...], candidate: [...]} where legs differ"`
-	In       Places        `yaml:"in" json:"in,omitzero" doc:"where values are named: path:/orders/{id}, query:NAME, header:NAME, cookie:NAME, location:/orders/{id}, $.order_id; bare path, query and body only for values of 64 bits and more; a list, or {primary: [...], candidate: [...]}"`
-	Unmapped Unmapped      `yaml:"unmapped" json:"unmapped,omitempty" enum:"mark,same" doc:"a value that nobody made up during this run: mark makes the exchange not comparable; same has it stand for itself, as in a copy of the data"`
-	Wait     time.Duration `yaml:"wait" json:"wait,omitempty" doc:"how long a shadow request that names a value waits for the other leg's one; mirror.timeout when empty"`
-	TTL      time.Duration `yaml:"ttl" json:"ttl,omitempty" doc:"how long a pair is remembered after it was last asked for; 24h when empty"`
+	Name       string        `yaml:"name" json:"name" doc:"what the values are called, such as order; etag, last_modified and cursor are built in and take no places but further ones of cursor"`
+	From       Places        `yaml:"from" json:"from,omitzero" doc:"where values are born, in answers: such as POST /orders $.id; a list, or {primary: [...], candidate: [...]} where legs differ"`
+	In         Places        `yaml:"in" json:"in,omitzero" doc:"where values are named: path:/orders/{id}, query:NAME, header:NAME, cookie:NAME, location:/orders/{id}, $.order_id; bare path, query and body only for values of 64 bits and more; a list, or {primary: [...], candidate: [...]}"`
+	Unmapped   Unmapped      `yaml:"unmapped" json:"unmapped,omitempty" enum:"mark,same" doc:"a value that nobody made up during this run: mark makes the exchange not comparable; same has it stand for itself, as in a copy of the data"`
+	Wait       time.Duration `yaml:"wait" json:"wait,omitempty" doc:"how long a shadow request that names a value waits for the other leg's one; mirror.timeout when empty"`
+	Compatible bool          `yaml:"compatible" json:"-" doc:"each leg takes the values that the other one made up, so that users may move to a candidate with a database of its own"`
+	TTL        time.Duration `yaml:"ttl" json:"ttl,omitempty" doc:"how long a pair is remembered after it was last asked for; 24h when empty"`
 }
 
 // Unmapped says what a value without a partner is taken for.

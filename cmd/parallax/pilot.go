@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"parallax"
+	"parallax/divergence"
+	"parallax/mirror"
+	"parallax/reports"
+	"parallax/ui"
+)
+
+// stepBounds is what a step is bounded by, whoever moves it.
+type stepBounds interface {
+	override() time.Duration            // how long a person's step stands against the policy
+	refusal(state reports.State) string // why no step may be raised, "" if it may
+	primaryDown() string                // why the primary can answer nobody, "" while it can
+}
+
+var _ stepBounds = (*service)(nil)
+
+func (svc *service) override() time.Duration { return svc.terms.Load().cfg.Promotion.Override }
+
+// refusal says what keeps users from the candidate whatever the verdict is.
+func (svc *service) refusal(state reports.State) string {
+	if state.Copy != nil && state.Copy.Ended.IsZero() {
+		return "the database of the candidate is being made anew"
+	}
+	return strangers(svc.terms.Load().cfg)
+}
+
+// strangers says that callers hold values of the primary's which the candidate does not
+// know: it has a database of its own, in which it made up others.
+func strangers(c ServiceConfig) string {
+	if c.Candidate.State != mirror.Own {
+		return ""
+	}
+	var names []string
+	for _, id := range c.Identifiers {
+		if !id.Compatible && !id.From.IsZero() {
+			names = append(names, id.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("callers hold values of %s that the primary made up, and the candidate has made up others in a database of its own; where each takes the other's, say compatible: true of the identifier", strings.Join(names, ", "))
+}
+
+// primaryDown says that no instance of the primary is up, as its health checks and
+// failures tell.
+func (svc *service) primaryDown() string {
+	legs := svc.mirror.Legs()
+	i := slices.IndexFunc(legs, func(l mirror.LegStatus) bool { return l.Leg == parallax.Primary })
+	if i < 0 || slices.ContainsFunc(legs[i].Instances, func(in mirror.InstanceStatus) bool { return in.Up }) {
+		return ""
+	}
+	if len(legs[i].Instances) == 0 {
+		return "no instance of it is known"
+	}
+	return "no instance of it is up"
+}
+
+// pilot moves the step of one service as the policy says.
+type pilot struct {
+	svc *service
+	log *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	looked bool       // once
+	since  time.Time  // when the step came into force that answers are counted for
+	before uint64     // answers of the candidate until then
+	said   reports.Turn
+	stuck  bool // the step could not be moved, and the log has it
+	eyes   eyes
+}
+
+// steerEvery is how often the policy looks, at what callers get before all.
+const steerEvery = 250 * time.Millisecond
+
+// Run steers until the context ends, and then returns nil.
+func (p *pilot) Run(ctx context.Context) error {
+	beat := time.NewTicker(steerEvery)
+	defer beat.Stop()
+	for {
+		p.steer(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-beat.C:
+		}
+	}
+}
+
+// steer moves the step if the policy is automatic and says that it moves now.
+func (p *pilot) steer(ctx context.Context) {
+	if alarm := p.look(); alarm != nil {
+		p.accuse(ctx, *alarm)
+	}
+	state := p.svc.steps.State()
+	c := p.course(state)
+	p.note(c)
+	p.follow(ctx, state, c)
+}
+
+// follow moves the step as an automatic policy says.
+func (p *pilot) follow(ctx context.Context, state reports.State, c reports.Course) {
+	if !c.Auto || !c.Moves(state.Step) {
+		return
+	}
+	err := p.svc.steps.follow(ctx, state, c, strings.TrimSuffix(c.Sentence(), "."))
+	if refused := (reports.Refusal{}); errors.As(err, &refused) { // a person was faster
+		err = nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil && !p.stuck {
+		p.log.Error("the policy cannot move the step", "service", p.svc.name, "to", c.To, "error", err)
+	}
+	p.stuck = err != nil
+}
+
+// Course returns what the policy does with the step now.
+func (p *pilot) Course() reports.Course { return p.course(p.svc.steps.State()) }
+
+func (p *pilot) course(state reports.State) reports.Course {
+	return p.svc.terms.Load().cfg.Promotion.Course(p.svc.steps.now(), reports.Standing{
+		State: state, Verdict: p.svc.judge.Verdict(), Answered: p.answered(state),
+		Uneasy: p.uneasy(), PrimaryDown: p.svc.primaryDown(), Refusal: p.svc.refusal(state),
+	})
+}
+
+// answered returns how many requests the candidate answered as the live leg since the step
+// came into force, or since this process began.
+func (p *pilot) answered(state reports.State) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.eyes.answered
+	if !p.looked {
+		p.since, p.looked = state.At, true
+	}
+	if !state.At.Equal(p.since) {
+		p.since, p.before = state.At, n
+	}
+	return n - p.before
+}
+
+// note logs once that going back is not possible.
+func (p *pilot) note(c reports.Course) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.Code == reports.NowhereBack && p.said != c.Code {
+		p.log.Error("the candidate is worse, and the primary is down: the step stays", "service", p.svc.name, "detail", c.Detail)
+	}
+	p.said = c.Code
+}
+
+var _ ui.Promotion = (*pilot)(nil)
+
+// Pause keeps the policy from moving the step, until Resume or a person's step.
+func (p *pilot) Pause(ctx context.Context, who, reason string) error {
+	return p.svc.steps.pause(ctx, true, who, reason)
+}
+
+// Resume lets the policy move the step again, from where it stands.
+func (p *pilot) Resume(ctx context.Context, who, reason string) error {
+	return p.svc.steps.pause(ctx, false, who, reason)
+}
+
+// policy is who moved a step that no person moved.
+const policy = "policy"
+
+// follow moves the step as the policy says, unless somebody has moved it since.
+func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Course, reason string) error {
+	unmoved := func(state reports.State) error {
+		if state.Step != from.Step || !state.At.Equal(from.At) || state.Paused != from.Paused || !state.Until.Equal(from.Until) {
+			return reports.Refusal{Turn: reports.Overridden, Text: "the step was moved meanwhile"}
+		}
+		return nil
+	}
+	// Going back leaves a pause as it is; a step is raised only where there is none.
+	err := s.set(c.To, unmoved, reports.State{Who: policy, Reason: reason, Paused: from.Paused})
+	if err != nil {
+		return err
+	}
+	kind := "step"
+	if c.Code == reports.TakeBack {
+		kind = "rollback"
+	}
+	s.moved(ctx, kind, c.To, policy, reason)
+	return nil
+}
+
+// pause begins or ends a pause of the policy. Ending it also ends how long a person's
+// step stands.
+func (s *stepper) pause(ctx context.Context, paused bool, who, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.file.Update(func(state *reports.State) { state.Paused, state.Until = paused, time.Time{} })
+	if err != nil {
+		return err
+	}
+	key := "resume"
+	if paused {
+		key = "pause"
+	}
+	s.log.Info("the promotion was switched", "service", s.service, "to", key, "who", who, "reason", reason)
+	s.record(ctx, divergence.Decision{At: s.now().UTC(), Kind: "promotion", Key: key, Who: who, Note: reason})
+	return nil
+}
+
+// look judges a service and moves its step until the context ends.
+func (svc *service) look(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return svc.judge.Run(ctx) })
+	g.Go(func() error { return svc.pilot.Run(ctx) })
+	return g.Wait()
+}
