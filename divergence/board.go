@@ -34,6 +34,7 @@ type Board struct {
 
 	mu       sync.RWMutex
 	services map[string]*boardPage
+	signed   map[string]signedPage
 	asked    bool            // the store answered once
 	read     map[string]bool // services whose decisions the store told since this process began
 	away     error
@@ -55,6 +56,12 @@ type boardPage struct {
 	begun    uint64 // the refresh that read it; one that began earlier knows less
 }
 
+// signedPage is what people signed of one service, and the refresh that read it.
+type signedPage struct {
+	begun uint64
+	list  []SignOff
+}
+
 const (
 	boardEvery  = 2 * time.Second
 	settleEvery = 5 * time.Minute
@@ -65,7 +72,7 @@ const (
 
 // NewBoard returns a board that knows nothing yet: [Board.Open] each service.
 func NewBoard(cfg BoardConfig) *Board {
-	return &Board{cfg: cfg, services: map[string]*boardPage{}, read: map[string]bool{}}
+	return &Board{cfg: cfg, services: map[string]*boardPage{}, signed: map[string]signedPage{}, read: map[string]bool{}}
 }
 
 // Open reads what was last known of a service from its file. It fails when there is
@@ -215,13 +222,27 @@ func (b *Board) refresh(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	signed, err := b.cfg.Store.lastSignOffs(ctx, service)
+	if err != nil {
+		return err
+	}
 	if err := b.put(service, begun, list); err != nil {
 		return err
 	}
+	b.putSigned(service, begun, signed)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.read[service] = true
 	return nil
+}
+
+// putSigned puts in force what people signed, unless a refresh that began later did.
+func (b *Board) putSigned(service string, begun uint64, list []SignOff) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if begun >= b.signed[service].begun {
+		b.signed[service] = signedPage{begun, list}
+	}
 }
 
 // put puts in force what a refresh read, unless one that began later was faster: a

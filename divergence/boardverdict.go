@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Said is what people said about the issues of one service, as far as a verdict
-// depends on it. It is a value that does not change.
+// Said is what people said about the issues and endpoints of one service, as far as
+// a verdict depends on it. It is a value that does not change.
 type Said struct {
-	Bugs []IssueDecision // issues in state bug, by endpoint and fingerprint
-	last map[string]IssueDecision
+	Bugs   []IssueDecision // issues in state bug, by endpoint and fingerprint
+	Signed []SignOff       // endpoints that somebody passed with too few exchanges, one each
+	last   map[string]IssueDecision
 }
 
 // Said returns what was said about the issues of a service; false until the store
@@ -18,11 +19,15 @@ type Said struct {
 func (b *Board) Said(service string) (Said, bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	p := b.services[service]
-	if p == nil || !b.read[service] {
-		return Said{}, b.read[service]
+	if !b.read[service] {
+		return Said{}, false
 	}
-	return newSaid(p.last), true
+	out := Said{}
+	if p := b.services[service]; p != nil {
+		out = newSaid(p.last)
+	}
+	out.Signed = b.signed[service].list
+	return out, true
 }
 
 // NewSaid returns what decisions come to, the last on an issue being in force.

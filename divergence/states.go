@@ -81,19 +81,28 @@ func (d IssueDecision) Check(now time.Time) []string {
 		faults = append(faults, fmt.Sprintf("state: want open, accepted, bug, noise or resolved, found %.40q", d.State))
 	}
 	suspends := d.State == AcceptedIssue || d.State == NoiseIssue
-	end, err := d.end()
 	switch {
 	case d.Until == "":
 	case !suspends:
 		faults = append(faults, "until: only accepted and noise end on a day")
-	case err != nil:
-		faults = append(faults, fmt.Sprintf("until: want a day such as 2027-01-31, found %.40q", d.Until))
-	case !end.After(now):
-		faults = append(faults, "until: is over")
-	case end.After(now.AddDate(0, 0, MaxAcceptance+1)):
-		faults = append(faults, fmt.Sprintf("until: is more than %d days away; say it again when it is over", MaxAcceptance))
+	default:
+		faults = append(faults, checkDay(d.Until, now)...)
 	}
 	return faults
+}
+
+// checkDay returns what is wrong with the last day on which a decision holds.
+func checkDay(until string, now time.Time) []string {
+	end, err := endOf(until)
+	switch {
+	case err != nil:
+		return []string{fmt.Sprintf("until: want a day such as 2027-01-31, found %.40q", until)}
+	case !end.After(now):
+		return []string{"until: is over"}
+	case end.After(now.AddDate(0, 0, MaxAcceptance+1)):
+		return []string{fmt.Sprintf("until: is more than %d days away; say it again when it is over", MaxAcceptance)}
+	}
+	return nil
 }
 
 // completed fills in the day that nobody named.
@@ -105,9 +114,12 @@ func (d IssueDecision) completed() IssueDecision {
 }
 
 // end is the first moment at which the decision no longer holds.
-func (d IssueDecision) end() (time.Time, error) {
-	day, err := time.Parse(time.DateOnly, d.Until)
-	return day.AddDate(0, 0, 1), err
+func (d IssueDecision) end() (time.Time, error) { return endOf(d.Until) }
+
+// endOf is the first moment after a day (UTC).
+func endOf(day string) (time.Time, error) {
+	at, err := time.Parse(time.DateOnly, day)
+	return at.AddDate(0, 0, 1), err
 }
 
 // state is the state the decision puts its issue into, given when the issue was

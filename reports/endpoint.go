@@ -12,6 +12,7 @@ type endpoint struct {
 	name        string
 	order       int       // 1 for the endpoint that was seen first
 	first, seen time.Time // its first and its latest request
+	began       time.Time // the first tick of its evidence
 	paired      bool      // something was once sent to the candidate
 	rules       string
 	sums        sums
@@ -81,6 +82,9 @@ func sumsOf(t divergence.Tick) sums {
 }
 
 func (p *endpoint) add(t divergence.Tick) {
+	if p.began.IsZero() {
+		p.began = t.At
+	}
 	p.sums.add(sumsOf(t))
 	p.paired = p.paired || p.sums.mirrored() > 0
 	p.pace.add(t.At, t.N)

@@ -53,6 +53,12 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 	if !v.VersionKnown {
 		fmt.Fprintf(&b, "\n%s\n", unknownVersion)
 	}
+	for i, s := range v.Signed {
+		if i == 0 {
+			b.WriteString("\nPassed on a person's word:\n")
+		}
+		fmt.Fprintf(&b, "  - %s\n", plain(s.Sentence()))
+	}
 	if len(v.NotCovered) > 0 {
 		b.WriteString("\nNot covered by any test:\n")
 	}
@@ -86,6 +92,12 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	if len(r.Endpoints) > 0 {
 		b.WriteString("\n### Endpoints\n\n")
 		writePipes(&b, columns(v.Alpha), rows(r))
+	}
+	for i, s := range v.Signed {
+		if i == 0 {
+			b.WriteString("\n### Passed on a person's word\n\n")
+		}
+		fmt.Fprintf(&b, "- %s\n", escaped(s.Sentence()))
 	}
 	if len(v.NotCovered) > 0 {
 		b.WriteString("\n### Not covered by any test\n\n")
@@ -177,6 +189,9 @@ func rows(r Report) [][]string {
 // codes says in a word or two, in brackets, what holds an endpoint.
 func codes(e Endpoint) string {
 	var out []string
+	if e.Signed != nil {
+		out = append(out, "signed")
+	}
 	for _, r := range e.Reasons {
 		if word := strings.ReplaceAll(string(r.Code), "_", " "); !slices.Contains(out, word) {
 			out = append(out, word)

@@ -49,6 +49,9 @@ type Endpoint struct {
 	// NotCovered says why the service's verdict does not require the endpoint.
 	NotCovered string `json:"not_covered,omitempty"`
 
+	// Signed is the sign-off that the endpoint passes by, nil for none.
+	Signed *Signed `json:"signed,omitempty"`
+
 	// Caught is which share of flaws would be found; nil without stored answers.
 	Caught *Caught `json:"caught,omitempty"`
 }
@@ -84,7 +87,7 @@ func line(stats divergence.EndpointStats, v EndpointVerdict, alpha float64) Endp
 		stats.StatusMatrix = map[string]int64{}
 	}
 	e := Endpoint{
-		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons,
+		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons, Signed: v.Signed,
 		Upper: 1, Diagnosis: Diagnose(stats.StatusMatrix),
 	}
 	if inside(alpha) { // else the verdict is the zero value, and nothing is known

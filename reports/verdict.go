@@ -43,7 +43,8 @@ type Verdict struct {
 	// until somebody starts new evidence: [State.RestartEvidence].
 	VersionKnown bool `json:"version_known"`
 
-	NotCovered []string  `json:"not_covered"` // traffic that no test judges, and why: endpoints, also declared ones without a request, and requests by the reason they were not mirrored for
+	NotCovered []string  `json:"not_covered"`      // traffic that no test judges, and why: endpoints, also declared ones without a request, and requests by the reason they were not mirrored for
+	Signed     []Signed  `json:"signed,omitempty"` // endpoints that pass on a person's word, by name
 	Alpha      float64   `json:"alpha"`
 	Beta       float64   `json:"beta"`
 	Since      time.Time `json:"since"` // when this evidence started; zero before any
@@ -77,6 +78,11 @@ type EndpointVerdict struct {
 	Decision   Decision
 	NotCovered string
 	Reasons    []Reason
+
+	// Signed is the sign-off that it passes some tests by, nil for none. Offer is what
+	// somebody may sign by now, but for who, why and until when; nil for nothing.
+	Signed *Signed
+	Offer  *divergence.SignOff
 }
 
 // Context is what a verdict depends on besides evidence and time.
@@ -108,6 +114,7 @@ type Context struct {
 
 	// Said is what people said about issues: a bug holds the verdict at any rate, and
 	// so does what was found at a place of [Promotion.Zero] until a person closes it.
+	// Endpoints that somebody signed pass without all their exchanges.
 	Said divergence.Said
 
 	// Caught is which share of flaws would be found, by endpoint. It is shown with
@@ -165,11 +172,16 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 	held := e.heldByIssues(now, in.Said)
 	for _, p := range e.current(now, in) {
 		total.add(p.sums)
-		each := e.judgeEndpoint(p, now).heldBy(held[p.name])
+		each := e.judgeEndpoint(p, now)
+		each.Offer = e.offer(p, each)
+		each = each.passedBy(e.signed(p, now, in.Said.Signed)).heldBy(held[p.name])
 		v.Endpoints = append(v.Endpoints, each)
 		if each.NotCovered != "" {
 			v.NotCovered = append(v.NotCovered, p.name+": "+each.NotCovered)
 			continue
+		}
+		if each.Signed != nil {
+			v.Signed = append(v.Signed, *each.Signed)
 		}
 		judged++
 		delete(held, p.name)

@@ -20,7 +20,8 @@ type Config struct {
 	Store     Store
 	Summaries Summaries
 
-	// Decisions keeps what people say about issues; nil: PATCH of one answers 501.
+	// Decisions keeps what people say about issues and endpoints; nil: PATCH of an issue
+	// and sign-offs answer 501.
 	Decisions Decider
 
 	// Gatherer is where /metrics comes from; nil: nothing is exported.
@@ -217,11 +218,14 @@ type Triage interface {
 	History(ctx context.Context, service, fingerprint string) ([]divergence.IssueDecision, error)
 }
 
-// Decider keeps what people say about issues.
+// Decider keeps what people say about issues and endpoints.
 type Decider interface {
 	// Decide stores decisions and returns when exchanges are compared by them. It
 	// fails with [divergence.ErrAway] while the store is away.
 	Decide(ctx context.Context, service string, decisions ...divergence.IssueDecision) error
+	// SignOff stores that a person passes an endpoint, or takes that back. It fails in
+	// the same way.
+	SignOff(ctx context.Context, service string, s divergence.SignOff) error
 }
 
 var _ Decider = (*divergence.Board)(nil)

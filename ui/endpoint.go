@@ -22,6 +22,9 @@ type endpointView struct {
 	Word       string
 	Class      string
 	Reasons    []reasonView
+	SignURL    string
+	Signed     *reports.Signed
+	Offer      *divergence.SignOff // what may be signed, nil for nothing
 	Stats      reports.Endpoint
 	Lookback   lookback
 	Charts     charts
@@ -165,6 +168,7 @@ func (view *endpointView) judge(service string, v reports.Verdict) {
 	}
 	view.Word, view.Class = decisionWord(each.Decision), decisionClass(each.Decision)
 	view.Reasons = reasonViews(service, each.Reasons)
+	view.SignURL, view.Signed, view.Offer = servicePath(service)+"/endpoint", each.Signed, each.Offer
 	if each.NotCovered != "" {
 		view.Reasons = append([]reasonView{{Text: "The verdict on the service does not wait for this endpoint: " + each.NotCovered + "."}}, view.Reasons...)
 	}

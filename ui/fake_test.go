@@ -185,6 +185,7 @@ type fakeStore struct {
 	details   map[string]divergence.ExchangeDetail
 	effects   divergence.EffectsSummary
 	written   divergence.Written
+	signed    []divergence.SignOff
 	err       error
 	block     chan struct{} // Summary waits until it is closed or the context ends; nil: it does not
 	blocked   chan struct{} // receives when Summary begins to wait
@@ -248,6 +249,13 @@ func (f *fakeStore) Decide(_ context.Context, _ string, decisions ...divergence.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.decisions = append(f.decisions, decisions...)
+	return f.err
+}
+
+func (f *fakeStore) SignOff(_ context.Context, _ string, s divergence.SignOff) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.signed = append(f.signed, s)
 	return f.err
 }
 
@@ -429,7 +437,10 @@ func fakeVerdict() reports.Verdict {
 		Accounting: newFakeStore().summary.Accounting,
 		Endpoints: []reports.EndpointVerdict{
 			{Endpoint: "GET /orders/{id}", Decision: reports.Rollback, Reasons: []reports.Reason{diverges}},
-			{Endpoint: "GET /health", Decision: reports.Hold, Reasons: []reports.Reason{short}},
+			{Endpoint: "GET /health", Decision: reports.Hold, Reasons: []reports.Reason{short}, Offer: &divergence.SignOff{
+				Endpoint: "GET /health", RulesHash: "b3c1", PolicyHash: "91aa", CandidateVersion: "2.26.0",
+				Limits: []divergence.SignedLimit{{Test: "divergence", N: 180, Upper: 0.021}, {Test: "errors", N: 180, Upper: 0.021}},
+			}},
 			{Endpoint: hostile, Decision: reports.Promote},
 			{Endpoint: "POST /orders", Decision: reports.Hold, NotCovered: "never sent to the candidate"},
 		},

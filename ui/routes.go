@@ -64,6 +64,9 @@ func (s *Server) routes() []route {
 
 		{"POST", service + `/promotion\:pause`, apiWrite, s.apiPausePromotion},
 		{"POST", service + `/promotion\:resume`, apiWrite, s.apiResumePromotion},
+
+		{"POST", service + "/signoffs", apiWrite, s.apiSignOff},
+
 		{"GET", service + "/mirroring", health, s.apiMirroring},
 		{"POST", service + `/mirroring\:pause`, apiWrite, s.apiPauseMirroring},
 		{"POST", service + `/mirroring\:resume`, apiWrite, s.apiResumeMirroring},
@@ -90,6 +93,7 @@ func (s *Server) routes() []route {
 		{"GET", "/", page, s.pageOverview},
 		{"GET", "/services/:service", page, s.pageService},
 		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},
+		{"POST", "/services/:service/endpoint", page, s.formSignOff},
 		{"GET", "/services/:service/issues", page, s.pageIssues},
 		{"GET", "/services/:service/issues/:fingerprint", page, s.pageIssue},
 		{"POST", "/services/:service/issues/:fingerprint", page, s.formDecide},

@@ -61,6 +61,7 @@ var routeCases = map[string]struct {
 	"GET /api/v1/services/:service/step":                  {"/api/v1/services/shop/step", "", "application/json", "Step"},
 	"PUT /api/v1/services/:service/step":                  {"/api/v1/services/shop/step", `{"step":500,"reason":"first users"}`, "application/json", "Step"},
 	`POST /api/v1/services/:service/evidence\:restart`:    {"/api/v1/services/shop/evidence:restart", `{"reason":"the network was broken"}`, "application/json", "Verdict"},
+	"POST /api/v1/services/:service/signoffs":             {"/api/v1/services/shop/signoffs", `{"endpoint":"GET /health","reason":"twice a day","until":"2026-12-31","by":"ann"}`, "application/json", "SignOff"},
 	"GET /api/v1/services/:service/mirroring":             {"/api/v1/services/shop/mirroring", "", "application/json", "Mirroring"},
 	`POST /api/v1/services/:service/mirroring\:pause`:     {"/api/v1/services/shop/mirroring:pause", `{"reason":"it hurts"}`, "application/json", "Mirroring"},
 	`POST /api/v1/services/:service/mirroring\:resume`:    {"/api/v1/services/shop/mirroring:resume", "", "application/json", "Mirroring"},
@@ -103,6 +104,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 	for _, registered := range newRig(t).echo.Routes() {
 		if registered.Method == http.MethodHead || registered.Method == "echo_route_not_found" ||
 			registered.Path == "/services/:service/issues/:fingerprint" && registered.Method == http.MethodPost || // TestDecideOnThePage
+			registered.Path == "/services/:service/endpoint" && registered.Method == http.MethodPost || // TestSignOffOnThePage
 			strings.HasPrefix(registered.Path, "/api/v1/flagger/") { // TestFlagger
 			continue
 		}
