@@ -45,6 +45,17 @@ type State struct {
 	// Copy is the copy that the candidate's database is being made from, or was; nil: there
 	// was none.
 	Copy *LegCopy `json:"copy,omitempty"`
+
+	// Pushed is what was read back last from the splitters outside, by their names.
+	Pushed map[string]Pushed `json:"pushed,omitempty"`
+}
+
+// Pushed is a step that was read back from a splitter outside.
+type Pushed struct {
+	Step    int       `json:"step"`
+	At      time.Time `json:"at"`      // when the step was set here
+	Process string    `json:"process"` // of the splitter; empty: it does not tell
+	Base    int       `json:"base"`    // the step that stood there before the first one was pushed
 }
 
 // LegCopy is that the candidate's database is made anew, from a copy of the primary's.

@@ -94,6 +94,10 @@ type Service struct {
 	// Copying may be nil; copy:begin, copy:end and copy:cancel then answer 501.
 	Copying Copying
 
+	// Splitters returns the splitters outside that get the step; nil, or an answer of
+	// nil: there are none.
+	Splitters func() Splitters
+
 	// Events takes change events, by leg; a leg without an inbox answers 404.
 	Events map[string]EventInbox
 

@@ -39,12 +39,13 @@ func (s *Server) readyz(c echo.Context) error {
 }
 
 func (s *Server) dependencies(ctx context.Context) []Dependency {
+	splitters := splitterDependencies(s.Services())
 	if s.cfg.Dependencies == nil {
-		return []Dependency{}
+		return list(splitters)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dependencyTime)
 	defer cancel()
-	return list(s.cfg.Dependencies(ctx))
+	return list(append(s.cfg.Dependencies(ctx), splitters...))
 }
 
 func (s *Server) metrics() echo.HandlerFunc {

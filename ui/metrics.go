@@ -10,6 +10,8 @@ import (
 // scrape:
 //
 //	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
+//	parallax_step_pushed{service,splitter}    share that was read at a splitter outside
+//	parallax_step_confirmed{service,splitter} 1 while that is the step, 0 while it is pushed, unknown or somebody else's
 //	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
 //	parallax_mirroring_paused{service}    1 while mirroring is paused
 //	parallax_mirroring_tripped{service}   legs that are asked as a shadow no more
@@ -27,7 +29,9 @@ type Collector struct {
 	services      func() []Service
 	step, verdict *prometheus.Desc
 	paused        *prometheus.Desc
-	tripped       *prometheus.Desc
+
+	pushed, confirmed *prometheus.Desc
+	tripped           *prometheus.Desc
 
 	missed, missedBytes, tainted   *prometheus.Desc
 	events, held, refused, faulted *prometheus.Desc
@@ -42,6 +46,10 @@ func NewCollector(services func() []Service) *Collector {
 		services: services,
 		step: prometheus.NewDesc("parallax_step_basis_points",
 			"Share of users whose live leg is the candidate, in basis points.", []string{"service"}, nil),
+		pushed: prometheus.NewDesc("parallax_step_pushed",
+			"Share of users on the candidate as it was read at a splitter outside, in basis points.", []string{"service", "splitter"}, nil),
+		confirmed: prometheus.NewDesc("parallax_step_confirmed",
+			"1 while the step is in force at a splitter outside, 0 while it is not, or nobody knows.", []string{"service", "splitter"}, nil),
 		verdict: prometheus.NewDesc("parallax_verdict",
 			"1 for the present verdict on the candidate, 0 for the others.", []string{"service", "verdict"}, nil),
 		paused: prometheus.NewDesc("parallax_mirroring_paused",
@@ -68,6 +76,8 @@ func NewCollector(services func() []Service) *Collector {
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.step
+	ch <- c.pushed
+	ch <- c.confirmed
 	ch <- c.verdict
 	ch <- c.paused
 	ch <- c.tripped
@@ -84,6 +94,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, service := range c.services() {
 		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
+		c.collectSplitters(ch, service)
 		paused, mirroring := 0.0, service.mirroring()
 		if mirroring.Paused {
 			paused = 1
@@ -100,6 +111,20 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			}
 			ch <- prometheus.MustNewConstMetric(c.verdict, prometheus.GaugeValue, is, service.Name, string(d))
 		}
+	}
+}
+
+// collectSplitters exports what stands at splitters outside.
+func (c *Collector) collectSplitters(ch chan<- prometheus.Metric, service Service) {
+	for _, s := range service.outside() {
+		if s.Step != nil {
+			ch <- prometheus.MustNewConstMetric(c.pushed, prometheus.GaugeValue, float64(*s.Step), service.Name, s.Name)
+		}
+		is := 0.0
+		if s.State == splitterConfirmed {
+			is = 1
+		}
+		ch <- prometheus.MustNewConstMetric(c.confirmed, prometheus.GaugeValue, is, service.Name, s.Name)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,8 @@ type stepDocument struct {
 	Until   time.Time `json:"until,omitzero"` // until when a person's step stands against the policy
 
 	Course *courseDocument `json:"course,omitempty"` // left out where there is no policy
+
+	Splitters []SplitterStatus `json:"splitters,omitempty"` // outside; left out while there are none
 }
 
 // courseDocument is what the policy does with the step, also as a sentence.
@@ -42,7 +45,7 @@ type courseDocument struct {
 
 func (service *Service) step() stepDocument {
 	state := service.Stepper.State()
-	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC()}
+	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC(), Splitters: service.outside()}
 	if service.Promotion != nil {
 		course := service.Promotion.Course()
 		d.Course = &courseDocument{course, course.Sentence()}
@@ -91,7 +94,7 @@ func (s *Server) apiSetStep(c echo.Context) error {
 }
 
 // apiRollback takes a reason, and does without one: whoever needs it is in a
-// hurry.
+// hurry. It waits for splitters outside, and says by 202 that not all have obeyed yet.
 func (s *Server) apiRollback(c echo.Context) error {
 	service, err := s.service(c)
 	if err != nil {
@@ -114,7 +117,12 @@ func (s *Server) apiRollback(c echo.Context) error {
 	if err := back(c.Request().Context(), caller, in.Reason); err != nil {
 		return fmt.Errorf("cannot roll %s back: %w", service.Name, err)
 	}
-	return c.JSON(http.StatusOK, service.step())
+	splitters, document := service.settled(c.Request().Context()), service.step()
+	document.Splitters = splitters
+	if slices.ContainsFunc(splitters, SplitterStatus.pending) {
+		return c.JSON(http.StatusAccepted, document)
+	}
+	return c.JSON(http.StatusOK, document)
 }
 
 func checkReason(reason string, required bool) []string {

@@ -89,8 +89,10 @@ func (s *server) start(svc *service) {
 	svc.effects.now.Load().start(svc, s.store)
 	listener := svc.listener
 	s.startCalls(svc)
+	svc.steps.outside.Load().start()
 	s.mirrors.Go(func() error {
 		defer stop()
+		defer func() { svc.steps.outside.Load().stop() }() // one that a reload put there
 		if err := svc.mirror.Serve(serving, listener); err != nil {
 			return err
 		}

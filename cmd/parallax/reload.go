@@ -189,6 +189,9 @@ func (p *plan) alter(at string, svc *service, c ServiceConfig) (faults []string)
 			faults = append(faults, fmt.Sprintf("%s.egress.listen: %v", at, err))
 		}
 	}
+	if step := svc.steps.State().Step; step > 0 && (len(c.Split.Push) == 0) != (len(before.cfg.Split.Push) == 0) {
+		faults = append(faults, fmt.Sprintf("%s.split.push: at step %d users cannot be moved between this splitter and others: set the step to 0 first", at, step))
+	}
 	p.steps = append(p.steps, st)
 	p.next = p.next.with(svc)
 	return faults
@@ -253,12 +256,15 @@ func (st step) commit(s *server) (changes []string) {
 	before := svc.terms.Swap(st.terms)
 	svc.judge.SetPolicy(st.terms.cfg.Promotion)
 	st.change.Commit()
+	if !reflect.DeepEqual(before.cfg.Split.Push, st.terms.cfg.Split.Push) {
+		svc.repush(st.terms.cfg.Split.Push)
+	}
 	was, now := before.cfg, st.terms.cfg
 	was.Effects.Calls, now.Effects.Calls = nil, nil // names that egress gives
 	if paths := changed(reflect.ValueOf(was), reflect.ValueOf(now), ""); len(paths) > 0 {
 		changes = append(changes, fmt.Sprintf("service %s: %s", svc.name, strings.Join(paths, ", ")))
 	}
-	if step := svc.mirror.Split().Step(); step > 0 && step < split.Buckets && reshuffled(before.cfg.Split, st.terms.cfg.Split) {
+	if step := svc.steps.State().Step; step > 0 && step < split.Buckets && reshuffled(before.cfg.Split, st.terms.cfg.Split) {
 		changes = append(changes, fmt.Sprintf("service %s: step %d stays, but other users than before are on the candidate now", svc.name, step))
 	}
 	changes = append(changes, st.commitCalls()...)

@@ -136,7 +136,7 @@ func (s *server) letGo(next *successor) error {
 func (s *server) unwritten() error {
 	for _, svc := range s.current.Load().services {
 		state := svc.steps.State()
-		if step := svc.mirror.Split().Step(); step != state.Step {
+		if step := svc.steps.step(); step != state.Step {
 			return fmt.Errorf("service %s is at step %d, and %d is on disk: set the step again", svc.name, step, state.Step)
 		}
 		if svc.mirror.PausedBy(mirror.ByPerson) != (state.Mirroring != nil) {

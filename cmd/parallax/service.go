@@ -96,6 +96,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	svc.terms.Store(t)
 	s.readNoise(c.Name, t.compares.Noise)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log, bounds: svc}
+	svc.steps.outside.Store(newOutside(c.Split.Push, svc.steps))
 	svc.pilot = &pilot{svc: svc, log: s.log}
 	if err := s.readState(svc); err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (s *server) readState(svc *service) error {
 		return err
 	}
 	svc.steps.file = file
-	svc.mirror.Split().SetStep(file.State().Step)
+	svc.steps.force(file.State().Step, file.State().At, file.State().Who)
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
 	svc.copies = newCopying(svc, file, s.ledger, svc.copies)
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
@@ -150,7 +151,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	terms := svc.terms.Load()
 	state, at, judge := svc.steps.State(), svc.steps.now(), terms.compares
 	return reports.Context{
-		Step:         svc.mirror.Split().Step(),
+		Step:         svc.steps.State().Step,
 		RulesVersion: judge.Rules.Version(), Accepted: judge.AcceptedAt(at),
 		RulesHash:  func(endpoint string) string { return judge.HashAt(endpoint, at) },
 		Accounting: held,
@@ -180,7 +181,7 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
-		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 
@@ -279,6 +280,7 @@ type stepper struct {
 	now     func() time.Time
 	log     *slog.Logger
 	bounds  stepBounds
+	outside atomic.Pointer[outside] // splitters besides split; nil: none
 
 	mu sync.Mutex // one change at a time, of file and split together
 }
@@ -316,7 +318,7 @@ func (s *stepper) mayBe(step int, state reports.State) error {
 // that was being set has come to its end. It pauses the policy. It is refused while
 // the primary is down, where users would have nobody who answers them.
 func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
-	if down := s.bounds.primaryDown(); down != "" && s.split.Step() > 0 {
+	if down := s.bounds.primaryDown(); down != "" && s.step() > 0 {
 		return reports.Refusal{Turn: reports.NowhereBack, Text: "the primary is down, so nobody is sent back to it: " + down}
 	}
 	return s.ForceRollback(ctx, who, reason)
@@ -324,7 +326,7 @@ func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 
 // ForceRollback is Rollback whether or not the primary is up.
 func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
-	s.split.SetStep(0)
+	s.force(0, s.now().UTC(), who)
 	err := s.set(0, nil, reports.State{Who: who, Reason: reason, Paused: true})
 	s.moved(ctx, "rollback", 0, who, reason)
 	return err
@@ -340,15 +342,16 @@ func (s *stepper) set(step int, may func(reports.State) error, by reports.State)
 			return err
 		}
 	}
+	at := s.now().UTC()
 	if step == 0 {
-		s.split.SetStep(0)
+		s.force(0, at, by.Who)
 	}
 	copied := false
 	err := s.file.Update(func(state *reports.State) {
 		if copied = step > 0 && state.Copy != nil && state.Copy.Ended.IsZero(); copied {
 			return
 		}
-		state.Step, state.Who, state.Reason, state.At, state.Paused, state.Until = step, by.Who, by.Reason, s.now().UTC(), by.Paused, by.Until
+		state.Step, state.Who, state.Reason, state.At, state.Paused, state.Until = step, by.Who, by.Reason, at, by.Paused, by.Until
 	})
 	if err != nil {
 		return err
@@ -356,7 +359,7 @@ func (s *stepper) set(step int, may func(reports.State) error, by reports.State)
 	if copied {
 		return errors.New("the database of the candidate is being made anew: end or cancel the copy first")
 	}
-	s.split.SetStep(step)
+	s.force(step, at, by.Who)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package atomicfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -14,7 +15,10 @@ import (
 // replace one file at a time: the last one counts. After an error of the last step the new
 // text is there, though perhaps not after a power cut. A crash in between may leave a file
 // NAME.*.new, which nobody reads. Only the owner may read the file.
-func Replace(path string, text []byte) error {
+func Replace(path string, text []byte) error { return ReplaceAs(path, text, 0o600) }
+
+// ReplaceAs is Replace of a file that others may read too, as its permissions say.
+func ReplaceAs(path string, text []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -24,6 +28,9 @@ func Replace(path string, text []byte) error {
 		return err
 	}
 	_, err = file.Write(text)
+	if err == nil {
+		err = file.Chmod(mode)
+	}
 	if err == nil {
 		err = file.Sync()
 	}

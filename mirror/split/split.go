@@ -26,6 +26,7 @@ type Config struct {
 	Salt      string            `yaml:"salt" doc:"mixed into the bucket, so that two services move different users first; another salt, or key, puts other users on the candidate at once"`
 	Endpoints []string          `yaml:"endpoints" doc:"what may go live on the candidate, such as GET * or POST /orders/*; empty: whatever its state allows"`
 	Pin       map[string]string `yaml:"pin" doc:"users who always get one leg, whatever the step: primary or candidate"`
+	Push      []Outside         `yaml:"push" doc:"splitters in front of Parallax or beside it that get the step; the one built in then leaves everybody who comes here on the primary, as the others have split already (docs/split.md)"`
 }
 
 // Validate returns everything that is wrong with the configuration.
@@ -35,6 +36,7 @@ func (c Config) Validate() []parallax.Fault {
 		faults = append(faults, parallax.Fault{Path: "key", Text: err.Error(), Hint: KeyHint})
 	}
 	faults = append(faults, c.validateMint()...)
+	faults = append(faults, parallax.Under("push", validateOutside(c.Push))...)
 	for i, e := range c.Endpoints {
 		if _, err := ParsePattern(e); err != nil {
 			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, with * for any method or at the end, such as "GET *" or "POST /orders/*"`})

@@ -1,0 +1,106 @@
+package split
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	"parallax"
+)
+
+// Outside is a splitter that stands in front of Parallax or beside it, and gets the
+// step too. One of its blocks says what it is.
+type Outside struct {
+	Name    string   `yaml:"name" doc:"what it is called in the API and in metrics; haproxy and so on when empty"`
+	HAProxy *HAProxy `yaml:"haproxy" doc:"an HAProxy that compares a hash of the user with an entry of a map"`
+}
+
+// HAProxy is an entry of a map that an HAProxy reads the step from.
+type HAProxy struct {
+	Socket string `yaml:"socket" doc:"its runtime socket with level admin: a path such as /run/haproxy/admin.sock, or host:port"`
+	Master bool   `yaml:"master" doc:"the socket is that of the master (haproxy -W -S): the step then also reaches workers of before a reload, which still serve connections that were open"`
+	Map    string `yaml:"map" doc:"the map's file as haproxy.cfg names it, such as /etc/haproxy/split.map"`
+	Key    string `yaml:"key" doc:"the entry that holds the step in basis points; candidate when empty"`
+	File   string `yaml:"file" doc:"the same file as Parallax sees it: the step is written there too, so that a restart of HAProxy does not forget it; empty: map for a socket that is a path, none for host:port; none: nowhere, and the step is pushed again after a restart"`
+}
+
+// NoFile in [HAProxy].File says that the map's file cannot be written from here.
+const NoFile = "none"
+
+// WithDefaults returns h with what its empty keys stand for.
+func (h HAProxy) WithDefaults() HAProxy {
+	if h.Key == "" {
+		h.Key = "candidate"
+	}
+	if h.File == "" {
+		h.File = NoFile
+		if h.Network() == "unix" {
+			h.File = h.Map
+		}
+	}
+	return h
+}
+
+// Network is the network of the socket: unix or tcp.
+func (h HAProxy) Network() string {
+	if strings.Contains(h.Socket, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// Called is the splitter's name.
+func (o Outside) Called() string {
+	switch {
+	case o.Name != "":
+		return o.Name
+	case o.HAProxy != nil:
+		return "haproxy"
+	}
+	return ""
+}
+
+// validateOutside returns what is wrong with a list of splitters.
+func validateOutside(list []Outside) []parallax.Fault {
+	var faults []parallax.Fault
+	names := map[string]int{}
+	for i, o := range list {
+		found := o.validate()
+		if first, ok := names[o.Called()]; ok && o.Called() != "" {
+			found = append(found, parallax.Fault{Path: "name", Text: fmt.Sprintf("%q is the name of push[%d] too", o.Called(), first), Hint: "give each of them a name"})
+		}
+		names[o.Called()] = i
+		faults = append(faults, parallax.Under(fmt.Sprintf("[%d]", i), found)...)
+	}
+	return faults
+}
+
+func (o Outside) validate() []parallax.Fault {
+	var faults []parallax.Fault
+	if len(o.Name) > 63 || strings.Trim(o.Name, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+		faults = append(faults, parallax.Fault{Path: "name", Text: fmt.Sprintf("cannot use %q as a name", o.Name), Hint: "write up to 63 of a-z, 0-9, dot, dash and underscore"})
+	}
+	if o.HAProxy == nil {
+		return append(faults, parallax.Fault{Text: "does not say what it is", Hint: "write haproxy: {socket: /run/haproxy/admin.sock, map: /etc/haproxy/split.map}"})
+	}
+	return append(faults, parallax.Under("haproxy", o.HAProxy.validate())...)
+}
+
+func (h HAProxy) validate() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, text, hint string) {
+		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	if _, _, err := net.SplitHostPort(h.Socket); err != nil && h.Network() == "tcp" {
+		fault("socket", fmt.Sprintf("%q is neither a path nor host:port", h.Socket), "write what `stats socket` in haproxy.cfg says, such as /run/haproxy/admin.sock")
+	}
+	if h.Map == "" {
+		fault("map", "is empty", "name the file that haproxy.cfg names, such as /etc/haproxy/split.map")
+	}
+	for _, word := range []struct{ path, text string }{{"map", h.Map}, {"key", h.Key}} {
+		if strings.ContainsAny(word.text, " \t\r\n;\\\"'<#") {
+			fault(word.path, fmt.Sprintf("%q has a character that means something in HAProxy's commands", word.text), "write it without spaces, quotes, semicolons, backslashes, < and #")
+		}
+	}
+	return faults
+}
