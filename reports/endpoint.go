@@ -10,7 +10,8 @@ import (
 // endpoint is the evidence on one endpoint.
 type endpoint struct {
 	name        string
-	order       int       // 1 for the endpoint that was seen first
+	order       int       // 1 for the endpoint that was seen first; pools have their places among them
+	pool        *pool     // nil for none
 	first, seen time.Time // its first and its latest request
 	began       time.Time // the first tick of its evidence
 	paired      bool      // something was once sent to the candidate
@@ -38,7 +39,7 @@ type sums struct {
 }
 
 func (p *endpoint) restart() {
-	*p = endpoint{name: p.name, order: p.order, first: p.first, seen: p.seen, paired: p.paired, rules: p.rules}
+	*p = endpoint{name: p.name, order: p.order, pool: p.pool, first: p.first, seen: p.seen, paired: p.paired, rules: p.rules}
 }
 
 // add adds counts up.
@@ -165,6 +166,27 @@ func (p *endpoint) reason(policy Promotion, test Test, code Code) Reason {
 		Code: code, Endpoint: p.name, Test: test, K: k, N: n, Threshold: threshold,
 		Lower: LowerLimit(k, n, alpha), Upper: UpperLimit(k, n, alpha),
 	}
+}
+
+// unpassed is a test that is not passed, and what it holds by.
+type unpassed struct {
+	name Test
+	code Code
+}
+
+// unpassed returns the tests that are not passed.
+func (p *endpoint) unpassed() []unpassed {
+	var out []unpassed
+	if !p.passed.divergence {
+		out = append(out, unpassed{DivergenceTest, DivergenceRate})
+	}
+	if !p.passed.errors {
+		out = append(out, unpassed{ErrorTest, CandidateErrors})
+	}
+	if !p.passed.latency {
+		out = append(out, unpassed{LatencyTest, TooSlow})
+	}
+	return out
 }
 
 // missing says why a test that is not passed is not: too few samples as yet, or

@@ -27,6 +27,9 @@ type Evidence struct {
 	hours              hourSet   // in which something was compared since then
 	endpoints          map[string]*endpoint
 	order              []*endpoint // by first sight
+	pools              map[string]*pool
+	poolOrder          []*pool // by first sight
+	units              int     // endpoints and pools there are
 	rollback           *rollback
 	zero               map[string]zeroSeen // by fingerprint; outlives new evidence
 }
@@ -46,7 +49,7 @@ func NewEvidence(policy Promotion) *Evidence { return NewEvidenceFrom(policy, ti
 // the ticks before it, those of the time [Lately] tell which endpoints there are,
 // so that they stay required, and which versions; nothing in them counts.
 func NewEvidenceFrom(policy Promotion, from time.Time) *Evidence {
-	return &Evidence{policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}, zero: map[string]zeroSeen{}}
+	return &Evidence{policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}, pools: map[string]*pool{}, zero: map[string]zeroSeen{}}
 }
 
 // cursor is where to read ticks from.
@@ -88,6 +91,9 @@ func (e *Evidence) Add(t divergence.Tick) {
 	}
 	p.add(t)
 	p.test(e.policy.of(p.name), t)
+	if p.pool != nil {
+		e.addTo(p.pool, p, t)
+	}
 	if e.rollback == nil {
 		e.rollback = e.judgeRollback(t.At)
 	}
@@ -113,7 +119,9 @@ func (e *Evidence) settleVersions(t divergence.Tick) {
 func (e *Evidence) endpoint(t divergence.Tick) *endpoint {
 	p, ok := e.endpoints[t.Endpoint]
 	if !ok {
-		p = &endpoint{name: t.Endpoint, order: len(e.order) + 1, first: t.At}
+		e.units++
+		p = &endpoint{name: t.Endpoint, order: e.units, first: t.At}
+		p.pool = e.join(p)
 		e.endpoints[t.Endpoint] = p
 		e.order = append(e.order, p)
 	}
@@ -127,13 +135,21 @@ func (e *Evidence) restart() {
 	for _, p := range e.order {
 		p.restart()
 	}
+	for _, q := range e.poolOrder {
+		q.restart()
+	}
 	e.since, e.last, e.rollback, e.hours = time.Time{}, time.Time{}, nil, hourSet{}
 }
 
 func (e *Evidence) restartEndpoint(p *endpoint) {
 	p.restart()
 	e.since, e.hours = time.Time{}, hourSet{} // the minimum duration counts from here
-	if e.rollback != nil && e.rollback.endpoint == p.name {
+	about := p.name
+	if p.pool != nil {
+		p.pool.restart()
+		about = p.pool.name
+	}
+	if e.rollback != nil && (e.rollback.endpoint == p.name || e.rollback.endpoint == about) {
 		e.rollback = nil
 	}
 }
@@ -142,7 +158,7 @@ func (e *Evidence) restartEndpoint(p *endpoint) {
 // is rolled back, whatever the statistics say.
 const minDivergences = 3
 
-// judgeRollback returns a rollback if the average of all endpoints' evidence
+// judgeRollback returns a rollback if the average of all endpoints' and pools' evidence
 // above their thresholds has reached 1/beta. The weights, 6/(pi^2 j^2) in the
 // order of first sight, sum to 1, and an average of e-processes is one; so the
 // chance of ever rolling back a version that keeps all thresholds is at most
@@ -150,7 +166,7 @@ const minDivergences = 3
 func (e *Evidence) judgeRollback(at time.Time) *rollback {
 	total, most := math.Inf(-1), math.Inf(-1)
 	var worst *endpoint
-	for _, p := range e.order {
+	for p := range e.each {
 		if math.IsInf(p.lnAgainst(), -1) {
 			continue // fewer than minDivergences
 		}
@@ -167,6 +183,20 @@ func (e *Evidence) judgeRollback(at time.Time) *rollback {
 		return nil
 	}
 	return &rollback{at: at, endpoint: worst.name, reason: worst.accusation(e.policy.of(worst.name))}
+}
+
+// each yields the evidence on each endpoint, and then on each pool.
+func (e *Evidence) each(yield func(*endpoint) bool) {
+	for _, p := range e.order {
+		if !yield(p) {
+			return
+		}
+	}
+	for _, q := range e.poolOrder {
+		if !yield(&q.endpoint) {
+			return
+		}
+	}
 }
 
 func lnWeight(order int) float64 {

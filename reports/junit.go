@@ -8,7 +8,7 @@ import (
 )
 
 // WriteJUnit writes a report and a verdict as JUnit XML: one test case for the
-// service and one for each endpoint. Rollback is a failure; hold and what no test
+// service and one for each endpoint and pool. Rollback is a failure; hold and what no test
 // covers are skipped, with the reasons.
 func WriteJUnit(w io.Writer, r Report, v Verdict) error {
 	suite := junitSuite{Name: "parallax " + v.Service, Timestamp: v.AsOf.UTC().Format(time.RFC3339)}
@@ -19,6 +19,9 @@ func WriteJUnit(w io.Writer, r Report, v Verdict) error {
 			decision = Hold // whatever its figures say, the service's verdict does not rest on it
 		}
 		suite.add(junitCase{Class: "parallax." + v.Service + ".endpoints", Name: e.Endpoint}, decision, e.Reasons)
+	}
+	for _, q := range r.Pools {
+		suite.add(junitCase{Class: "parallax." + v.Service + ".pools", Name: q.Pool}, q.Decision, q.Reasons)
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

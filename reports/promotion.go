@@ -18,27 +18,28 @@ import (
 // Promotion is what a candidate must show before it may take over. Rates are
 // shares between 0 and 1.
 type Promotion struct {
-	MaxDivergenceRate float64           `yaml:"max_divergence_rate" doc:"share of exchanges of any one endpoint that may diverge, between 0 and 1"`
-	MaxErrorRate      float64           `yaml:"max_error_rate" doc:"share of exchanges in which the candidate may fail where the primary did not"`
-	Slower            Slower            `yaml:"slower" doc:"when the candidate counts as slower, and how often it may be"`
-	Alpha             float64           `yaml:"alpha" doc:"chance of ever promoting a version that is worse than the limits above"`
-	Beta              float64           `yaml:"beta" doc:"chance of ever rolling back a version that keeps them"`
-	MinDuration       time.Duration     `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
-	Hours             []string          `yaml:"hours" json:",omitempty" doc:"hours of the week (UTC) in each of which something must have been compared: Mon-Fri 09-17, Sun 22-02, Sat"`
-	MaxLostShare      float64           `yaml:"max_lost_share" doc:"share of mirrored exchanges of an endpoint that may be lost before they are compared, and of compared ones that may be not comparable though the primary answered"`
-	MaxNoiseShare     float64           `yaml:"max_noise_share" doc:"share of an endpoint's compared exchanges that may have noise, places where primary and secondary differ too; above it the verdict holds; 1 for no limit"`
-	MaxTransientShare float64           `yaml:"max_transient_share" doc:"share of an endpoint's compared exchanges that may be transient: they diverged, and the primary itself answered otherwise when it was asked again; above it the verdict holds; 1 for no limit"`
-	MaxUnmappedShare  float64           `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
-	MaxUnknownShare   float64           `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
-	MaxInheritedShare float64           `yaml:"max_inherited_share" doc:"share of an endpoint's compared exchanges whose effects may differ in rows only that differed before; above it the verdict holds; 1 for no limit"`
-	Zero              []string          `yaml:"zero" json:",omitempty" doc:"places at which one divergence holds the verdict until a person closes its issue: $.amount, effects:ledger, effects:ledger $.amount"`
-	Steps             []int             `yaml:"steps" json:",omitempty" doc:"the shares of users on the candidate, in basis points, that it is raised through"`
-	Bake              time.Duration     `yaml:"bake" json:",omitempty" doc:"how long a step stands before the next one"`
-	BakeRequests      uint64            `yaml:"bake_requests" json:",omitempty" doc:"how many requests the candidate must have answered as the live leg at a step before the next one"`
-	Freeze            []string          `yaml:"freeze" json:",omitempty" doc:"times (UTC) at which no step is raised: Fri 16-24, Sat, 2026-12-24, 2026-12-20..2027-01-02; going back always may"`
-	Override          time.Duration     `yaml:"override" json:",omitempty" doc:"how long a step that a person sets stands before the policy moves it again"`
-	Auto              bool              `yaml:"auto" doc:"true: the verdict moves the step; false: a person or CI does, and the policy says what it would do"`
-	Endpoints         map[string]Waiver `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
+	MaxDivergenceRate float64             `yaml:"max_divergence_rate" doc:"share of exchanges of any one endpoint that may diverge, between 0 and 1"`
+	MaxErrorRate      float64             `yaml:"max_error_rate" doc:"share of exchanges in which the candidate may fail where the primary did not"`
+	Slower            Slower              `yaml:"slower" doc:"when the candidate counts as slower, and how often it may be"`
+	Alpha             float64             `yaml:"alpha" doc:"chance of ever promoting a version that is worse than the limits above"`
+	Beta              float64             `yaml:"beta" doc:"chance of ever rolling back a version that keeps them"`
+	MinDuration       time.Duration       `yaml:"min_duration" doc:"how long the candidate must have been compared before it is promoted"`
+	Hours             []string            `yaml:"hours" json:",omitempty" doc:"hours of the week (UTC) in each of which something must have been compared: Mon-Fri 09-17, Sun 22-02, Sat"`
+	MaxLostShare      float64             `yaml:"max_lost_share" doc:"share of mirrored exchanges of an endpoint that may be lost before they are compared, and of compared ones that may be not comparable though the primary answered"`
+	MaxNoiseShare     float64             `yaml:"max_noise_share" doc:"share of an endpoint's compared exchanges that may have noise, places where primary and secondary differ too; above it the verdict holds; 1 for no limit"`
+	MaxTransientShare float64             `yaml:"max_transient_share" doc:"share of an endpoint's compared exchanges that may be transient: they diverged, and the primary itself answered otherwise when it was asked again; above it the verdict holds; 1 for no limit"`
+	MaxUnmappedShare  float64             `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
+	MaxUnknownShare   float64             `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
+	MaxInheritedShare float64             `yaml:"max_inherited_share" doc:"share of an endpoint's compared exchanges whose effects may differ in rows only that differed before; above it the verdict holds; 1 for no limit"`
+	Zero              []string            `yaml:"zero" json:",omitempty" doc:"places at which one divergence holds the verdict until a person closes its issue: $.amount, effects:ledger, effects:ledger $.amount"`
+	Pools             map[string][]string `yaml:"pools" json:",omitempty" doc:"endpoints with little traffic that are judged together, by a name for them: GET /orders/{id}, or a beginning such as GET /archive/*"`
+	Steps             []int               `yaml:"steps" json:",omitempty" doc:"the shares of users on the candidate, in basis points, that it is raised through"`
+	Bake              time.Duration       `yaml:"bake" json:",omitempty" doc:"how long a step stands before the next one"`
+	BakeRequests      uint64              `yaml:"bake_requests" json:",omitempty" doc:"how many requests the candidate must have answered as the live leg at a step before the next one"`
+	Freeze            []string            `yaml:"freeze" json:",omitempty" doc:"times (UTC) at which no step is raised: Fri 16-24, Sat, 2026-12-24, 2026-12-20..2027-01-02; going back always may"`
+	Override          time.Duration       `yaml:"override" json:",omitempty" doc:"how long a step that a person sets stands before the policy moves it again"`
+	Auto              bool                `yaml:"auto" doc:"true: the verdict moves the step; false: a person or CI does, and the policy says what it would do"`
+	Endpoints         map[string]Waiver   `yaml:"endpoints" doc:"exceptions, by endpoint as in reports"`
 }
 
 // Slower says when one exchange counts as slower on the candidate: when it took
@@ -134,6 +135,7 @@ func (p Promotion) Validate() []parallax.Fault {
 	}
 	_, wrong := compare.ParseZero(p.Zero)
 	faults = append(faults, parallax.Under("zero", wrong)...)
+	faults = append(faults, p.validatePools()...)
 	faults = append(faults, p.validateSteps()...)
 	for _, name := range slices.Sorted(maps.Keys(p.Endpoints)) {
 		w := p.Endpoints[name]

@@ -94,7 +94,7 @@ const (
 // code; shares are between 0 and 1, times in seconds.
 type Reason struct {
 	Code     Code   `json:"code"`
-	Endpoint string `json:"endpoint,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"` // or a pool, see [IsPool]
 	Test     Test   `json:"test,omitempty"`
 
 	N uint64 `json:"n"` // how many were looked at

@@ -37,6 +37,12 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 		b.WriteByte('\n')
 		writeColumns(&b, columns(v.Alpha), rows(r))
 	}
+	for i, q := range r.Pools {
+		if i == 0 {
+			b.WriteString("\nJudged together:\n")
+		}
+		fmt.Fprintf(&b, "  - %s\n", plain(q.Sentence()))
+	}
 	fmt.Fprintf(&b, "\n%s\n", accountingLine(r.Accounting))
 	if r.Tables != nil {
 		fmt.Fprintf(&b, "%s\n", plain(r.Tables.Sentence()))
@@ -92,6 +98,12 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	if len(r.Endpoints) > 0 {
 		b.WriteString("\n### Endpoints\n\n")
 		writePipes(&b, columns(v.Alpha), rows(r))
+	}
+	for i, q := range r.Pools {
+		if i == 0 {
+			b.WriteString("\n### Judged together\n\n")
+		}
+		fmt.Fprintf(&b, "- %s\n", escaped(q.Sentence()))
 	}
 	for i, s := range v.Signed {
 		if i == 0 {
@@ -189,6 +201,9 @@ func rows(r Report) [][]string {
 // codes says in a word or two, in brackets, what holds an endpoint.
 func codes(e Endpoint) string {
 	var out []string
+	if e.Pool != "" {
+		out = append(out, "in pool "+e.Pool)
+	}
 	if e.Signed != nil {
 		out = append(out, "signed")
 	}

@@ -16,6 +16,10 @@ type Report struct {
 	Accounting   divergence.Accounting `json:"accounting"`
 	Endpoints    []Endpoint            `json:"endpoints"` // by name
 
+	// Pools are the verdicts on endpoints that are judged together, on all their evidence
+	// whatever the report's span.
+	Pools []PoolVerdict `json:"pools,omitempty"`
+
 	// Tables is what comparing whole tables of both databases found last, whatever the
 	// report's span; nil where they are not.
 	Tables *Tables `json:"tables,omitempty"`
@@ -49,6 +53,9 @@ type Endpoint struct {
 	// NotCovered says why the service's verdict does not require the endpoint.
 	NotCovered string `json:"not_covered,omitempty"`
 
+	// Pool is the pool that the endpoint is judged in, empty for none.
+	Pool string `json:"pool,omitempty"`
+
 	// Signed is the sign-off that the endpoint passes by, nil for none.
 	Signed *Signed `json:"signed,omitempty"`
 
@@ -61,7 +68,7 @@ type Endpoint struct {
 func Build(window divergence.Window, held divergence.Summary, v Verdict) Report {
 	r := Report{
 		Service: v.Service, From: window.From.UTC(), To: window.To.UTC(), RulesVersion: v.RulesVersion,
-		Accounting: whole(held.Accounting), Endpoints: make([]Endpoint, 0, len(held.Endpoints)),
+		Accounting: whole(held.Accounting), Endpoints: make([]Endpoint, 0, len(held.Endpoints)), Pools: v.Pools,
 	}
 	judged := make(map[string]EndpointVerdict, len(v.Endpoints))
 	for _, each := range v.Endpoints {
@@ -87,7 +94,7 @@ func line(stats divergence.EndpointStats, v EndpointVerdict, alpha float64) Endp
 		stats.StatusMatrix = map[string]int64{}
 	}
 	e := Endpoint{
-		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons, Signed: v.Signed,
+		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons, Signed: v.Signed, Pool: v.Pool,
 		Upper: 1, Diagnosis: Diagnose(stats.StatusMatrix),
 	}
 	if inside(alpha) { // else the verdict is the zero value, and nothing is known

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"parallax/divergence"
@@ -43,13 +44,17 @@ type Verdict struct {
 	// until somebody starts new evidence: [State.RestartEvidence].
 	VersionKnown bool `json:"version_known"`
 
-	NotCovered []string  `json:"not_covered"`      // traffic that no test judges, and why: endpoints, also declared ones without a request, and requests by the reason they were not mirrored for
-	Signed     []Signed  `json:"signed,omitempty"` // endpoints that pass on a person's word, by name
-	Alpha      float64   `json:"alpha"`
-	Beta       float64   `json:"beta"`
-	Since      time.Time `json:"since"` // when this evidence started; zero before any
-	Reasons    []Reason  `json:"reasons"`
-	Worst      *Worst    `json:"worst"` // null before anything was compared
+	NotCovered []string `json:"not_covered"`      // traffic that no test judges, and why: endpoints, also declared ones without a request, and requests by the reason they were not mirrored for
+	Signed     []Signed `json:"signed,omitempty"` // endpoints that pass on a person's word, by name
+
+	// Pools are the verdicts on endpoints that are judged together, by name.
+	Pools []PoolVerdict `json:"pools,omitempty"`
+
+	Alpha   float64   `json:"alpha"`
+	Beta    float64   `json:"beta"`
+	Since   time.Time `json:"since"` // when this evidence started; zero before any
+	Reasons []Reason  `json:"reasons"`
+	Worst   *Worst    `json:"worst"` // null before anything was compared
 
 	Accounting divergence.Accounting `json:"accounting"`
 
@@ -78,6 +83,7 @@ type EndpointVerdict struct {
 	Decision   Decision
 	NotCovered string
 	Reasons    []Reason
+	Pool       string // the pool that it is judged in, else ""
 
 	// Signed is the sign-off that it passes some tests by, nil for none. Offer is what
 	// somebody may sign by now, but for who, why and until when; nil for nothing.
@@ -186,13 +192,21 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		judged++
 		delete(held, p.name)
 		v.Reasons = append(v.Reasons, each.Reasons...)
-		v.Worst = worse(v.Worst, e.worst(p))
+		if each.Pool == "" {
+			v.Worst = worse(v.Worst, e.worst(p))
+		}
+	}
+	for _, q := range e.currentPools(now, in) {
+		each := e.judgePool(q, now)
+		v.Pools = append(v.Pools, each)
+		v.Reasons = append(v.Reasons, each.Reasons...)
+		v.Worst = worse(v.Worst, e.worst(&q.endpoint))
 	}
 	v.NotCovered = append(v.NotCovered, e.neverSeen(in.Declared, now)...)
 	v.NotCovered = append(v.NotCovered, notMirrored(in.Accounting)...)
 	v.Reasons = append(v.Reasons, others(held)...)
 	if w := v.Worst; w != nil {
-		k, n, _, alpha := e.endpoints[w.Endpoint].counts(e.policy.of(w.Endpoint), w.Test)
+		k, n, _, alpha := e.named(w.Endpoint).counts(e.policy.of(w.Endpoint), w.Test)
 		w.Lower = LowerLimit(k, n, alpha)
 	}
 	v.Reasons = append(e.serviceReasons(now, judged, total, in), v.Reasons...)
@@ -207,7 +221,7 @@ func (e *Evidence) decide(v *Verdict, in Context) {
 		v.Reasons = []Reason{{Code: StoreAway}}
 	case against != nil:
 		v.Decision, v.Final = Rollback, true
-		v.Reasons = accusations(against, v.Endpoints)
+		v.Reasons = accusations(against, v)
 	case len(v.Reasons) == 0:
 		v.Decision, v.Final = Promote, true
 	}
@@ -215,10 +229,26 @@ func (e *Evidence) decide(v *Verdict, in Context) {
 
 // rolledBack returns the reasons of a rollback, nil when there is none.
 func (e *Evidence) rolledBack(now time.Time, in Context) []Reason {
-	if r := e.rollback; r != nil && e.inForce(e.endpoints[r.endpoint], in) {
+	if r := e.rollback; r != nil && e.founded(r, now, in) {
 		return []Reason{r.reason}
 	}
 	return e.standing(now, in)
+}
+
+// founded says that a rollback was decided under the rules that hold now.
+func (e *Evidence) founded(r *rollback, now time.Time, in Context) bool {
+	if IsPool(r.endpoint) {
+		return e.inForceTogether(e.pools[strings.TrimPrefix(r.endpoint, poolPrefix)], now, in)
+	}
+	return e.inForce(e.endpoints[r.endpoint], in)
+}
+
+// named returns the evidence on an endpoint or a pool.
+func (e *Evidence) named(name string) *endpoint {
+	if IsPool(name) {
+		return &e.pools[strings.TrimPrefix(name, poolPrefix)].endpoint
+	}
+	return e.endpoints[name]
 }
 
 // standing returns what still speaks for the latch of the context; none when it
@@ -238,15 +268,23 @@ func (e *Evidence) standing(now time.Time, in Context) []Reason {
 	return out
 }
 
-// accusations are the latched reasons, then those of the other endpoints that are
-// reason enough by themselves.
-func accusations(latched []Reason, endpoints []EndpointVerdict) []Reason {
+// accusations are the latched reasons, then those of the other endpoints and pools that
+// are reason enough by themselves.
+func accusations(latched []Reason, v *Verdict) []Reason {
 	out := slices.Clone(latched)
-	for _, p := range endpoints {
-		known := slices.ContainsFunc(latched, func(r Reason) bool { return r.Endpoint == p.Endpoint })
-		if p.Decision == Rollback && p.NotCovered == "" && !known {
-			out = append(out, p.Reasons...)
+	add := func(name string, d Decision, reasons []Reason) {
+		known := slices.ContainsFunc(latched, func(r Reason) bool { return r.Endpoint == name })
+		if d == Rollback && !known {
+			out = append(out, reasons...)
 		}
+	}
+	for _, p := range v.Endpoints {
+		if p.NotCovered == "" {
+			add(p.Endpoint, p.Decision, p.Reasons)
+		}
+	}
+	for _, q := range v.Pools {
+		add(poolPrefix+q.Pool, q.Decision, q.Reasons)
 	}
 	return out
 }
@@ -378,6 +416,9 @@ func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 		}
 	}
 	v := EndpointVerdict{Endpoint: p.name, Decision: Promote, Reasons: e.holding(p, now)}
+	if e.pooled(p, now) {
+		v.Pool = strings.TrimPrefix(p.pool.name, poolPrefix)
+	}
 	if owner, until, ok := e.policy.waiver(p.name, now); ok {
 		v.NotCovered = fmt.Sprintf("waived until %s by %s", until.Format(time.DateOnly), owner)
 	}
@@ -391,37 +432,17 @@ func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 	return v
 }
 
-// holding returns what keeps an endpoint from passing. Several tests that are
-// only short of samples are one reason: the one that takes longest.
+// holding returns what keeps an endpoint from passing.
 func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	out := []Reason{}
 	s := p.sums
 	if s.n == 0 && s.notComparable > 0 {
 		return append(out, Reason{Code: NotComparable, Endpoint: p.name, N: s.notComparable})
 	}
-	short := Reason{}
-	for _, test := range []struct {
-		name   Test
-		code   Code
-		passed bool
-	}{
-		{DivergenceTest, DivergenceRate, p.passed.divergence},
-		{ErrorTest, CandidateErrors, p.passed.errors},
-		{LatencyTest, TooSlow, p.passed.latency},
-	} {
-		if test.passed {
-			continue
-		}
-		r := p.missing(e.policy.of(p.name), test.name, test.code, now)
-		switch {
-		case r.Code != InsufficientSamples:
-			out = append(out, r)
-		case short.Code == "" || r.Need > short.Need:
-			short = r
-		}
-	}
-	if short.Code != "" {
-		out = append(out, short)
+	if e.pooled(p, now) {
+		out = e.suspected(p, now)
+	} else {
+		out = e.untested(p, now)
 	}
 	if p.regressed {
 		out = append(out, p.reason(e.policy.of(p.name), DivergenceTest, LateRegression))
@@ -436,6 +457,25 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 		if r, over := check(p.name, s); over {
 			out = append(out, r)
 		}
+	}
+	return out
+}
+
+// untested returns what keeps the tests of rates from passing. Several tests that are only
+// short of samples are one reason: the one that takes longest.
+func (e *Evidence) untested(p *endpoint, now time.Time) []Reason {
+	out, short := []Reason{}, Reason{}
+	for _, t := range p.unpassed() {
+		r := p.missing(e.policy.of(p.name), t.name, t.code, now)
+		switch {
+		case r.Code != InsufficientSamples:
+			out = append(out, r)
+		case short.Code == "" || r.Need > short.Need:
+			short = r
+		}
+	}
+	if short.Code != "" {
+		out = append(out, short)
 	}
 	return out
 }

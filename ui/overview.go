@@ -77,7 +77,7 @@ func reasonViews(service string, reasons []reports.Reason) []reasonView {
 	var out []reasonView
 	for _, r := range reasons {
 		text := r.Sentence()
-		if r.Endpoint == "" {
+		if r.Endpoint == "" || reports.IsPool(r.Endpoint) { // neither has a page
 			out = append(out, reasonView{Text: text})
 			continue
 		}

@@ -98,3 +98,24 @@ func TestSignOffOnThePage(t *testing.T) {
 	says(t, page, parsePage(t, r, page, 200), "passed until 2026-12-31 by ann at 0 of 180 exchanges, so at a rate of at most 2.1 %", "Take the sign-off back")
 	says(t, "/", parsePage(t, r, "/", 200), "1 endpoint passes on a person’s word")
 }
+
+// TestPoolsOnThePages: they are shown, and have no page to link to.
+func TestPoolsOnThePages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	short := reports.Reason{Code: reports.InsufficientSamples, Endpoint: "pool rare", Test: reports.DivergenceTest, N: 180, Need: 3787}
+	r.judge.verdict.Reasons = []reports.Reason{short}
+	r.judge.verdict.Pools = []reports.PoolVerdict{{Pool: "rare", Members: []string{"GET /health", hostile}, N: 180, Upper: 0.021, Decision: reports.Hold, Reasons: []reports.Reason{short}}}
+	r.judge.verdict.Endpoints[1] = reports.EndpointVerdict{Endpoint: "GET /health", Decision: reports.Promote, Pool: "rare"}
+	doc := parsePage(t, r, "/services/shop", 200)
+	says(t, "the service", doc, "pool rare: needs 3787 exchanges and has 180", "1 pool of endpoints is judged together", "in pool rare")
+	for n := range doc.Descendants() {
+		for _, a := range n.Attr {
+			if a.Key == "href" && strings.Contains(a.Val, "pool") {
+				t.Errorf("a link to %s", a.Val)
+			}
+		}
+	}
+	page := endpointPath("shop", "GET /health")
+	says(t, page, parsePage(t, r, page, 200), "judged together with the other endpoints of the pool rare")
+}
