@@ -10,6 +10,7 @@ import (
 
 	"parallax/mirror/split"
 	"parallax/mirror/split/haproxy"
+	"parallax/mirror/split/nginx"
 	"parallax/mirror/split/push"
 	"parallax/reports"
 	"parallax/ui"
@@ -45,7 +46,13 @@ func newOutside(list []split.Outside, s *stepper) *outside {
 	return o
 }
 
-func driver(o split.Outside) push.Splitter { return haproxy.New(*o.HAProxy) }
+// driver makes what talks to a splitter, which one block of o describes.
+func driver(o split.Outside) push.Splitter {
+	if o.HAProxy != nil {
+		return haproxy.New(*o.HAProxy)
+	}
+	return nginx.New(*o.Nginx)
+}
 
 // start begins to push. What was set before holds.
 func (o *outside) start() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -16,6 +17,7 @@ type Proxy struct {
 	Dir string
 
 	t       testing.TB
+	end     os.Signal // that takes its workers with it
 	command []string
 	open    func() error // nil once it serves
 	cmd     *exec.Cmd
@@ -27,9 +29,21 @@ type Proxy struct {
 // listens on. Where there is no haproxy, the test is skipped.
 func StartHAProxy(t testing.TB, dir, conf, address string) *Proxy {
 	t.Helper()
-	p := &Proxy{Dir: dir, t: t, command: []string{"haproxy", "-W", "-S", filepath.Join(dir, "master.sock"), "-f", filepath.Join(dir, "conf")}}
+	p := &Proxy{Dir: dir, t: t, end: os.Kill, command: []string{"haproxy", "-W", "-S", filepath.Join(dir, "master.sock"), "-f", filepath.Join(dir, "conf")}}
 	return p.begin(conf, func() error {
 		return errors.Join(dial("tcp", address, ""), dial("unix", filepath.Join(dir, "master.sock"), "show proc;quit\n"))
+	})
+}
+
+// StartNginx runs nginx on a configuration until the test ends. The configuration must
+// name Dir/nginx.pid as its pid file; address is one that it listens on. Where there is no
+// nginx, the test is skipped.
+func StartNginx(t testing.TB, dir, conf, address string) *Proxy {
+	t.Helper()
+	p := &Proxy{Dir: dir, t: t, end: syscall.SIGTERM, command: []string{"nginx", "-p", dir, "-e", "stderr", "-g", "daemon off;", "-c", filepath.Join(dir, "conf")}}
+	return p.begin(conf, func() error {
+		_, err := os.Stat(filepath.Join(dir, "nginx.pid"))
+		return errors.Join(err, dial("tcp", address, ""))
 	})
 }
 
@@ -89,12 +103,12 @@ func (p *Proxy) Signal(s os.Signal) {
 	}
 }
 
-// Kill ends it. Killing twice does no harm. Workers end with their master.
+// Kill ends it, and its workers. Killing twice does no harm.
 func (p *Proxy) Kill() {
 	if p.cmd == nil {
 		return
 	}
-	_ = p.cmd.Process.Kill() // it may have ended
+	_ = p.cmd.Process.Signal(p.end) // it may have ended
 	_ = p.cmd.Wait()
 	p.cmd = nil
 }

@@ -3,6 +3,7 @@ package split
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 
 	"parallax"
@@ -13,6 +14,7 @@ import (
 type Outside struct {
 	Name    string   `yaml:"name" doc:"what it is called in the API and in metrics; haproxy and so on when empty"`
 	HAProxy *HAProxy `yaml:"haproxy" doc:"an HAProxy that compares a hash of the user with an entry of a map"`
+	Nginx   *Nginx   `yaml:"nginx" doc:"an nginx that splits with split_clients, in a file that Parallax writes; each step is a reload"`
 }
 
 // HAProxy is an entry of a map that an HAProxy reads the step from.
@@ -49,6 +51,47 @@ func (h HAProxy) Network() string {
 	return "tcp"
 }
 
+// Nginx is a file that an nginx includes, and how to have it read again.
+type Nginx struct {
+	File   string   `yaml:"file" doc:"the file that nginx.conf includes in its http block; Parallax writes it, so that it holds nothing else"`
+	Prefix string   `yaml:"prefix" doc:"what the variables begin with: nginx.conf sets $PREFIX_user, the file $PREFIX_leg and $PREFIX_step; parallax when empty"`
+	Status string   `yaml:"status" doc:"URL of a location that answers with $PREFIX_step, such as http://127.0.0.1:8089/parallax/step"`
+	PID    string   `yaml:"pid" doc:"file with the process id of nginx's master, which is sent SIGHUP, and whose workers of before are waited for; /run/nginx.pid when empty and there is no reload"`
+	Test   []string `yaml:"test" doc:"command that tests the configuration before each reload; [nginx, -t] when empty"`
+	Reload []string `yaml:"reload" doc:"command that reloads nginx instead of a signal, such as [systemctl, reload, nginx]; with pid, workers of before are waited for nevertheless"`
+}
+
+// WithDefaults returns n with what its empty keys stand for.
+func (n Nginx) WithDefaults() Nginx {
+	if n.Prefix == "" {
+		n.Prefix = "parallax"
+	}
+	if len(n.Test) == 0 {
+		n.Test = []string{"nginx", "-t"}
+	}
+	if n.PID == "" && len(n.Reload) == 0 {
+		n.PID = "/run/nginx.pid"
+	}
+	return n
+}
+
+func (n Nginx) validate() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, text, hint string) {
+		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	if n.File == "" {
+		fault("file", "is empty", "name the file that nginx.conf includes, such as /etc/nginx/parallax.conf")
+	}
+	if strings.Trim(n.Prefix, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		fault("prefix", fmt.Sprintf("%q cannot begin a variable", n.Prefix), "write a-z, 0-9 and underscore")
+	}
+	if u, err := url.Parse(n.Status); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		fault("status", fmt.Sprintf("%q is not a URL", n.Status), "write http://127.0.0.1:8089/parallax/step, and the location for it in nginx.conf")
+	}
+	return faults
+}
+
 // Called is the splitter's name.
 func (o Outside) Called() string {
 	switch {
@@ -56,6 +99,8 @@ func (o Outside) Called() string {
 		return o.Name
 	case o.HAProxy != nil:
 		return "haproxy"
+	case o.Nginx != nil:
+		return "nginx"
 	}
 	return ""
 }
@@ -80,10 +125,31 @@ func (o Outside) validate() []parallax.Fault {
 	if len(o.Name) > 63 || strings.Trim(o.Name, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
 		faults = append(faults, parallax.Fault{Path: "name", Text: fmt.Sprintf("cannot use %q as a name", o.Name), Hint: "write up to 63 of a-z, 0-9, dot, dash and underscore"})
 	}
-	if o.HAProxy == nil {
-		return append(faults, parallax.Fault{Text: "does not say what it is", Hint: "write haproxy: {socket: /run/haproxy/admin.sock, map: /etc/haproxy/split.map}"})
+	if kinds := o.kinds(); kinds != 1 {
+		text := "does not say what it is"
+		if kinds > 1 {
+			text = "is several things at once"
+		}
+		faults = append(faults, parallax.Fault{Text: text, Hint: "write one of haproxy and nginx, such as haproxy: {socket: /run/haproxy/admin.sock, map: /etc/haproxy/split.map}"})
 	}
-	return append(faults, parallax.Under("haproxy", o.HAProxy.validate())...)
+	if o.HAProxy != nil {
+		faults = append(faults, parallax.Under("haproxy", o.HAProxy.validate())...)
+	}
+	if o.Nginx != nil {
+		faults = append(faults, parallax.Under("nginx", o.Nginx.validate())...)
+	}
+	return faults
+}
+
+// kinds counts the blocks that say what o is.
+func (o Outside) kinds() int {
+	n := 0
+	for _, there := range []bool{o.HAProxy != nil, o.Nginx != nil} {
+		if there {
+			n++
+		}
+	}
+	return n
 }
 
 func (h HAProxy) validate() []parallax.Fault {

@@ -51,6 +51,7 @@ type Pusher struct {
 
 	mu        sync.Mutex
 	word      Word
+	doing     Word // that Run is at
 	status    Status
 	changed   chan struct{}      // closed when word or status is another
 	interrupt context.CancelFunc // ends what Run is waiting for; nil: nothing
@@ -83,7 +84,7 @@ func (p *Pusher) Set(w Word) {
 	if !w.At.IsZero() {
 		p.note(Pushing, "")
 	}
-	if w.rollback() && p.interrupt != nil {
+	if w.rollback() && !p.doing.rollback() && p.interrupt != nil {
 		p.interrupt()
 	}
 	select {
@@ -154,7 +155,7 @@ func (p *Pusher) begin(ctx context.Context) (Word, context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.interrupt = cancel
+	p.interrupt, p.doing = cancel, p.word
 	return p.word, ctx, cancel
 }
 

@@ -1,0 +1,217 @@
+package nginx_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parallax/internal/rig"
+	"parallax/mirror/split"
+	"parallax/mirror/split/nginx"
+	"parallax/mirror/split/push"
+	"parallax/mirror/split/splittest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const nobody = "split_clients $parallax_user $parallax_leg { * primary; }\nmap \"\" $parallax_step { default 0; }\n"
+
+// splitter is an nginx on the configuration that docs/split.md hands out, between two
+// backends that answer with their leg's name.
+type splitter struct {
+	*rig.Proxy
+	address string
+	cfg     split.Nginx
+}
+
+func start(t testing.TB) *splitter {
+	t.Helper()
+	text, err := os.ReadFile("../../../deploy/splitters/nginx.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, address, status := t.TempDir(), rig.FreeAddress(t), rig.FreeAddress(t)
+	file, pid := filepath.Join(dir, "parallax.conf"), filepath.Join(dir, "nginx.pid")
+	conf := strings.NewReplacer(
+		"/run/nginx.pid", pid, "/etc/nginx/parallax.conf", file, "shop-2026", "orders", "listen 8080", "listen "+address, "127.0.0.1:8089", status,
+		"127.0.0.1:8081", backend(t, "primary"), "127.0.0.1:9002", backend(t, "candidate"), "http {", "http {\n    access_log off;",
+	).Replace(string(text))
+	if err := os.WriteFile(file, []byte(nobody), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p := rig.StartNginx(t, dir, conf, address)
+	test := []string{"nginx", "-t", "-q", "-p", dir, "-e", "stderr", "-c", filepath.Join(dir, "conf")}
+	return &splitter{p, address, split.Nginx{File: file, Status: "http://" + status + "/parallax/step", PID: pid, Test: test}}
+}
+
+func backend(t testing.TB, name string) (address string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) }))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func named(r *http.Request, user string) { r.AddCookie(&http.Cookie{Name: "px", Value: user}) }
+
+// TestUsersThroughTheSteps takes users with sticky cookies through the steps, on
+// connections that are kept alive: 10 000, and 1 000 with -short. A connection may be
+// reset once a reload, and its request is answered on one retry.
+func TestUsersThroughTheSteps(t *testing.T) {
+	users := 10000
+	if testing.Short() {
+		users = 1000
+	}
+	s := start(t)
+	p := splittest.Pusher(t, nginx.New(s.cfg))
+	got := splittest.Scenario{
+		URL: "http://" + s.address, Users: users, Connections: 16, Resets: 1, Name: named,
+		SetStep: func(ctx context.Context, step int) error { return splittest.Set(ctx, p, step) },
+	}.Run(t)
+	if want := users * 2 * len(got.Shares); got.Requests != want {
+		t.Errorf("%d answers, want %d", got.Requests, want)
+	}
+	t.Logf("%+v", got)
+}
+
+func TestDriver(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	splittest.Driver(t, nginx.New(s.cfg))
+	if info, err := os.Stat(s.cfg.File); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v; want the file's permissions to stay", info.Mode(), err)
+	}
+	s.Kill()
+	s.Start()
+	if got, err := nginx.New(s.cfg).Read(t.Context()); err != nil || got.Step != 0 {
+		t.Errorf("%+v, %v after a restart", got, err)
+	}
+}
+
+// TestACommandReloads where Parallax does not see nginx's processes.
+func TestACommandReloads(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.cfg.Reload = []string{"sh", "-c", "kill -HUP $(cat " + s.cfg.PID + ")"}
+	s.cfg.PID = ""
+	f := nginx.New(s.cfg)
+	for _, step := range []int{5000, 0} {
+		if err := f.Push(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Read(t.Context()); err != nil || got.Step != step {
+			t.Errorf("%+v, %v; want %d", got, err, step)
+		}
+	}
+	s.cfg.Reload = []string{"sh", "-c", "echo no right; exit 3"}
+	if err := nginx.New(s.cfg).Push(t.Context(), 100); err == nil || !strings.Contains(err.Error(), "exit status 3: no right") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRollbackWaitsForOpenConnections: a worker of before that holds a connection
+// without a request would answer it as before. The rollback is confirmed when it
+// cannot any more.
+func TestRollbackWaitsForOpenConnections(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	f := nginx.New(s.cfg)
+	if err := f.Push(t.Context(), 10000); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// The worker has taken the connection when it has answered this one, and waits for more.
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n")
+	first, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, 1<<20)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Body.Close()
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := f.Push(short, 0); err == nil || !strings.Contains(err.Error(), "worker_shutdown_timeout") {
+		t.Errorf("a rollback that a worker of before does not know of: %v", err)
+	}
+	if got, err := f.Read(t.Context()); err == nil {
+		t.Errorf("read %+v while a worker of before serves", got)
+	}
+	if err := f.Push(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	fmt.Fprint(conn, "Host: x\r\n\r\n") // it may be closed
+	if text, err := io.ReadAll(conn); err == nil && strings.Contains(string(text), "candidate") {
+		t.Errorf("answered after the rollback was confirmed: %q", text)
+	}
+	if got, err := f.Read(t.Context()); err != nil || got.Step != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestAnotherOwner is left alone.
+func TestAnotherOwner(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p := splittest.Pusher(t, nginx.New(s.cfg))
+	if err := splittest.Set(t.Context(), p, 2500); err != nil {
+		t.Fatal(err)
+	}
+	if err := nginx.New(s.cfg).Push(t.Context(), 700); err != nil {
+		t.Fatal(err)
+	}
+	rig.Eventually(t, "seeing another owner", func() error {
+		if got := p.Status(); got.State != push.Taken || got.Step != 700 {
+			return fmt.Errorf("%+v", got)
+		}
+		return nil
+	})
+}
+
+// TestFaults are those a person can mend.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	stranger := filepath.Join(t.TempDir(), "pid")
+	if err := os.WriteFile(stranger, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	step := 0
+	f := func(change func(*split.Nginx), want string) {
+		t.Helper()
+		step++
+		cfg := s.cfg
+		change(&cfg)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := nginx.New(cfg).Push(ctx, step); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q in it", err, want)
+		}
+	}
+	f(func(c *split.Nginx) { c.PID = stranger }, "cannot find nginx: process") // SIGHUP would end this test
+	f(func(c *split.Nginx) { c.PID += ".not" }, "cannot find nginx")
+	f(func(c *split.Nginx) { c.File += ".other" }, "is "+s.cfg.File+".other what its http block includes?")
+	f(func(c *split.Nginx) { c.Status += "/not" }, "nginx does not tell its step")
+	f(func(c *split.Nginx) { c.File = "/proc/none/parallax.conf" }, "cannot write what nginx includes")
+	before, err := os.ReadFile(s.cfg.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(func(c *split.Nginx) { c.Test = []string{"sh", "-c", "echo broken elsewhere; exit 1"}; c.Prefix = "px" }, "was not reloaded: sh -c echo broken elsewhere; exit 1: exit status 1: broken elsewhere")
+	if after, err := os.ReadFile(s.cfg.File); err != nil || string(after) != string(before) {
+		t.Error(errors.Join(err, fmt.Errorf("a file that nginx does not take was left: %q", after)))
+	}
+}
