@@ -1,7 +1,11 @@
 package divergence
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -57,4 +61,35 @@ func (s Said) Closed(fingerprint string, lastCounted, now time.Time) bool {
 		return d.Who != Itself
 	}
 	return false
+}
+
+// saidForm is what was said as JSON: what Bugs is made from is among the issues.
+type saidForm struct {
+	Issues []IssueDecision `json:"issues,omitempty"` // the latest on each, by fingerprint
+	Signed []SignOff       `json:"signed,omitempty"`
+}
+
+// MarshalJSON writes all that was said.
+func (s Said) MarshalJSON() ([]byte, error) {
+	out := saidForm{Signed: s.Signed}
+	for _, fingerprint := range slices.Sorted(maps.Keys(s.last)) {
+		out.Issues = append(out.Issues, s.last[fingerprint])
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, with known fields only.
+func (s *Said) UnmarshalJSON(text []byte) error {
+	var in saidForm
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return fmt.Errorf("what people said: %w", err)
+	}
+	*s = Said{Signed: in.Signed}
+	if len(in.Issues) > 0 {
+		*s = NewSaid(in.Issues)
+		s.Signed = in.Signed
+	}
+	return nil
 }

@@ -1,6 +1,9 @@
 package reports
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
 	"math"
 	"time"
 
@@ -32,6 +35,9 @@ type Evidence struct {
 	units              int     // endpoints and pools there are
 	rollback           *rollback
 	zero               map[string]zeroSeen // by fingerprint; outlives new evidence
+
+	folded uint64    // ticks that were added
+	lines  hash.Hash // of them, as an export has them
 }
 
 // rollback is latched: the evidence once showed, at the level beta, that a
@@ -49,7 +55,10 @@ func NewEvidence(policy Promotion) *Evidence { return NewEvidenceFrom(policy, ti
 // the ticks before it, those of the time [Lately] tell which endpoints there are,
 // so that they stay required, and which versions; nothing in them counts.
 func NewEvidenceFrom(policy Promotion, from time.Time) *Evidence {
-	return &Evidence{policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}, pools: map[string]*pool{}, zero: map[string]zeroSeen{}}
+	return &Evidence{
+		policy: policy, hash: policy.Hash(), from: from, endpoints: map[string]*endpoint{}, pools: map[string]*pool{},
+		zero: map[string]zeroSeen{}, lines: sha256.New(),
+	}
 }
 
 // cursor is where to read ticks from.
@@ -61,7 +70,22 @@ func (e *Evidence) cursor() divergence.Cursor {
 }
 
 // Add folds in the next tick.
-func (e *Evidence) Add(t divergence.Tick) {
+func (e *Evidence) Add(t divergence.Tick) { e.addLine(t, tickLine(t)) }
+
+// addLine is Add of a tick whose line in an export is known.
+func (e *Evidence) addLine(t divergence.Tick, line []byte) {
+	e.folded++
+	e.lines.Write(line)
+	e.fold(t)
+}
+
+// Folded names the ticks that were added. The digest costs little.
+func (e *Evidence) Folded() Folded {
+	return Folded{Ticks: e.folded, Digest: hex.EncodeToString(e.lines.Sum(nil))}
+}
+
+// fold folds in the next tick.
+func (e *Evidence) fold(t divergence.Tick) {
 	e.noteZero(t)
 	if !e.from.IsZero() && t.At.Before(e.from.Add(-Lately)) {
 		return

@@ -44,6 +44,10 @@ type JudgeConfig struct {
 	Latched   func(Latch) error
 	Unlatched func() error
 
+	// Decided is told of each verdict and of what it was folded from, and returns the
+	// head of the chain of decisions. It must not take long. May be nil.
+	Decided func(v Verdict, on Folded) (chain string)
+
 	Now func() time.Time
 	Log *slog.Logger
 }
@@ -67,6 +71,7 @@ type Judge struct {
 // published is a verdict and the signal that there is a newer one.
 type published struct {
 	verdict Verdict
+	basis   *basis // what it was made from; nil before the first look
 	newer   chan struct{}
 }
 
@@ -144,12 +149,17 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 	}
 	in := j.context
 	in.Service, in.StoreAway, in.Latch = j.cfg.Service, err != nil, j.cfg.Latch
+	in, known := remembering(in)
 	v := j.evidence.Verdict(j.cfg.Now(), in)
+	on := j.evidence.Folded()
+	if j.cfg.Decided != nil && j.reached {
+		v.Chain = j.cfg.Decided(v, on)
+	}
 	if err == nil {
 		j.release(v.AsOf, in)
 		j.keep(v)
 	}
-	j.publish(v)
+	j.publish(v, &basis{j.cfg.Policy, j.evidence.from, known(), v, on})
 	return v
 }
 
@@ -247,11 +257,11 @@ func (l *Latch) about(other Latch) bool {
 		(!said(other.CandidateVersion) || l.CandidateVersion == other.CandidateVersion)
 }
 
-func (j *Judge) publish(v Verdict) {
+func (j *Judge) publish(v Verdict, from *basis) {
 	last := j.latest.Load()
 	if last.verdict.Decision != v.Decision {
 		j.cfg.Log.Info("the verdict changed", "service", v.Service, "from", last.verdict.Decision, "to", v.Decision)
 	}
-	j.latest.Store(&published{verdict: v, newer: make(chan struct{})})
+	j.latest.Store(&published{verdict: v, basis: from, newer: make(chan struct{})})
 	close(last.newer)
 }

@@ -12,6 +12,9 @@ import (
 // covers are skipped, with the reasons.
 func WriteJUnit(w io.Writer, r Report, v Verdict) error {
 	suite := junitSuite{Name: "parallax " + v.Service, Timestamp: v.AsOf.UTC().Format(time.RFC3339)}
+	if v.Chain != "" {
+		suite.Properties = &junitProperties{[]junitProperty{{"chain", v.Chain}}}
+	}
 	suite.add(junitCase{Class: "parallax." + v.Service, Name: "verdict"}, v.Decision, v.Reasons)
 	for _, e := range r.Endpoints {
 		decision := e.Verdict
@@ -36,13 +39,24 @@ func WriteJUnit(w io.Writer, r Report, v Verdict) error {
 }
 
 type junitSuite struct {
-	XMLName   xml.Name    `xml:"testsuite"`
-	Name      string      `xml:"name,attr"`
-	Tests     int         `xml:"tests,attr"`
-	Failures  int         `xml:"failures,attr"`
-	Skipped   int         `xml:"skipped,attr"`
-	Timestamp string      `xml:"timestamp,attr"`
-	Cases     []junitCase `xml:"testcase"`
+	XMLName   xml.Name `xml:"testsuite"`
+	Name      string   `xml:"name,attr"`
+	Tests     int      `xml:"tests,attr"`
+	Failures  int      `xml:"failures,attr"`
+	Skipped   int      `xml:"skipped,attr"`
+	Timestamp string   `xml:"timestamp,attr"`
+
+	Properties *junitProperties `xml:"properties"`
+	Cases      []junitCase      `xml:"testcase"`
+}
+
+type junitProperties struct {
+	List []junitProperty `xml:"property"`
+}
+
+type junitProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
 }
 
 type junitCase struct {

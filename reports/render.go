@@ -71,6 +71,9 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 	for _, note := range v.NotCovered {
 		fmt.Fprintf(&b, "  - %s\n", plain(note))
 	}
+	if v.Chain != "" {
+		fmt.Fprintf(&b, "\nChain: %s\n", plain(v.Chain))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -123,6 +126,9 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	}
 	if r.Effects != nil {
 		fmt.Fprintf(&b, "\n%s\n", escaped(effectsLine(r.Effects)))
+	}
+	if v.Chain != "" {
+		fmt.Fprintf(&b, "\nChain: %s\n", escaped(v.Chain))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

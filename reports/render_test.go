@@ -68,6 +68,7 @@ func week() (Report, Verdict) {
 	}
 	now := noon.Add(90 * time.Second)
 	v := e.Verdict(now, Context{Service: "shop", RulesVersion: "b3c1", Step: 100, Accounting: held.Accounting})
+	v.Chain = strings.Repeat("e07c", 16)
 	return Build(divergence.Window{From: noon, To: now}, held, v), v
 }
 

@@ -35,6 +35,7 @@ type Verdict struct {
 	Accepted         string    `json:"accepted,omitempty"` // names all that people accepted
 	RulesVersion     string    `json:"rules_version"`
 	PolicyVersion    string    `json:"policy_version"`
+	Chain            string    `json:"chain"` // hash of the latest record in the chain of decisions; empty without one
 	PrimaryVersion   string    `json:"primary_version"`
 	CandidateVersion string    `json:"candidate_version"`
 	AsOf             time.Time `json:"as_of"`

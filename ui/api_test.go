@@ -93,7 +93,7 @@ func TestProblems(t *testing.T) {
 	f("POST", shop+"/evidence:restart", `{"reason":" "}`, 422, "invalid", "reason: is missing")
 	f("POST", shop+"/evidence:restart", `{"reason":"x","since":1}`, 400, "bad_request", "since")
 	f("GET", shop+"/evidence:restart", "", 405, "method_not_allowed", "GET")
-	f("POST", shop+"/evidence", `{"reason":"x"}`, 404, "not_found", "openapi.json")
+	f("POST", shop+"/evidences", `{"reason":"x"}`, 404, "not_found", "openapi.json")
 	f("POST", "/api/v1/services/nosuch/evidence:restart", `{"reason":"x"}`, 404, "not_found", "no service")
 	f("POST", shop+"/rollback", `{"reason":3}`, 400, "bad_request", "reason cannot be a number")
 }

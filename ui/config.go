@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"time"
 
@@ -122,6 +123,9 @@ type Judge interface {
 	// Wait returns the latest verdict as soon as its decision is another than
 	// seen, or when ctx ends.
 	Wait(ctx context.Context, seen reports.Decision) reports.Verdict
+	// Export writes what the latest verdict was made from, a piece at a time. An
+	// error before the first piece is one of the store.
+	Export(ctx context.Context, w io.Writer) error
 }
 
 var _ Judge = (*reports.Judge)(nil)

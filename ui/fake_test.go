@@ -3,7 +3,9 @@ package ui
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -21,10 +23,11 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // fakeJudge holds a verdict until it is given another.
 type fakeJudge struct {
-	mu      sync.Mutex
-	verdict reports.Verdict
-	newer   chan struct{}
-	waiting chan struct{} // receives when somebody begins to wait
+	mu          sync.Mutex
+	verdict     reports.Verdict
+	exportFails string // at once, or later
+	newer       chan struct{}
+	waiting     chan struct{} // receives when somebody begins to wait
 }
 
 func newFakeJudge(v reports.Verdict) *fakeJudge {
@@ -35,6 +38,20 @@ func (j *fakeJudge) Verdict() reports.Verdict {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.verdict
+}
+
+// Export writes two lines, or fails after the first, or before it.
+func (j *fakeJudge) Export(_ context.Context, w io.Writer) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.exportFails == "at once" {
+		return divergence.ErrAway
+	}
+	if _, err := io.WriteString(w, "{\"head\":{}}\n"); err != nil || j.exportFails != "" {
+		return errors.Join(err, divergence.ErrAway)
+	}
+	_, err := io.WriteString(w, "{\"end\":{}}\n")
+	return err
 }
 
 func (j *fakeJudge) set(d reports.Decision) {

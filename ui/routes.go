@@ -27,6 +27,7 @@ const (
 	apiWrite             // changes something; the same
 	apiWait              // may take as long as a long poll
 	apiTake              // takes a large body into memory
+	apiGive              // answers with more than fits into memory, piece by piece
 	page                 // may ask the store; errors are pages
 	asset                // a file
 )
@@ -57,6 +58,7 @@ func (s *Server) routes() []route {
 		{"GET", service + "/effects", api, s.apiEffects},
 		{"GET", service + "/written", api, s.apiWritten},
 		{"GET", service + "/verdict", apiWait, s.apiVerdict},
+		{"GET", service + "/evidence", apiGive, s.apiEvidence},
 		{"GET", service + "/step", health, s.apiStep},
 		{"PUT", service + "/step", apiWrite, s.apiSetStep},
 		{"POST", service + "/rollback", apiWrite, s.apiRollback},
@@ -119,6 +121,7 @@ func (s *Server) router() *echo.Echo {
 		apiWrite: {shared, within(requestTime)},
 		apiWait:  {slots(maxWaiting)},
 		apiTake:  {slots(maxTaking), within(requestTime)},
+		apiGive:  {slots(maxExporting)},
 		page:     {shared, within(requestTime)},
 	}
 	for _, r := range s.routes() {

@@ -60,6 +60,7 @@ var routeCases = map[string]struct {
 	"GET /api/v1/services/:service/verdict":               {"/api/v1/services/shop/verdict", "", "application/json", "Verdict"},
 	"GET /api/v1/services/:service/step":                  {"/api/v1/services/shop/step", "", "application/json", "Step"},
 	"PUT /api/v1/services/:service/step":                  {"/api/v1/services/shop/step", `{"step":500,"reason":"first users"}`, "application/json", "Step"},
+	"GET /api/v1/services/:service/evidence":              {"/api/v1/services/shop/evidence", "", "application/x-ndjson", ""},
 	`POST /api/v1/services/:service/evidence\:restart`:    {"/api/v1/services/shop/evidence:restart", `{"reason":"the network was broken"}`, "application/json", "Verdict"},
 	"POST /api/v1/services/:service/signoffs":             {"/api/v1/services/shop/signoffs", `{"endpoint":"GET /health","reason":"twice a day","until":"2026-12-31","by":"ann"}`, "application/json", "SignOff"},
 	"GET /api/v1/services/:service/mirroring":             {"/api/v1/services/shop/mirroring", "", "application/json", "Mirroring"},

@@ -128,13 +128,14 @@ func (s *server) readState(svc *service) error {
 	if err := s.board.Open(svc.name); err != nil {
 		return err
 	}
-	svc.steps.file = file
+	chain := reports.NewChain(s.cfg.StateDir, svc.name, s.now, s.log)
+	svc.steps.file, svc.steps.chain = file, chain
 	svc.steps.force(file.State().Step, file.State().At, file.State().Who)
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
 	svc.copies = newCopying(svc, file, s.ledger, svc.copies)
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
 		Service: svc.name, Policy: svc.terms.Load().cfg.Promotion, Ticks: s.recorder, Context: svc.context,
-		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Now: s.now, Log: s.log,
+		Latch: file.State().Latch, Latched: svc.steps.latch, Unlatched: svc.steps.unlatch, Decided: chain.Decide, Now: s.now, Log: s.log,
 	})
 	return nil
 }
@@ -275,6 +276,7 @@ func decodeBody(encoding string, b []byte) ([]byte, error) {
 type stepper struct {
 	service string
 	file    *reports.StateFile
+	chain   *reports.Chain
 	split   *split.Splitter
 	store   *divergence.Store
 	now     func() time.Time
@@ -401,5 +403,6 @@ func (s *stepper) record(ctx context.Context, d divergence.Decision) {
 // moved logs and records a change of the step.
 func (s *stepper) moved(ctx context.Context, kind string, step int, who, reason string) {
 	s.log.Info("the step changed", "service", s.service, "step", step, "who", who, "reason", reason)
+	s.chain.Move(reports.ChainKind(kind), reports.Moved{Step: step, Who: who, Reason: reason})
 	s.record(ctx, divergence.Decision{At: s.now().UTC(), Kind: kind, Key: "step", Value: fmt.Sprint(step), Who: who, Note: reason})
 }

@@ -38,7 +38,7 @@ func newStepper(t *testing.T, dir string) *stepper {
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	return &stepper{bounds: unbounded{}, service: "shop", file: file, split: splitter, store: awayStore(t), now: time.Now, log: testLog(t)}
+	return &stepper{bounds: unbounded{}, service: "shop", file: file, chain: reports.NewChain(t.TempDir(), "shop", time.Now, testLog(t)), split: splitter, store: awayStore(t), now: time.Now, log: testLog(t)}
 }
 
 // TestStepInForceIsStepOnDisk moves the step from several sides at once.

@@ -26,7 +26,7 @@ const (
 	verdictRollback = 4
 )
 
-const verdictUsageLine = "verdict --server URL --service S [--candidate-version X] [--wait 30m] [--format text|json|markdown|junit]"
+const verdictUsageLine = "verdict --server URL --service S [--candidate-version X] [--wait 30m | --export FILE] [--format text|json|markdown|junit] | verdict --from FILE [--candidate-version X] [--format ...]"
 
 // verdictQuery is one run of the verb.
 type verdictQuery struct {
@@ -34,17 +34,23 @@ type verdictQuery struct {
 	wait   time.Duration // for promote or rollback; 0 asks once
 	format string
 	about  string // version of the candidate; empty: whichever there is
+	export string // file to which the evidence goes
+	from   string // file with evidence, in place of a server
 
 	pause  time.Duration // at least so long between two questions
 	stderr io.Writer
 }
 
 // runVerdict asks a running Parallax for its verdict on a service and prints it.
-// It waits until the verdict is promote or rollback, or the wait is over.
+// It waits until the verdict is promote or rollback, or the wait is over. With --from it
+// makes the verdict itself, from evidence that was exported.
 func runVerdict(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	q, code := parseVerdict(args, stderr)
 	if q == nil {
 		return code
+	}
+	if q.from != "" || q.export != "" {
+		return q.replay(ctx, stdout)
 	}
 	return q.run(ctx, stdout)
 }
@@ -62,6 +68,8 @@ func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
 	set.DurationVar(&q.wait, "wait", 0, "how long to wait for promote or rollback; 0 asks once")
 	set.StringVar(&q.format, "format", "text", "text, json, markdown or junit")
 	set.StringVar(&q.about, "candidate-version", "", "the version that is about to be released: a verdict on another one is hold")
+	set.StringVar(&q.export, "export", "", "write all that the verdict was made from to this file, and print the verdict that it comes to")
+	set.StringVar(&q.from, "from", "", "make the verdict again from such a file, without a server")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, verdictPromote
@@ -79,6 +87,12 @@ func (q *verdictQuery) check(server string, rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("verdict takes no argument %q", rest[0])
+	case q.from != "" && (server != "" || q.service != "" || q.export != ""):
+		return errors.New("verdict --from asks no server: it takes no --server, --service and --export")
+	case q.wait > 0 && (q.from != "" || q.export != ""):
+		return errors.New("evidence is of one moment: --from and --export take no --wait")
+	case q.from != "":
+		return q.checkFormat()
 	case server == "":
 		return errors.New("verdict needs --server, such as http://127.0.0.1:7070")
 	case q.service == "":
@@ -86,12 +100,19 @@ func (q *verdictQuery) check(server string, rest []string) error {
 	case q.wait < 0:
 		return fmt.Errorf("cannot wait for %v; write it like 30m", q.wait)
 	}
-	if _, ok := verdictFormats[q.format]; !ok && q.format != "json" {
-		return fmt.Errorf("there is no format %q; there are text, json, markdown and junit", q.format)
+	if err := q.checkFormat(); err != nil {
+		return err
 	}
 	u, err := parseServer(server)
 	q.server = u
 	return err
+}
+
+func (q *verdictQuery) checkFormat() error {
+	if _, ok := verdictFormats[q.format]; !ok && q.format != "json" {
+		return fmt.Errorf("there is no format %q; there are text, json, markdown and junit", q.format)
+	}
+	return nil
 }
 
 // verdictFormats are the forms that need the report too.
@@ -110,6 +131,11 @@ func (q *verdictQuery) run(ctx context.Context, stdout io.Writer) int {
 		fmt.Fprintf(q.stderr, "parallax: %v\n", err)
 		return verdictError
 	}
+	return verdictCode(v)
+}
+
+// verdictCode is the exit code of a verdict.
+func verdictCode(v reports.Verdict) int {
 	switch v.Decision {
 	case reports.Promote:
 		return verdictPromote
