@@ -129,6 +129,7 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA)
 	for i := range c.Services {
 		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
+		c.Services[i].Split.UnderFile(func(p *string) { underFile(file, p) })
 	}
 	unread := faults // a value that could not be read, or not wholly, is not judged too
 	for _, f := range c.Validate() {

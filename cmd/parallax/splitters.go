@@ -12,6 +12,7 @@ import (
 	"parallax/mirror/split/haproxy"
 	"parallax/mirror/split/nginx"
 	"parallax/mirror/split/push"
+	"parallax/mirror/split/webhook"
 	"parallax/reports"
 	"parallax/ui"
 )
@@ -38,7 +39,7 @@ func newOutside(list []split.Outside, s *stepper) *outside {
 	for _, each := range list {
 		name := each.Called()
 		o.pushers = append(o.pushers, push.New(push.Config{
-			Name: name, Splitter: driver(each), Now: s.now, Log: s.log.With(slog.String("service", s.service)),
+			Name: name, Splitter: driver(each, s), Now: s.now, Log: s.log.With(slog.String("service", s.service)),
 			Confirmed: func() push.Confirmed { return push.Confirmed(s.file.State().Pushed[name]) },
 			Keep:      func(c push.Confirmed) { s.keepPushed(name, reports.Pushed(c)) },
 		}))
@@ -47,11 +48,14 @@ func newOutside(list []split.Outside, s *stepper) *outside {
 }
 
 // driver makes what talks to a splitter, which one block of o describes.
-func driver(o split.Outside) push.Splitter {
-	if o.HAProxy != nil {
+func driver(o split.Outside, s *stepper) push.Splitter {
+	switch {
+	case o.HAProxy != nil:
 		return haproxy.New(*o.HAProxy)
+	case o.Nginx != nil:
+		return nginx.New(*o.Nginx)
 	}
-	return nginx.New(*o.Nginx)
+	return webhook.New(*o.Webhook, s.service, s.now)
 }
 
 // start begins to push. What was set before holds.

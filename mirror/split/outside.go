@@ -15,6 +15,7 @@ type Outside struct {
 	Name    string   `yaml:"name" doc:"what it is called in the API and in metrics; haproxy and so on when empty"`
 	HAProxy *HAProxy `yaml:"haproxy" doc:"an HAProxy that compares a hash of the user with an entry of a map"`
 	Nginx   *Nginx   `yaml:"nginx" doc:"an nginx that splits with split_clients, in a file that Parallax writes; each step is a reload"`
+	Webhook *Webhook `yaml:"webhook" doc:"anything else that takes the step by a signed POST and tells it by GET (docs/split.md)"`
 }
 
 // HAProxy is an entry of a map that an HAProxy reads the step from.
@@ -92,6 +93,36 @@ func (n Nginx) validate() []parallax.Fault {
 	return faults
 }
 
+// Webhook is a URL that the step is posted to, and got from.
+type Webhook struct {
+	URL        string `yaml:"url" doc:"where the step is posted, and asked for with GET; https unless it is this machine"`
+	SecretFile string `yaml:"secret_file" doc:"file with the secret that requests are signed with, 16 bytes or more; it is read for each of them, so that it can be replaced"`
+}
+
+func (w Webhook) validate() []parallax.Fault {
+	var faults []parallax.Fault
+	fault := func(path, text, hint string) {
+		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	if u, err := url.Parse(w.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		fault("url", "is not a URL", "write it like https://edge.example/step")
+	} else if u.User != nil {
+		fault("url", "has a name or a password in it", "requests are signed; leave them out")
+	} else if u.Scheme == "http" && !local(u.Hostname()) {
+		fault("url", "answers could be forged on the way", "write https; http is for this machine")
+	}
+	if w.SecretFile == "" {
+		fault("secret_file", "is empty", "name a file with a secret of 16 bytes or more, such as the output of openssl rand -hex 32")
+	}
+	return faults
+}
+
+// local reports whether a host is this machine.
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // Called is the splitter's name.
 func (o Outside) Called() string {
 	switch {
@@ -101,8 +132,27 @@ func (o Outside) Called() string {
 		return "haproxy"
 	case o.Nginx != nil:
 		return "nginx"
+	case o.Webhook != nil:
+		return "webhook"
 	}
 	return ""
+}
+
+// UnderFile has paths that may be written as seen from the configuration's file
+// resolved by under.
+func (c Config) UnderFile(under func(path *string)) {
+	for _, o := range c.Push {
+		if o.HAProxy != nil && o.HAProxy.File != NoFile {
+			under(&o.HAProxy.File)
+		}
+		if o.Nginx != nil {
+			under(&o.Nginx.File)
+			under(&o.Nginx.PID)
+		}
+		if o.Webhook != nil {
+			under(&o.Webhook.SecretFile)
+		}
+	}
 }
 
 // validateOutside returns what is wrong with a list of splitters.
@@ -130,7 +180,7 @@ func (o Outside) validate() []parallax.Fault {
 		if kinds > 1 {
 			text = "is several things at once"
 		}
-		faults = append(faults, parallax.Fault{Text: text, Hint: "write one of haproxy and nginx, such as haproxy: {socket: /run/haproxy/admin.sock, map: /etc/haproxy/split.map}"})
+		faults = append(faults, parallax.Fault{Text: text, Hint: "write one of haproxy, nginx and webhook, such as haproxy: {socket: /run/haproxy/admin.sock, map: /etc/haproxy/split.map}"})
 	}
 	if o.HAProxy != nil {
 		faults = append(faults, parallax.Under("haproxy", o.HAProxy.validate())...)
@@ -138,13 +188,16 @@ func (o Outside) validate() []parallax.Fault {
 	if o.Nginx != nil {
 		faults = append(faults, parallax.Under("nginx", o.Nginx.validate())...)
 	}
+	if o.Webhook != nil {
+		faults = append(faults, parallax.Under("webhook", o.Webhook.validate())...)
+	}
 	return faults
 }
 
 // kinds counts the blocks that say what o is.
 func (o Outside) kinds() int {
 	n := 0
-	for _, there := range []bool{o.HAProxy != nil, o.Nginx != nil} {
+	for _, there := range []bool{o.HAProxy != nil, o.Nginx != nil, o.Webhook != nil} {
 		if there {
 			n++
 		}
