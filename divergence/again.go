@@ -24,13 +24,13 @@ type seconds struct {
 // askAgain asks both legs of an exchange again, if it diverged with two complete answers
 // and may be repeated. It reports whether it does; then the exchange is judged when they have
 // answered. The queue keeps it until then.
-func (w *Worker) askAgain(x *parallax.Exchange, c *compare.Comparison) bool {
+func (w *Worker) askAgain(x *parallax.Exchange, c *compare.Comparison, t turn) bool {
 	if w.cfg.Again == nil || !x.Safe || x.Covered || c.Outcome != compare.Diverged || !whole(x, parallax.Primary) || !whole(x, parallax.Candidate) {
 		return false
 	}
 	ask := w.cfg.Again(x, func(second [parallax.Legs]*parallax.Call) {
 		defer w.asked.Done()
-		w.judgeAgain(x, second)
+		w.finishLater(x, turn{second: &second, gathered: true, repeated: t.repeated})
 	})
 	if ask == nil {
 		return false
@@ -44,14 +44,9 @@ func whole(x *parallax.Exchange, leg parallax.Leg) bool {
 	return x.Legs[leg] != nil && x.Legs[leg].Err.Kind == parallax.NoError
 }
 
-// judgeAgain takes an exchange that was asked again to the recorder.
-func (w *Worker) judgeAgain(x *parallax.Exchange, second [parallax.Legs]*parallax.Call) {
-	w.finishLater(x, &second)
-}
-
 // finishLater takes an exchange that was waited for to the recorder.
-func (w *Worker) finishLater(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call) {
-	if w.finish(x, second, true) {
+func (w *Worker) finishLater(x *parallax.Exchange, t turn) {
+	if w.finish(x, t) {
 		return
 	}
 	if err := w.cfg.Source.Ack(context.Background(), x.ID); err != nil {

@@ -16,14 +16,14 @@ type Gatherer func(x *parallax.Exchange, then func(x *parallax.Exchange)) (gathe
 
 // gather makes an exchange wait for its effects, if somebody reads them, and reports
 // whether it does. The queue keeps it until then.
-func (w *Worker) gather(x *parallax.Exchange) bool {
+func (w *Worker) gather(x *parallax.Exchange, repeated bool) bool {
 	if w.cfg.Gather == nil {
 		return false
 	}
 	gather := w.cfg.Gather(x, func(x *parallax.Exchange) {
 		defer w.asked.Done()
 		w.cfg.Ledger.Move(x.Stamp(), parallax.InEffects, parallax.InWorker)
-		w.finishLater(x, nil)
+		w.finishLater(x, turn{gathered: true, repeated: repeated})
 	})
 	if gather == nil {
 		return false

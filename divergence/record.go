@@ -37,7 +37,7 @@ type record struct {
 	timing   timing
 	zero     []string // fingerprints at places of which the policy allows none
 
-	concurrent, covered, truncated, primaryFailed, candidateFailed, byKey bool
+	concurrent, covered, truncated, primaryFailed, candidateFailed, byKey, repeated bool
 }
 
 // filing is what a record is filed under, in words. Records share it, and nobody
@@ -254,6 +254,15 @@ func (t *tally) of(f *filing) *Tick {
 // add counts one compared exchange.
 func (t *tally) add(r record) {
 	tick := t.of(r.filing)
+	for _, fingerprint := range r.zero {
+		if !slices.Contains(tick.Zero, fingerprint) {
+			tick.Zero = append(tick.Zero, fingerprint)
+		}
+	}
+	if r.repeated {
+		tick.Repeated++
+		return
+	}
 	switch r.outcome {
 	case compare.NotComparable:
 		tick.NotComparable++
@@ -274,11 +283,6 @@ func (t *tally) add(r record) {
 	tick.B += one(r.candidateFailed && !r.primaryFailed)
 	tick.C += one(r.primaryFailed && !r.candidateFailed)
 	tick.Timed += one(r.timing.both)
-	for _, fingerprint := range r.zero {
-		if !slices.Contains(tick.Zero, fingerprint) {
-			tick.Zero = append(tick.Zero, fingerprint)
-		}
-	}
 	tick.SlowB += one(r.timing.slowCandidate)
 	tick.SlowC += one(r.timing.slowPrimary)
 }

@@ -20,6 +20,10 @@ type Tick struct {
 	Received uint64 // requests that came in
 	Lost     uint64 // mirrored exchanges that will never be compared
 
+	// Repeated exchanges are compared, and in none of the counts below but Zero: their
+	// requests had been sent too often to be evidence.
+	Repeated uint64
+
 	N, K          uint64 // match + diverged, diverged
 	NotComparable uint64
 	Unanswered    uint64 // of NotComparable: those whose primary gave nothing to compare with, whatever the candidate did

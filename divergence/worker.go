@@ -39,6 +39,10 @@ type Judge struct {
 	Policy   string              // hash of the promotion policy, for ticks
 	Zero     *compare.ZeroPlaces // of which the policy allows no divergence; nil: none
 
+	// MaxRepeat returns which share of an endpoint's evidence one and the same request
+	// may be; nil: any.
+	MaxRepeat func(endpoint string) float64
+
 	// Accepted returns what people took away by now, the same value until that
 	// changes; nil: nothing is.
 	Accepted func() *compare.Acceptances
@@ -154,6 +158,7 @@ type WorkerConfig struct {
 // a [Recorder].
 type Worker struct {
 	cfg    WorkerConfig
+	hot    *hotRequests
 	panics sync.Once
 	asked  sync.WaitGroup // exchanges that are asked again, or wait for their effects
 }
@@ -169,7 +174,7 @@ func NewWorker(cfg WorkerConfig) *Worker {
 	if cfg.Goroutines <= 0 {
 		cfg.Goroutines = 2
 	}
-	return &Worker{cfg: cfg}
+	return &Worker{cfg: cfg, hot: newHotRequests()}
 }
 
 // Run compares until the source is closed and drained, or ctx ends; then it
@@ -228,16 +233,33 @@ func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
 // recorder will acknowledge it.
 func (w *Worker) one(x *parallax.Exchange) bool {
 	w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
-	if w.gather(x) {
+	repeated := w.repeats(x)
+	if w.gather(x, repeated) {
 		return true
 	}
-	return w.finish(x, nil, false)
+	return w.finish(x, turn{repeated: repeated})
 }
 
-// finish compares an exchange that is in the worker, with the second answers if it
-// was asked again. Gathered says that it has waited for its effects. It reports whether somebody else will acknowledge it.
-func (w *Worker) finish(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call, gathered bool) bool {
-	r, again, err := w.compare(x, second, gathered)
+// turn is how far an exchange has come.
+type turn struct {
+	second   *[parallax.Legs]*parallax.Call // answers, when it was asked again
+	gathered bool                           // it has waited for its effects
+	repeated bool                           // its request was sent too often to be evidence
+}
+
+// repeats reports whether an exchange's request was sent too often to be evidence. It is
+// asked once of each, before anything is known of what comes out.
+func (w *Worker) repeats(x *parallax.Exchange) bool {
+	j := w.cfg.Judge(x.Service)
+	if j == nil || j.MaxRepeat == nil {
+		return false
+	}
+	return !w.hot.counts(x, j.filing(x, j.accepted(), "").key(), j.MaxRepeat(x.Endpoint))
+}
+
+// finish compares an exchange that is in the worker. It reports whether somebody else will acknowledge it.
+func (w *Worker) finish(x *parallax.Exchange, t turn) bool {
+	r, again, err := w.compare(x, t)
 	switch {
 	case again:
 		return true
@@ -254,7 +276,7 @@ func (w *Worker) finish(x *parallax.Exchange, second *[parallax.Legs]*parallax.C
 // compare makes the record of an exchange; there is none yet when it is asked again.
 // A panic is returned as an error: a defect in the comparison costs one exchange and
 // not the process.
-func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.Call, gathered bool) (r record, again bool, err error) {
+func (w *Worker) compare(x *parallax.Exchange, t turn) (r record, again bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -264,7 +286,7 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 	if j == nil {
 		return record{}, false, fmt.Errorf("service %q is not configured", x.Service)
 	}
-	if j.Effects != nil && !gathered {
+	if j.Effects != nil && !t.gathered {
 		x = ungathered(x)
 	}
 	j.settleNoise(x)
@@ -274,16 +296,16 @@ func (w *Worker) compare(x *parallax.Exchange, second *[parallax.Legs]*parallax.
 	in := compare.Input{Rules: j.Rules, Noise: j.Noise, Accepted: accepted, IDs: known, Effects: effects}
 	c := compare.Compare(x, in)
 	var came seconds
-	if second != nil {
-		c, came = w.weigh(x, c, second, in)
-	} else if w.askAgain(x, &c) {
+	if t.second != nil {
+		c, came = w.weigh(x, c, t.second, in)
+	} else if w.askAgain(x, &c, t) {
 		return record{}, true, nil
 	}
 	j.Effects.note(x, &c)
 	w.cfg.Recorder.metrics.compared(x.Stamp(), c)
 	zero := j.Zero.Touched(&c)
 	r = w.redacted(j, x, c, in)
-	r.zero = zero
+	r.zero, r.repeated = zero, t.repeated
 	r.note(came)
 	return r, false, nil
 }

@@ -34,6 +34,7 @@ type sums struct {
 	inherited                 uint64 // likewise: all that differs did before
 	byKey                     uint64 // of n: their effects were found by key alone
 	noise                     uint64
+	repeated                  uint64 // compared, and in none of the others
 	b, c                      uint64
 	timed, slowB, slowC       uint64
 }
@@ -56,6 +57,7 @@ func (s *sums) add(t sums) {
 	s.inherited += t.inherited
 	s.byKey += t.byKey
 	s.noise += t.noise
+	s.repeated += t.repeated
 	s.b += t.b
 	s.c += t.c
 	s.timed += t.timed
@@ -71,7 +73,7 @@ func sumsOf(t divergence.Tick) sums {
 	unmapped := min(t.Unmapped, t.NotComparable-unanswered-transient)
 	unknown := min(t.Unknown, t.NotComparable-unanswered-transient-unmapped)
 	return sums{
-		received: t.Received, lost: t.Lost, n: t.N, k: min(t.K, t.N),
+		received: t.Received, lost: t.Lost, repeated: t.Repeated, n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: unanswered,
 		transient: transient, unmapped: unmapped,
 		unknown: unknown, inherited: min(t.Inherited, t.NotComparable-unanswered-transient-unmapped-unknown),
@@ -205,7 +207,7 @@ func (p *endpoint) missing(policy Promotion, test Test, code Code, now time.Time
 }
 
 // mirrored is how many exchanges were sent to the candidate and are finished.
-func (s sums) mirrored() uint64 { return s.n + s.notComparable + s.lost }
+func (s sums) mirrored() uint64 { return s.n + s.notComparable + s.repeated + s.lost }
 
 // memory is how far back a pace looks.
 const memory = 5 * time.Minute

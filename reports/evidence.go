@@ -109,8 +109,10 @@ func (e *Evidence) fold(t divergence.Tick) {
 	if e.since.IsZero() {
 		e.since = t.At
 	}
-	if t.N+t.NotComparable > 0 {
+	if t.N+t.NotComparable+t.Repeated > 0 {
 		e.last = later(e.last, t.At)
+	}
+	if t.N+t.NotComparable > 0 {
 		e.hours[hourAt(t.At)] = true
 	}
 	p.add(t)
@@ -149,7 +151,7 @@ func (e *Evidence) endpoint(t divergence.Tick) *endpoint {
 		e.endpoints[t.Endpoint] = p
 		e.order = append(e.order, p)
 	}
-	if t.Received+t.N+t.NotComparable > 0 {
+	if t.Received+t.N+t.NotComparable+t.Repeated > 0 {
 		p.seen = later(p.seen, t.At)
 	}
 	return p

@@ -31,6 +31,7 @@ type Promotion struct {
 	MaxUnmappedShare  float64             `yaml:"max_unmapped_share" doc:"share of an endpoint's compared exchanges that may name an identifier without a known partner; above it the verdict holds; 1 for no limit"`
 	MaxUnknownShare   float64             `yaml:"max_unknown_share" doc:"share of an endpoint's compared exchanges whose effects may be unknown, and of those whose effects may be found by their key alone, which is no proof; above it the verdict holds; 1 for no limit"`
 	MaxInheritedShare float64             `yaml:"max_inherited_share" doc:"share of an endpoint's compared exchanges whose effects may differ in rows only that differed before; above it the verdict holds; 1 for no limit"`
+	MaxRepeatShare    float64             `yaml:"max_repeat_share" doc:"share of an endpoint's evidence that one and the same request may be: it counts 20 times, and further as long as it is no more than that; 1 for no limit"`
 	Zero              []string            `yaml:"zero" json:",omitempty" doc:"places at which one divergence holds the verdict until a person closes its issue: $.amount, effects:ledger, effects:ledger $.amount"`
 	Pools             map[string][]string `yaml:"pools" json:",omitempty" doc:"endpoints with little traffic that are judged together, by a name for them: GET /orders/{id}, or a beginning such as GET /archive/*"`
 	Steps             []int               `yaml:"steps" json:",omitempty" doc:"the shares of users on the candidate, in basis points, that it is raised through"`
@@ -57,6 +58,7 @@ type Waiver struct {
 	Waived            string  `yaml:"waived" json:",omitempty" doc:"last day (UTC) and owner: 2026-12-31 team-pay"`
 	MaxDivergenceRate float64 `yaml:"max_divergence_rate" json:",omitempty" doc:"the endpoint's own limit, for one with little traffic; empty: the service's"`
 	MaxErrorRate      float64 `yaml:"max_error_rate" json:",omitempty" doc:"likewise"`
+	MaxRepeatShare    float64 `yaml:"max_repeat_share" json:",omitempty" doc:"likewise; 1 for an endpoint that is asked one and the same thing"`
 }
 
 // DefaultPromotion returns the policy of a service that configures none.
@@ -74,6 +76,7 @@ func DefaultPromotion() Promotion {
 		MaxUnmappedShare:  0.01,
 		MaxUnknownShare:   0.01,
 		MaxInheritedShare: 0.01,
+		MaxRepeatShare:    0.01,
 		Steps:             []int{0, 100, 500, 2500, 5000, 10_000},
 		Bake:              10 * time.Minute,
 		BakeRequests:      100,
@@ -114,6 +117,7 @@ func (p Promotion) Validate() []parallax.Fault {
 		{"max_unmapped_share", p.MaxUnmappedShare, "0.01 is one in a hundred"},
 		{"max_inherited_share", p.MaxInheritedShare, "0.01 is one in a hundred"},
 		{"max_unknown_share", p.MaxUnknownShare, "0.01 is one in a hundred"},
+		{"max_repeat_share", p.MaxRepeatShare, "0.01 asks for a hundred different requests, 1 for one"},
 	} {
 		if !(share.value >= 0 && share.value <= 1) {
 			fault(share.path, fmt.Sprintf("want a share from 0 to 1, found %v", share.value), share.hint)
@@ -146,6 +150,9 @@ func (p Promotion) Validate() []parallax.Fault {
 			if own.value != 0 && !inside(own.value) {
 				fault(fmt.Sprintf("endpoints[%q].%s", name, own.key), fmt.Sprintf("want a share above 0 and below 1, found %v", own.value), "0.01 is one in a hundred")
 			}
+		}
+		if !(w.MaxRepeatShare >= 0 && w.MaxRepeatShare <= 1) {
+			fault(fmt.Sprintf("endpoints[%q].max_repeat_share", name), fmt.Sprintf("want a share from 0 to 1, found %v", w.MaxRepeatShare), "1 is for an endpoint that is asked one and the same thing")
 		}
 		if _, _, err := w.parse(); err != nil && (w.Waived != "" || !w.limited()) {
 			fault(fmt.Sprintf("endpoints[%q].waived", name), err.Error(), `write the last day and who says so: "2026-12-31 team-pay"`)
@@ -185,6 +192,9 @@ func (p Promotion) validateSteps() []parallax.Fault {
 	return faults
 }
 
+// RepeatShare is which share of an endpoint's evidence one and the same request may be.
+func (p Promotion) RepeatShare(endpoint string) float64 { return p.of(endpoint).MaxRepeatShare }
+
 // Hash identifies what the evidence is tested against: 12 hex digits over
 // everything but waivers and how the step is moved. A waiver changes which
 // endpoints count, not what was measured on them.
@@ -209,13 +219,16 @@ func (p Promotion) Hash() string {
 }
 
 // limited reports whether there are limits of its own.
-func (w Waiver) limited() bool { return w.MaxDivergenceRate != 0 || w.MaxErrorRate != 0 }
+func (w Waiver) limited() bool {
+	return w.MaxDivergenceRate != 0 || w.MaxErrorRate != 0 || w.MaxRepeatShare != 0
+}
 
 // of returns the policy as it is for one endpoint, with the limits of its own.
 func (p Promotion) of(endpoint string) Promotion {
 	w := p.Endpoints[endpoint]
 	p.MaxDivergenceRate = cmp.Or(w.MaxDivergenceRate, p.MaxDivergenceRate)
 	p.MaxErrorRate = cmp.Or(w.MaxErrorRate, p.MaxErrorRate)
+	p.MaxRepeatShare = cmp.Or(w.MaxRepeatShare, p.MaxRepeatShare)
 	return p
 }
 

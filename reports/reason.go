@@ -28,6 +28,8 @@ const (
 	LostShare Code = "lost_share"
 	// The endpoint has traffic, and nothing of it can be compared or too little.
 	NotComparable Code = "not_comparable"
+	// Most exchanges repeat requests of which there were enough: K of N, which are no evidence.
+	Repeated Code = "repeated"
 	// In too many exchanges the state of the primary moved, so that nothing is known.
 	TransientShare Code = "transient_share"
 	// Too many exchanges name identifiers of which nobody knows the partner.
@@ -76,7 +78,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, LiveErrors, TooSlow, LostShare, NotComparable, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, LiveErrors, TooSlow, LostShare, NotComparable, Repeated, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
 	TooShort, HoursMissing, OtherVersion, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
@@ -155,6 +157,9 @@ func (r Reason) clause() string {
 				count(r.K), count(r.N), percent(r.Threshold))
 		}
 		return fmt.Sprintf("none of %s exchanges could be compared, so nothing is known about the candidate here", count(r.N))
+	case Repeated:
+		return fmt.Sprintf("%s of %s exchanges repeat requests of which there were enough, so that they are no evidence; other requests are needed, or max_repeat_share: 1 for the endpoint, if it has no others",
+			count(r.K), count(r.N))
 	case TransientShare:
 		return fmt.Sprintf("in %s of %s exchanges the primary itself answered otherwise when it was asked again; at most %s may be left unjudged for that",
 			count(r.K), count(r.N), percent(r.Threshold))

@@ -445,6 +445,9 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	} else {
 		out = e.untested(p, now)
 	}
+	if s.repeated > s.n && len(out) > 0 {
+		out = append(out, Reason{Code: Repeated, Endpoint: p.name, K: s.repeated, N: s.n + s.notComparable + s.repeated})
+	}
 	if p.regressed {
 		out = append(out, p.reason(e.policy.of(p.name), DivergenceTest, LateRegression))
 	}

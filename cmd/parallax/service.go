@@ -70,7 +70,7 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 	}
 	return &terms{c, &divergence.Judge{
 		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()).With("effects", did.Version()),
-		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(), Zero: zero,
+		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(), Zero: zero, MaxRepeat: c.Promotion.RepeatShare,
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
 	}}, nil
