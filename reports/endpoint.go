@@ -43,8 +43,13 @@ func (p *endpoint) restart() {
 	*p = endpoint{name: p.name, order: p.order, pool: p.pool, first: p.first, seen: p.seen, paired: p.paired, rules: p.rules}
 }
 
+// most is more than anybody counts. Sums stop there, so that no store, however damaged,
+// makes them begin at 0 again.
+const most = 1 << 60
+
 // add adds counts up.
 func (s *sums) add(t sums) {
+	defer s.bound()
 	s.received += t.received
 	s.lost += t.lost
 	s.n += t.n
@@ -65,22 +70,34 @@ func (s *sums) add(t sums) {
 	s.slowC += t.slowC
 }
 
+// bound keeps sums at most.
+func (s *sums) bound() {
+	for _, n := range []*uint64{
+		&s.received, &s.lost, &s.n, &s.k, &s.notComparable, &s.unanswered, &s.transient, &s.unmapped, &s.unknown, &s.inherited, &s.byKey, &s.noise,
+		&s.repeated, &s.b, &s.c, &s.timed, &s.slowB, &s.slowC,
+	} {
+		*n = min(*n, most)
+	}
+}
+
 // sumsOf returns the counts of a tick. A part is never more than its whole,
 // whatever the store holds, so that the statistics stay defined.
 func sumsOf(t divergence.Tick) sums {
+	t.N, t.NotComparable, t.Timed = min(t.N, most), min(t.NotComparable, most), min(t.Timed, most)
 	unanswered := min(t.Unanswered, t.NotComparable)
 	transient := min(t.Transient, t.NotComparable-unanswered)
 	unmapped := min(t.Unmapped, t.NotComparable-unanswered-transient)
 	unknown := min(t.Unknown, t.NotComparable-unanswered-transient-unmapped)
+	slowB := min(t.SlowB, t.Timed)
 	return sums{
-		received: t.Received, lost: t.Lost, repeated: t.Repeated, n: t.N, k: min(t.K, t.N),
+		received: min(t.Received, most), lost: min(t.Lost, most), repeated: min(t.Repeated, most), n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: unanswered,
 		transient: transient, unmapped: unmapped,
 		unknown: unknown, inherited: min(t.Inherited, t.NotComparable-unanswered-transient-unmapped-unknown),
 		byKey: min(t.ByKey, t.N),
 		noise: min(t.Noise, t.N+t.NotComparable-unanswered),
-		b:     min(t.B, t.N), c: t.C,
-		timed: t.Timed, slowB: min(t.SlowB, t.Timed), slowC: t.SlowC,
+		b:     min(t.B, t.N), c: min(t.C, t.NotComparable),
+		timed: t.Timed, slowB: slowB, slowC: min(t.SlowC, t.Timed-slowB),
 	}
 }
 

@@ -193,8 +193,8 @@ func (e *Evidence) judgeRollback(at time.Time) *rollback {
 	total, most := math.Inf(-1), math.Inf(-1)
 	var worst *endpoint
 	for p := range e.each {
-		if math.IsInf(p.lnAgainst(), -1) {
-			continue // fewer than minDivergences
+		if against := p.lnAgainst(); math.IsInf(against, -1) || math.IsNaN(against) {
+			continue // fewer than minDivergences, or counts that cannot be, which accuse nobody
 		}
 		if _, _, waived := e.policy.waiver(p.name, at); waived {
 			continue

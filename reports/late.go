@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
@@ -63,8 +64,14 @@ func (r *reader) first(t divergence.Tick) bool {
 	if !t.At.Before(r.floor) {
 		r.read[id] = t.At
 	}
-	if c := t.Cursor(); !c.At.Before(r.cursor.At) {
+	if c := t.Cursor(); behind(c, r.cursor) {
 		r.cursor = c
 	}
 	return true
+}
+
+// behind reports whether a comes after b in the list of ticks. A late one of the same time
+// may come before: a cursor that went back to it would pass the others twice.
+func behind(a, b divergence.Cursor) bool {
+	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Seq, b.Seq)) > 0
 }

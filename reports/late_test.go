@@ -28,6 +28,46 @@ func (l *table) Ticks(_ context.Context, _ string, after divergence.Cursor, limi
 	return out, nil
 }
 
+// TestALateTickOfTheSameTime comes before one that was read. It counts once, and so does the
+// other, also when both are older than what is looked at again.
+func TestALateTickOfTheSameTime(t *testing.T) {
+	t.Parallel()
+	r := readFrom(divergence.Cursor{})
+	var l table
+	read := func(second int) (folded []string) {
+		now := noon.Add(time.Duration(second) * time.Second)
+		ticks, err := l.Ticks(t.Context(), "shop", r.start(now), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tick := range ticks {
+			if r.first(tick) {
+				folded = append(folded, tick.Instance)
+			}
+		}
+		return folded
+	}
+	f := func(second int, want ...string) {
+		t.Helper()
+		if got := read(second); !slices.Equal(got, want) {
+			t.Errorf("second %d: folded %v, want %v", second, got, want)
+		}
+	}
+	written := func(instance string) {
+		one := tick("GET /a", 0, 1, 0)
+		one.Instance, one.Seq = instance, 7
+		l = append(l, one)
+	}
+	written("b")
+	f(0, "b")
+	written("a")
+	f(6, "a")
+	f(7)
+	f(200)
+	f(201)
+	f(300)
+}
+
 // Two instances write ticks; some of those of one show up late, as their numbers
 // say. All of the last minute count, and each counts once.
 func TestTicksThatShowUpLate(t *testing.T) {
