@@ -248,8 +248,10 @@ type turn struct {
 }
 
 // repeats reports whether an exchange's request was sent too often to be evidence. It is
-// asked once of each, before anything is known of what comes out.
-func (w *Worker) repeats(x *parallax.Exchange) bool {
+// asked once of each, before anything is known of what comes out. A defect is left to the
+// comparison, which runs into it too.
+func (w *Worker) repeats(x *parallax.Exchange) (repeated bool) {
+	defer func() { _ = recover() }()
 	j := w.cfg.Judge(x.Service)
 	if j == nil || j.MaxRepeat == nil {
 		return false

@@ -35,6 +35,7 @@ type Service struct {
 	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
 	Tap       bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
 	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
+	Net       Net          `yaml:"net" doc:"what callers get when a live candidate fails"`
 
 	Identifiers []ids.Config `yaml:"identifiers" doc:"values that each leg makes up by itself, such as order numbers and session tokens: shadow requests get those of their leg, and answers are compared by what they stand for"`
 
@@ -125,7 +126,7 @@ func DefaultOptions() Options {
 // NotYet lists the keys of a service that are part of the stable surface and
 // that this version refuses rather than ignores, as paths within the service.
 func NotYet() []string {
-	return []string{"partitioned_by", "net"}
+	return []string{"partitioned_by"}
 }
 
 var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
@@ -158,6 +159,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, s.validateGraphQL()...)
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	faults = append(faults, s.idleDeclarations()...)
+	faults = append(faults, parallax.Under("net", s.Net.validate())...)
 	faults = append(faults, s.undeclaredActs()...)
 	_, wrong := ids.Compile(s.Identifiers)
 	faults = append(faults, parallax.Under("identifiers", wrong)...)
@@ -192,6 +194,9 @@ func (s Service) tapContradictions() []parallax.Fault {
 	var faults []parallax.Fault
 	if len(s.Candidate.URLs) == 0 {
 		faults = append(faults, parallax.Fault{Path: "candidate.urls", Text: "with tap there is nothing to do without a candidate", Hint: `write urls: ["http://127.0.0.1:9002"]`})
+	}
+	if s.Net.Wait > 0 {
+		faults = append(faults, parallax.Fault{Path: "net", Text: "with tap another proxy answers the callers", Hint: "take it out"})
 	}
 	if c := s.Split; c.Key != "" || c.Salt != "" || len(c.Endpoints) > 0 || len(c.Pin) > 0 {
 		faults = append(faults, parallax.Fault{Path: "split", Text: "with tap another proxy decides who answers the callers", Hint: "take it out; mirror.order_by has a key of its own"})

@@ -38,6 +38,8 @@ type flight struct {
 	window *window // of the watchdog that the request fell into; nil for none
 	timed  bool    // it counts there
 
+	net *catcher // of a live candidate; nil: callers get what it gives
+
 	shadows    []*leg         // legs to be asked besides the live one
 	reason     parallax.Place // why the exchange will not be compared; "" while it will
 	dispatched bool           // shadow legs are being asked, or will be once the copy is complete

@@ -23,6 +23,7 @@ var errCallerGone = errors.New("the caller left")
 func (f *flight) askLive(ctx context.Context, out caller) {
 	legCtx, end := f.callContext(ctx, f.live)
 	defer end() // the rest of an early answer's request may be on its way until then
+	defer f.net.fold()
 	c := f.newCall(f.live, live)
 	f.x.Legs[f.live.name] = c
 	err := f.passThrough(ctx, legCtx, out, f.live, live, c)
@@ -75,10 +76,18 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	defer l.inFlight.Add(-1)
 	c.Start = f.since()
 	a, at, err := f.askInstances(legCtx, l, r, c, request)
+	held := f.net.holds(a, err) && !f.callerGone(ctx)
 	if err == nil {
 		c.First, c.Request.Proto = f.since(), a.Proto
+	}
+	switch {
+	case held && err == nil:
+		err = f.net.late(f.setAside(a, c))
+	case held:
+		err = f.net.late(err)
+	case err == nil:
 		err = f.pass(a, out, c)
-	} else if !f.callerGone(ctx) {
+	case !f.callerGone(ctx):
 		f.answeredLive()
 		f.refuse(out, problemOf(err))
 	}
@@ -86,6 +95,12 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	c.Done = f.since()
 	if err != nil {
 		c.Err = callErr(err)
+	}
+	if held {
+		done(at, c)
+		f.count(l, r, c)
+		f.catch(ctx, out, c, err)
+		return err
 	}
 	if err != nil && (f.callerGone(ctx) || errors.Is(err, errCallerGone)) {
 		c.Err = parallax.CallErr{Kind: parallax.CallerGone, Text: errCallerGone.Error()}
@@ -114,6 +129,9 @@ func (f *flight) tryAgain(l *leg, r role, c *parallax.Call, err error) {
 // and gets as long as it has for the head of an answer to finish. The end of a
 // shutdown ends every call.
 func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
+	if f.net != nil {
+		return f.net.ctx, func() {}
+	}
 	if f.endpoint.safe {
 		return ctx, func() {}
 	}

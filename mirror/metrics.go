@@ -23,6 +23,7 @@ type Metrics struct {
 	unmapped *prometheus.CounterVec
 	again    *prometheus.CounterVec
 	dropped  *prometheus.CounterVec
+	covered  *prometheus.CounterVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -66,9 +67,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_identifiers_dropped_total",
 			Help: "Values of identifiers that were forgotten or not taken in, by why.",
 		}, []string{"service", "reason"}),
+		covered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_covered_total",
+			Help: "Requests that a live candidate failed, or was too late with, and that were answered by the primary; see net.",
+		}, []string{"service", "endpoint"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.misses, m.unmapped, m.again, m.dropped)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.misses, m.unmapped, m.again, m.dropped, m.covered)
 	}
 	return m
 }
@@ -140,6 +145,11 @@ func (e *endpointMetrics) count(l parallax.Leg, r role, c *parallax.Call) {
 	lm.codes[r].get(codeOf(c), func(code string) prometheus.Counter {
 		return e.metrics.requests.WithLabelValues(e.service, e.endpoint, l.String(), r.String(), code)
 	}).Inc()
+}
+
+// cover counts a request that was answered by the primary in place of a live candidate.
+func (e *endpointMetrics) cover() {
+	e.metrics.covered.WithLabelValues(e.service, e.endpoint).Inc()
 }
 
 // code is a status, or an error kind as a negative number. It keeps the label a

@@ -344,7 +344,7 @@ func TestShutdownEndsWaitsInLanes(t *testing.T) {
 	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
 	candidate := mirrortest.NewBackend(t, mirrortest.Hang)
 	cfg := ordered(primary.URL, candidate.URL)
-	cfg.Mirror.Timeout = 500 * time.Millisecond
+	cfg.Mirror.Timeout = 5 * time.Second
 	r := start(t, cfg)
 	for range 10 {
 		r.do("PUT", "/a", "x", alice)

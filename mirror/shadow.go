@@ -180,6 +180,9 @@ func (f *flight) askShadow(l *leg) {
 	ended := parallax.NotAsked // if a defect ends it
 	defer func() { l.gate.passed(f.eras[l.name], ended) }()
 	c := f.newCall(l, shadow)
+	if l.name == parallax.Primary {
+		defer f.net.primaryAnswered(c)
+	}
 	n := f.conceal(l, c, f.putNames(l, c))
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)

@@ -38,7 +38,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // autoShops are two shops on one database, with a policy that moves the step by itself
 // through few users.
-func autoShops(t *testing.T, name, steps string) (p *rig.Parallax, candidate *flaky, salt string) {
+func autoShops(t *testing.T, name, steps, more string) (p *rig.Parallax, candidate *flaky, salt string) {
 	t.Helper()
 	server := rig.Postgres(t)
 	server.SQL("postgres", "CREATE DATABASE "+name)
@@ -79,7 +79,7 @@ services:
     max_divergence_rate: 0.05
     max_error_rate: 0.05
     slower: { ratio: 100, plus: 5s, max_share: 0.5 }
-`, urls[0], urls[1], salt, steps))
+%s`, urls[0], urls[1], salt, steps, more))
 	return p, candidate, salt
 }
 
@@ -183,7 +183,7 @@ type stepAnswer struct {
 // TestCleanCandidateGoesLiveByItself: nobody says anything, and no shopper notices.
 func TestCleanCandidateGoesLiveByItself(t *testing.T) {
 	t.Parallel()
-	p, _, _ := autoShops(t, "auto_clean", "[0, 100, 2500, 10000]")
+	p, _, _ := autoShops(t, "auto_clean", "[0, 100, 2500, 10000]", "")
 	stop := shopUntil(t, p, nil)
 	untilCounted(t, p)
 	untilStep(t, p, "everybody on the candidate", func(s stepAnswer) bool { return s.Step == 10_000 })
@@ -200,15 +200,33 @@ func TestCleanCandidateGoesLiveByItself(t *testing.T) {
 // are back on the primary soon, the others notice nothing, and the policy does not try again.
 func TestCandidateThatTurnsBadIsTakenBack(t *testing.T) {
 	t.Parallel()
-	p, candidate, salt := autoShops(t, "auto_bad", "[0, 100, 2500]")
-	var outside, inside atomic.Int64
+	for name, more := range map[string]string{"without_a_net": "", "with_one": "  net: { wait: 500ms, statuses: [500] }\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reads := turnsBad(t, "auto_bad_"+name, more)
+			if caught := more != ""; (reads == 0) != caught {
+				t.Errorf("%d reads failed; caught: %t", reads, caught)
+			}
+		})
+	}
+}
+
+// turnsBad returns how many reads of shoppers failed.
+func turnsBad(t *testing.T, name, more string) (reads int64) {
+	t.Helper()
+	p, candidate, salt := autoShops(t, name, "[0, 100, 2500]", more)
+	var outside, inside, failed atomic.Int64
 	stop := shopUntil(t, p, func(a shoppers.Answer) {
 		switch {
 		case a.Err == nil:
+			return
 		case split.Bucket(salt, autoUser(a.Shopper)) < 2500:
 			inside.Add(1)
 		default:
 			outside.Add(1)
+		}
+		if a.Method == http.MethodGet {
+			failed.Add(1)
 		}
 	})
 	untilCounted(t, p)
@@ -233,4 +251,5 @@ func TestCandidateThatTurnsBadIsTakenBack(t *testing.T) {
 	if s := untilStep(t, p, "the step", func(stepAnswer) bool { return true }); s.Step != 0 {
 		t.Errorf("the step went back to %d", s.Step)
 	}
+	return failed.Load()
 }
