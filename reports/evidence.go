@@ -38,6 +38,7 @@ type Evidence struct {
 
 	folded uint64    // ticks that were added
 	lines  hash.Hash // of them, as an export has them
+	out    disorder  // those that were folded behind others that come after them
 }
 
 // rollback is latched: the evidence once showed, at the level beta, that a
@@ -74,6 +75,7 @@ func (e *Evidence) Add(t divergence.Tick) { e.addLine(t, tickLine(t)) }
 
 // addLine is Add of a tick whose line in an export is known.
 func (e *Evidence) addLine(t divergence.Tick, line []byte) {
+	e.out.note(t, e.folded)
 	e.folded++
 	e.lines.Write(line)
 	e.fold(t)

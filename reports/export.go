@@ -3,6 +3,7 @@ package reports
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,7 @@ type exportEnd struct {
 	Rules   map[string]string `json:"rules"` // hash of the rules in force, by endpoint
 
 	// InForce says that the verdict in force at that time was folded from the same
-	// ticks in the same order. It is not where some were late.
+	// ticks in the same order. It may not be where some came more than a minute late.
 	InForce bool            `json:"in_force"`
 	Verdict json.RawMessage `json:"verdict"`
 }
@@ -169,6 +170,7 @@ type basis struct {
 	context Context
 	verdict Verdict
 	folded  Folded
+	late    []lateTick
 }
 
 // remembering returns a context whose rules are asked for once. When the verdict is
@@ -197,6 +199,91 @@ func remembering(in Context) (_ Context, known func() Context) {
 	}
 }
 
+// maxLate bounds how many late ticks are remembered. After more of them an export is in
+// another order than the verdict in force, and says so.
+const maxLate = 100_000
+
+// disorder remembers which ticks were late, so that an export has them in the order they
+// were folded in.
+type disorder struct {
+	top  divergence.Cursor // the furthest place in the store's order that was folded
+	late []lateTick        // in the order they were folded; only appended to
+}
+
+// lateTick is a tick that was folded after so many others, of which some come after it.
+type lateTick struct {
+	tickID
+	after uint64
+}
+
+func (d *disorder) note(t divergence.Tick, folded uint64) {
+	switch c := t.Cursor(); {
+	case compareCursors(c, d.top) >= 0:
+		d.top = c
+	case len(d.late) < maxLate:
+		d.late = append(d.late, lateTick{tickID{t.Instance, t.Seq}, folded})
+	}
+}
+
+// compareCursors compares two places in the order of the store.
+func compareCursors(a, b divergence.Cursor) int {
+	return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Seq, b.Seq))
+}
+
+// refold adds ticks that come in the order of the store in the order they were folded in
+// before.
+type refold struct {
+	late    []lateTick              // those to come
+	waiting map[tickID]*lateWaiting // late ones by what they are
+	limit   uint64
+	add     func(t divergence.Tick) error
+	added   uint64
+}
+
+type lateWaiting struct {
+	tick  divergence.Tick
+	there bool
+}
+
+func newRefold(late []lateTick, limit uint64, add func(divergence.Tick) error) *refold {
+	r := &refold{late: late, waiting: make(map[tickID]*lateWaiting, len(late)), limit: limit, add: add}
+	for _, l := range late {
+		r.waiting[l.tickID] = &lateWaiting{}
+	}
+	return r
+}
+
+// next takes the next tick of the store. Those that were folded after the limit are left
+// out.
+func (r *refold) next(t divergence.Tick) error {
+	if w := r.waiting[tickID{t.Instance, t.Seq}]; w != nil {
+		w.tick, w.there = t, true
+		return r.settle()
+	}
+	if r.done() {
+		return nil
+	}
+	r.added++
+	return errors.Join(r.add(t), r.settle())
+}
+
+// settle adds the late ticks whose turn it is.
+func (r *refold) settle() error {
+	for !r.done() && len(r.late) > 0 && r.late[0].after == r.added {
+		w := r.waiting[r.late[0].tickID]
+		if !w.there {
+			return nil // it is not in the store any more, so the digest tells
+		}
+		r.added, r.late = r.added+1, r.late[1:]
+		if err := r.add(w.tick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *refold) done() bool { return r.added >= r.limit }
+
 // Export writes what the latest verdict was made from, as [Replay] reads it: JSON lines,
 // each tick as it is read from the store, a page at a time. It takes as long as w does
 // and holds up nobody. Without a verdict that has evidence it is an error that wraps
@@ -210,7 +297,13 @@ func (j *Judge) Export(ctx context.Context, w io.Writer) error {
 	evidence := NewEvidenceFrom(b.policy, b.from)
 	head := exportHead{exportFormat, j.cfg.Service, b.policy, evidence.hash, b.from}
 	first := true
-	for after := evidence.cursor(); evidence.folded < b.folded.Ticks; {
+	order := newRefold(b.late, b.folded.Ticks, func(t divergence.Tick) error {
+		line := tickLine(t)
+		evidence.addLine(t, line)
+		_, err := out.Write(line)
+		return err
+	})
+	for after := evidence.cursor(); !order.done(); {
 		ticks, err := j.cfg.Ticks.Ticks(ctx, j.cfg.Service, after, page)
 		if err != nil {
 			return fmt.Errorf("cannot read the evidence on %s: %w", j.cfg.Service, err)
@@ -220,11 +313,9 @@ func (j *Judge) Export(ctx context.Context, w io.Writer) error {
 				return err
 			}
 		}
-		for _, t := range ticks[:min(uint64(len(ticks)), b.folded.Ticks-evidence.folded)] {
-			line := tickLine(t)
-			evidence.addLine(t, line)
+		for _, t := range ticks {
 			after = t.Cursor()
-			if _, err := out.Write(line); err != nil {
+			if err := order.next(t); err != nil {
 				return err
 			}
 		}

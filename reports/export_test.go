@@ -195,6 +195,50 @@ func TestAnExportComesToTheVerdict(t *testing.T) {
 	}
 }
 
+// TestAnExportHasLateTicksWhereTheyWereFolded: ticks of several instances come to be read in
+// whatever order; the export is in that of the verdict in force.
+func TestAnExportHasLateTicksWhereTheyWereFolded(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var all []divergence.Tick
+		for i := range 120 {
+			x := tick("GET /a", i, uint64(r.IntN(200)), 0)
+			x.K = uint64(r.IntN(2))
+			x.Instance, x.Seq = string(rune('a'+r.IntN(3))), uint64(i+1)
+			all = append(all, x)
+		}
+		now, l := noon, &ledger{}
+		j := judgeOf(l, func(c *JudgeConfig) {
+			c.Ticks, c.Now = inOrder{l}, func() time.Time { return now }
+		})
+		hidden, late := map[int]bool{}, 0
+		for n := 5; n <= len(all); n += 5 {
+			for i := n - 5; i < n; i++ {
+				hidden[i] = r.IntN(4) == 0
+			}
+			l.ticks = nil
+			for i, x := range all[:n] {
+				if hidden[i] && (r.IntN(3) == 0 || i < n-40) { // later than the look-back waits for a restart
+					hidden[i], late = false, late+1
+				}
+				if !hidden[i] {
+					l.ticks = append(l.ticks, x)
+				}
+			}
+			now = noon.Add(time.Duration(n) * time.Second)
+			live := j.Look(t.Context())
+			got, err := Replay(strings.NewReader(exported(t, j)))
+			if err != nil || !got.InForce || asJSON(t, got.Verdict) != asJSON(t, live) {
+				t.Fatalf("seed %d after %d ticks: in force %v, %v", seed, n, got.InForce, err)
+			}
+		}
+		if late == 0 || len(j.latest.Load().basis.late) == 0 {
+			t.Error("no tick was late; the test shows nothing")
+		}
+	}
+}
+
 // TestAnExportOfOtherTicksSaysSo: the verdict in force was folded in another order.
 func TestAnExportOfOtherTicksSaysSo(t *testing.T) {
 	t.Parallel()
@@ -282,6 +326,32 @@ func FuzzReplay(f *testing.F) {
 		}
 		if again, err := Replay(strings.NewReader(text)); err != nil || asJSON(t, one.Verdict) != asJSON(t, again.Verdict) {
 			t.Errorf("%v: another verdict at the second time", err)
+		}
+	})
+}
+
+// FuzzReplayTicks: whatever counts stand in ticks, with a digest that is right, they come
+// to some verdict.
+func FuzzReplayTicks(f *testing.F) {
+	lines := strings.SplitAfter(exportOfThree(f), "\n")
+	ticks := strings.Join(lines[1:4], "")
+	f.Add(ticks)
+	f.Add(strings.Replace(ticks, `"n":100`, `"n":1099511627776`, -1))
+	f.Add(strings.Replace(ticks, `"timed":100`, `"timed":7,"slow_b":1099511627776,"b":9,"not_comparable":3,"unanswered":5`, -1))
+	f.Fuzz(func(t *testing.T, text string) {
+		p := replay{read: 1}
+		if err := p.take([]byte(lines[0])); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text) {
+			p.read++
+			if err := p.take([]byte(line)); err != nil || p.end != nil {
+				return
+			}
+		}
+		p.end = &exportEnd{Folded: p.evidence.Folded(), AsOf: noon.Add(time.Minute), Context: json.RawMessage("{}"), Verdict: json.RawMessage("{}")}
+		if _, err := p.verdict(); err == nil || !strings.HasPrefix(err.Error(), "verdict.") {
+			t.Errorf("%v, want one about the verdict, which is empty", err)
 		}
 	})
 }

@@ -159,7 +159,7 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 		j.release(v.AsOf, in)
 		j.keep(v)
 	}
-	j.publish(v, &basis{j.cfg.Policy, j.evidence.from, known(), v, on})
+	j.publish(v, &basis{j.cfg.Policy, j.evidence.from, known(), v, on, j.evidence.out.late})
 	return v
 }
 

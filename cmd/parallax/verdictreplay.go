@@ -31,7 +31,7 @@ func (q *verdictQuery) replay(ctx context.Context, stdout io.Writer) int {
 		return verdictError
 	}
 	if !found.InForce {
-		fmt.Fprintln(q.stderr, "parallax: the verdict in force was made from the same evidence with some of it in another order, as it was late; this is the one in the order of the store, which is in force after a restart")
+		fmt.Fprintln(q.stderr, "parallax: the verdict in force was made without some ticks that were written late, or had them in another order; this is the verdict that holds from the next start of Parallax on")
 	}
 	v := found.Verdict
 	if q.about != "" {
