@@ -197,3 +197,47 @@ func TestVerdictFromAFileThatIsDamaged(t *testing.T) {
 		}
 	}
 }
+
+// TestChainOutlivesRestartsAndKills: one process after the other writes it, the first ends
+// by handing over, the next in the middle of a write; what is left is whole, and says so.
+func TestChainOutlivesRestartsAndKills(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := shopConfig(backend(t, "1.00"), backend(t, "1.00"), "")
+	p := rig.StartIn(t, dir, config)
+	step := func(n int) {
+		t.Helper()
+		if status := put(t, p, n); status != 200 {
+			t.Fatalf("PUT step: %d", status)
+		}
+	}
+	step(100)
+	p.Restart()
+	step(200)
+	p.Kill()
+	chain := filepath.Join(dir, "parallax-state", "shop.verdicts")
+	file, err := os.OpenFile(chain, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(`{"seq":9,"prev":"`); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	p = rig.StartIn(t, dir, config)
+	step(300)
+	p.Stop()
+	if log := p.Log(); !strings.Contains(log, "the last record of the chain was not whole and is cut off") {
+		t.Errorf("the log does not say that a record was cut:\n%s", log)
+	}
+	code, said, errs := typed(t, "audit", "verify", "--file", chain)
+	text, err := os.ReadFile(chain)
+	if code != exitGood || !strings.Contains(said, "cut on ") || err != nil {
+		t.Errorf("audit verify: exit code %d, %v\n%s%s\n%s", code, err, said, errs, text)
+	}
+	for _, n := range []int{100, 200, 300} {
+		if !strings.Contains(string(text), fmt.Sprintf(`"moved":{"step":%d,`, n)) {
+			t.Errorf("step %d is not in the chain\n%s", n, text)
+		}
+	}
+}
