@@ -296,3 +296,29 @@ func FuzzWalkChain(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkChain is what a decision costs with its sync to disk, what nothing new costs,
+// and what reading costs a record.
+func BenchmarkChain(b *testing.B) {
+	dir := b.TempDir()
+	c := chainIn(dir, io.Discard)
+	b.Run("Decide/new", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			c.Decide(Verdict{Decision: Hold, Step: i}, Folded{})
+		}
+	})
+	b.Run("Decide/same", func(b *testing.B) {
+		for b.Loop() {
+			c.Decide(Verdict{Decision: Promote}, Folded{})
+		}
+	})
+	text := read(b, ChainPath(dir, "shop"))
+	b.Run("Walk", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		for b.Loop() {
+			if _, err := WalkChain(strings.NewReader(text), Link{}, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -375,6 +375,10 @@ type Replayed struct {
 	Verdict Verdict
 	Folded  Folded
 
+	// Counted is what the evidence holds of each endpoint seen lately, since it began
+	// anew last. Times, statuses and reasons are in the store only.
+	Counted divergence.Summary
+
 	// InForce says that the verdict in force at that time was made from the same
 	// ticks in the same order.
 	InForce bool
@@ -522,6 +526,7 @@ func (p *replay) verdict() (Replayed, error) {
 	}
 	out.Verdict = p.evidence.Verdict(end.AsOf, in)
 	out.Verdict.Chain = said.Chain
+	out.Counted = p.evidence.counted(end.AsOf, in)
 	text, err := json.Marshal(out.Verdict)
 	if err != nil {
 		return out, under("verdict", err)
@@ -530,6 +535,19 @@ func (p *replay) verdict() (Replayed, error) {
 		return out, fmt.Errorf("verdict.%s: the evidence in the file comes to another one: it was changed, or another release of Parallax wrote it", field)
 	}
 	return out, nil
+}
+
+// counted returns the evidence as a report's figures.
+func (e *Evidence) counted(now time.Time, in Context) divergence.Summary {
+	out := divergence.Summary{Accounting: in.Accounting}
+	for _, p := range e.current(now, in) {
+		s := p.sums
+		out.Endpoints = append(out.Endpoints, divergence.EndpointStats{
+			Endpoint: p.name, Received: int64(s.received), Compared: int64(s.n + s.notComparable), Matched: int64(s.n - s.k), Diverged: int64(s.k),
+			NotComparable: int64(s.notComparable), Noise: int64(s.noise), Lost: int64(s.lost),
+		})
+	}
+	return out
 }
 
 // differs returns the first field in which two documents differ, empty when they are

@@ -355,3 +355,11 @@ func FuzzReplayTicks(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkTickLine(b *testing.B) {
+	x := tick("GET /orders/{id}", 7, 12, 3)
+	b.SetBytes(int64(len(tickLine(x))))
+	for b.Loop() {
+		tickLine(x)
+	}
+}

@@ -88,6 +88,9 @@ func TestVerdictIsReplayable(t *testing.T) {
 			t.Errorf("audit verify: exit code %d\n%s%s", code, said, errs)
 		}
 	}
+	if _, table, _ := typed(t, "verdict", "--from", file, "--format", "markdown"); !strings.Contains(table, "| GET /orders/{id} | 25 | 0 | 25 |") {
+		t.Errorf("there is no table of endpoints:\n%s", table)
+	}
 	text, err := os.ReadFile(chains[0])
 	if err != nil || !strings.Contains(string(text), `"moved":{"step":500,"who":"admin API","reason":"a drill"}`) || !strings.Contains(string(text), `"kind":"rollback"`) {
 		t.Errorf("the step is not in the chain: %v\n%s", err, text)

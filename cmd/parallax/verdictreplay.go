@@ -37,20 +37,20 @@ func (q *verdictQuery) replay(ctx context.Context, stdout io.Writer) int {
 	if q.about != "" {
 		v = v.ForCandidate(q.about)
 	}
-	if err := q.printReplayed(stdout, v); err != nil {
+	if err := q.printReplayed(stdout, found.Counted, v); err != nil {
 		fmt.Fprintf(q.stderr, "parallax: %v\n", err)
 		return verdictError
 	}
 	return verdictCode(v)
 }
 
-// printReplayed prints a verdict as that of a server. There is no report beside it: what
-// was measured besides the evidence is in the store.
-func (q *verdictQuery) printReplayed(w io.Writer, v reports.Verdict) error {
+// printReplayed prints a verdict as that of a server, with a table of what the evidence
+// holds: what was measured besides it is in the store.
+func (q *verdictQuery) printReplayed(w io.Writer, counted divergence.Summary, v reports.Verdict) error {
 	if q.format == "json" {
 		return reports.WriteJSON(w, v)
 	}
-	return verdictFormats[q.format](w, reports.Build(divergence.Window{}, divergence.Summary{Accounting: v.Accounting}, v), v)
+	return verdictFormats[q.format](w, reports.Build(divergence.Window{}, counted, v), v)
 }
 
 func replayFile(path string) (reports.Replayed, error) {
