@@ -27,8 +27,8 @@ type SplitterStatus struct {
 // splitterConfirmed is the state of a splitter where the step is in force.
 const splitterConfirmed = "confirmed"
 
-// pending reports whether a step that was set is not in force there.
-func (s SplitterStatus) pending() bool { return s.State != splitterConfirmed && s.State != "idle" }
+// Pending reports whether a step that was set is not in force there.
+func (s SplitterStatus) Pending() bool { return s.State != splitterConfirmed && s.State != "idle" }
 
 // settleWithin bounds how long a rollback waits for splitters outside.
 const settleWithin = 5 * time.Second
@@ -62,7 +62,7 @@ func splitterDependencies(services []Service) []Dependency {
 	var out []Dependency
 	for _, service := range services {
 		for _, s := range service.outside() {
-			if s.pending() {
+			if s.Pending() {
 				out = append(out, Dependency{Name: "splitter " + service.Name + "/" + s.Name, Detail: fmt.Sprintf("step %d is not in force there (%s since %s): %s", service.Stepper.State().Step, s.State, s.Since.Format(time.RFC3339), s.Error)})
 			}
 		}

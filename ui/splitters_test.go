@@ -52,4 +52,7 @@ func TestRollbackSaysWhoHasNotObeyed(t *testing.T) {
 	if answer := r.call("GET", "/readyz", ""); answer.Code != 200 || !strings.Contains(answer.Body.String(), "splitter shop/edge") {
 		t.Errorf("readyz: %d %s", answer.Code, answer.Body)
 	}
+	if page := r.call("GET", "/services/shop", "").Body.String(); !strings.Contains(page, "edge: pushing at 25") {
+		t.Error("the page does not say how far the splitter is")
+	}
 }

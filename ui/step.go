@@ -119,7 +119,7 @@ func (s *Server) apiRollback(c echo.Context) error {
 	}
 	splitters, document := service.settled(c.Request().Context()), service.step()
 	document.Splitters = splitters
-	if slices.ContainsFunc(splitters, SplitterStatus.pending) {
+	if slices.ContainsFunc(splitters, SplitterStatus.Pending) {
 		return c.JSON(http.StatusAccepted, document)
 	}
 	return c.JSON(http.StatusOK, document)

@@ -13,18 +13,28 @@ import (
 // step too. One of its blocks says what it is.
 type Outside struct {
 	Name    string   `yaml:"name" doc:"what it is called in the API and in metrics; haproxy and so on when empty"`
-	HAProxy *HAProxy `yaml:"haproxy" doc:"an HAProxy that compares a hash of the user with an entry of a map"`
+	HAProxy *HAProxy `yaml:"haproxy" doc:"an HAProxy that compares a hash of the user with an entry of a map, or one that splits by the weights of two servers"`
 	Nginx   *Nginx   `yaml:"nginx" doc:"an nginx that splits with split_clients, in a file that Parallax writes; each step is a reload"`
 	Webhook *Webhook `yaml:"webhook" doc:"anything else that takes the step by a signed POST and tells it by GET (docs/split.md)"`
 }
 
-// HAProxy is an entry of a map that an HAProxy reads the step from.
+// HAProxy is an entry of a map that an HAProxy reads the step from, or two servers of
+// a backend.
 type HAProxy struct {
 	Socket string `yaml:"socket" doc:"its runtime socket with level admin: a path such as /run/haproxy/admin.sock, or host:port"`
 	Master bool   `yaml:"master" doc:"the socket is that of the master (haproxy -W -S): the step then also reaches workers of before a reload, which still serve connections that were open"`
 	Map    string `yaml:"map" doc:"the map's file as haproxy.cfg names it, such as /etc/haproxy/split.map"`
 	Key    string `yaml:"key" doc:"the entry that holds the step in basis points; candidate when empty"`
 	File   string `yaml:"file" doc:"the same file as Parallax sees it: the step is written there too, so that a restart of HAProxy does not forget it; empty: map for a socket that is a path, none for host:port; none: nowhere, and the step is pushed again after a restart"`
+
+	Weights *Weights `yaml:"weights" doc:"instead of map: two servers of one backend, by whose weights new users are split; those with a cookie stay where they are, until a rollback takes the candidate's server out"`
+}
+
+// Weights are two servers of one backend of an HAProxy.
+type Weights struct {
+	Backend   string `yaml:"backend" doc:"the backend's name"`
+	Primary   string `yaml:"primary" doc:"the name of the server that leads to Parallax, or the primary"`
+	Candidate string `yaml:"candidate" doc:"the name of the server that is the candidate"`
 }
 
 // NoFile in [HAProxy].File says that the map's file cannot be written from here.
@@ -213,12 +223,37 @@ func (h HAProxy) validate() []parallax.Fault {
 	if _, _, err := net.SplitHostPort(h.Socket); err != nil && h.Network() == "tcp" {
 		fault("socket", fmt.Sprintf("%q is neither a path nor host:port", h.Socket), "write what `stats socket` in haproxy.cfg says, such as /run/haproxy/admin.sock")
 	}
-	if h.Map == "" {
+	switch w := h.Weights; {
+	case w != nil && h.Map+h.Key+h.File != "":
+		fault("weights", "there is a map too", "leave out one of them: weights, unless users are to be split by servers")
+	case w != nil:
+		return append(faults, parallax.Under("weights", w.validate())...)
+	case h.Map == "":
 		fault("map", "is empty", "name the file that haproxy.cfg names, such as /etc/haproxy/split.map")
 	}
 	for _, word := range []struct{ path, text string }{{"map", h.Map}, {"key", h.Key}} {
-		if strings.ContainsAny(word.text, " \t\r\n;\\\"'<#") {
-			fault(word.path, fmt.Sprintf("%q has a character that means something in HAProxy's commands", word.text), "write it without spaces, quotes, semicolons, backslashes, < and #")
+		if strings.ContainsAny(word.text, special) {
+			fault(word.path, meant(word.text), "write it without spaces, quotes, semicolons, backslashes, < and #")
+		}
+	}
+	return faults
+}
+
+// special has the characters that mean something in HAProxy's commands.
+const special = " \t\r\n;\\\"'<#"
+
+func meant(text string) string {
+	return fmt.Sprintf("%q has a character that means something in HAProxy's commands", text)
+}
+
+func (w Weights) validate() []parallax.Fault {
+	var faults []parallax.Fault
+	for _, word := range []struct{ path, text string }{{"backend", w.Backend}, {"primary", w.Primary}, {"candidate", w.Candidate}} {
+		switch {
+		case word.text == "":
+			faults = append(faults, parallax.Fault{Path: word.path, Text: "is empty", Hint: "name it as haproxy.cfg does"})
+		case strings.ContainsAny(word.text, special+"/"):
+			faults = append(faults, parallax.Fault{Path: word.path, Text: meant(word.text), Hint: "name it as haproxy.cfg does"})
 		}
 	}
 	return faults

@@ -1,20 +1,18 @@
 // Package haproxy keeps the step in a map of an HAProxy, over its runtime socket.
 // HAProxy compares a hash of the user with that entry at each request, so that a
 // step is in force from the next request on, on connections that are open already
-// too. deploy/splitters/haproxy.cfg is the configuration this needs.
+// too. deploy/splitters/haproxy.cfg is the configuration this needs. Where users are
+// to be split by the weights of two servers, it keeps those instead.
 package haproxy
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"parallax/internal/atomicfile"
 	"parallax/mirror/split"
@@ -22,21 +20,20 @@ import (
 )
 
 // Map is an entry of a map of an HAProxy.
-type Map struct {
-	cfg split.HAProxy
-}
+type Map struct{ runtime }
 
 var _ push.Splitter = (*Map)(nil)
 
-// New returns the entry that a configuration names. Nothing is opened yet.
-func New(c split.HAProxy) *Map { return &Map{cfg: c.WithDefaults()} }
+// New returns what a configuration names: a [Map], or [Servers]. Nothing is opened yet.
+func New(c split.HAProxy) push.Splitter {
+	if c.Weights != nil {
+		return &Servers{runtime{c}, *c.Weights}
+	}
+	return &Map{runtime{c.WithDefaults()}}
+}
 
-// Bounds of one command.
-const (
-	answerWithin = 2 * time.Second
-	maxAnswer    = 256 << 10 // bytes
-	maxFile      = 4 << 20   // bytes of a map on disk
-)
+// maxFile is how large a map's file may be, in bytes.
+const maxFile = 4 << 20
 
 // Push implements [push.Splitter]: first the map in memory, of every worker that is
 // known, then the file that a restart reads.
@@ -74,51 +71,6 @@ func (m *Map) Read(ctx context.Context) (push.Standing, error) {
 	return push.Standing{Process: process}, nil
 }
 
-// workers returns what a command begins with to reach each worker: the present one
-// first, then those of before a reload that still serve.
-func (m *Map) workers(ctx context.Context) ([]string, error) {
-	if !m.cfg.Master {
-		return []string{""}, nil
-	}
-	text, err := m.ask(ctx, "show proc")
-	if err != nil {
-		return nil, err
-	}
-	var prefixes []string
-	for line := range strings.Lines(text) {
-		if f := strings.Fields(line); len(f) > 2 && f[1] == "worker" {
-			prefixes = append(prefixes, "@!"+f[0]+" ")
-		}
-	}
-	if len(prefixes) == 0 {
-		return nil, fmt.Errorf("the master of HAProxy at %s knows no worker: %.200q; is master: true right?", m.cfg.Socket, text)
-	}
-	return prefixes, nil
-}
-
-// process names a worker: it is another after a restart or a reload.
-func (m *Map) process(ctx context.Context, prefix string) (string, error) {
-	text, err := m.ask(ctx, prefix+"show info")
-	if err != nil {
-		return "", err
-	}
-	pid, started := field(text, "Pid"), field(text, "Start_time_sec")
-	if pid == "" {
-		return "", fmt.Errorf("HAProxy at %s does not tell its process: %.200q", m.cfg.Socket, text)
-	}
-	return pid + "/" + started, nil
-}
-
-// field returns a field of what HAProxy shows.
-func field(text, name string) string {
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, name+": "); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
 // get reads the entry. Without one it is 0: the configuration's default.
 func (m *Map) get(ctx context.Context, prefix string) (int, error) {
 	text, err := m.ask(ctx, fmt.Sprintf("%sget map %s %s", prefix, m.cfg.Map, m.cfg.Key))
@@ -147,28 +99,6 @@ func (m *Map) set(ctx context.Context, prefix string, step int) error {
 		err = fmt.Errorf("HAProxy at %s refuses the step for the map %s: %.200q; map must be spelt as in haproxy.cfg, and the socket needs level admin", m.cfg.Socket, m.cfg.Map, text)
 	}
 	return err
-}
-
-// ask sends one command and returns the answer. A command that was sent is waited
-// for even if ctx ends, so that none is carried out after a later one.
-func (m *Map) ask(ctx context.Context, command string) (string, error) {
-	dialer := net.Dialer{Timeout: answerWithin}
-	conn, err := dialer.DialContext(ctx, m.cfg.Network(), m.cfg.Socket)
-	if err != nil {
-		return "", fmt.Errorf("cannot reach HAProxy's runtime socket: %w", err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
-		return "", err
-	}
-	if _, err := io.WriteString(conn, command+";quit\n"); err != nil {
-		return "", fmt.Errorf("cannot ask HAProxy at %s: %w", m.cfg.Socket, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(conn, maxAnswer))
-	if err != nil {
-		return "", fmt.Errorf("no answer from HAProxy at %s: %w", m.cfg.Socket, err)
-	}
-	return string(text), nil
 }
 
 // keep writes the step to the map's file, beside what else stands there.

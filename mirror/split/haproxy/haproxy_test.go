@@ -60,7 +60,7 @@ func backend(t testing.TB, name string) (address string) {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-func (s *splitter) reload(t testing.TB, m *haproxy.Map) {
+func (s *splitter) reload(t testing.TB, m push.Splitter) {
 	t.Helper()
 	before, err := m.Read(t.Context())
 	if err != nil {
@@ -121,6 +121,8 @@ func TestUsersAreGivenACookie(t *testing.T) {
 	if err := haproxy.New(s.cfg).Push(t.Context(), 5000); err != nil {
 		t.Fatal(err)
 	}
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
 	ask := func(cookie string) (leg, given string) {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", s.url, nil)
 		if err != nil {
@@ -129,21 +131,11 @@ func TestUsersAreGivenACookie(t *testing.T) {
 		if cookie != "" {
 			named(req, cookie)
 		}
-		res, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
+		text, set := answer(t, client, req, "px")
+		if set != nil {
+			given = set.Value
 		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range res.Cookies() {
-			if c.Name == "px" {
-				given = c.Value
-			}
-		}
-		return string(text), given
+		return text, given
 	}
 	for range 20 {
 		leg, name := ask("")
@@ -159,7 +151,6 @@ func TestUsersAreGivenACookie(t *testing.T) {
 			t.Errorf("%s: %s, then %s and cookie %q; want %s twice", name, leg, again, another, want)
 		}
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
 // TestARestartForgetsNothing: the map's file holds the step, and what else stood
@@ -216,7 +207,7 @@ func TestAnHAProxyThatForgets(t *testing.T) {
 	}
 }
 
-func stands(t testing.TB, m *haproxy.Map, step int) error {
+func stands(t testing.TB, m push.Splitter, step int) error {
 	got, err := m.Read(t.Context())
 	if err == nil && got.Step != step {
 		err = fmt.Errorf("step %d stands there, want %d", got.Step, step)
