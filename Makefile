@@ -47,7 +47,7 @@ soak: setup ## kill and clone databases under load, again and again: COUNT=20 ti
 	go test -count $(or $(COUNT),20) -timeout 60m -run 'TestCloneUnderLoad|TestShopsWhose' -v ./cmd/parallax
 
 statistics: setup ## the verdict's errors and delays, computed and simulated in full, 8 minutes (docs/verdict.md)
-	STATISTICS=1 go test -count 1 -timeout 60m -run 'Against|Exactly|CusumAfter|AYearOf|Watch|ErrorsOf' -v ./reports
+	STATISTICS=1 go test -count 1 -timeout 60m -run 'Against|Exactly|CusumAfter|AYearOf|Watch|ErrorsOf|Blocks|Unpaired' -v ./reports
 
 fuzz: setup ## run each fuzz target for FUZZTIME (default 30s); ONLY=compare keeps to some
 	@bash scripts/fuzz.sh $(or $(FUZZTIME),30s) $(ONLY)

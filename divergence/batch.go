@@ -34,6 +34,7 @@ type batch struct {
 	ticks    []Tick
 	totals   []totalRow
 	notes    effectNotes
+	live     []Live
 	step     int
 }
 
@@ -43,8 +44,8 @@ func (r *Recorder) seal() *batch {
 	records := r.takeRecords()
 	endings := endingsOf(records)
 	counts := r.cfg.Ledger.take(maxCounts, endings)
-	notes := r.notes.take()
-	if len(counts) == 0 && len(records) == 0 && notes.empty() {
+	notes, live := r.notes.take(), r.cfg.Live()
+	if len(counts) == 0 && len(records) == 0 && notes.empty() && len(live) == 0 {
 		return nil
 	}
 	r.seq++
@@ -52,7 +53,7 @@ func (r *Recorder) seal() *batch {
 	if now := r.cfg.Now().UTC().Truncate(time.Millisecond); now.After(r.written) {
 		r.written = now
 	}
-	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records, endings: endings, notes: notes}
+	b := &batch{instance: r.cfg.Instance, seq: r.seq, written: r.written, counts: counts, records: records, endings: endings, notes: notes, live: live}
 	b.ticks = r.ticks(b)
 	return b
 }
@@ -67,7 +68,7 @@ func (r *Recorder) takeRecords() []*record {
 	return records
 }
 
-// ticks adds up the evidence in a batch. What came in and what was lost goes
+// ticks adds up the evidence in a batch. What came in, what was lost and what callers got goes
 // with what was compared of the same endpoint, and where nothing was, under the
 // versions seen last.
 func (r *Recorder) ticks(b *batch) []Tick {
@@ -92,6 +93,10 @@ func (r *Recorder) ticks(b *batch) []Tick {
 		} else {
 			tick.Received += uint64(c.N)
 		}
+	}
+	for _, l := range b.live {
+		tick := t.tick(r.keyFor(&t, l.Service, l.Endpoint))
+		tick.LivePrimary, tick.LiveCandidate = tick.LivePrimary.Plus(l.Primary), tick.LiveCandidate.Plus(l.Candidate)
 	}
 	ticks := make([]Tick, len(t.order))
 	for i, key := range t.order {
@@ -169,7 +174,7 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 	return s.insertAll(ctx, "ticks", b, len(b.ticks), func(to driver.Batch, i int) error {
 		t := &b.ticks[i]
 		return to.Append(t.At, t.Instance, t.Seq, t.Service, t.Endpoint, t.RulesHash, t.PolicyHash, t.PrimaryVersion, t.CandidateVersion,
-			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered, t.Transient, t.Unmapped, t.Unknown, t.ByKey, t.Inherited, t.Zero, t.Repeated)
+			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered, t.Transient, t.Unmapped, t.Unknown, t.ByKey, t.Inherited, t.Zero, t.Repeated, t.LivePrimary.list(), t.LiveCandidate.list())
 	})
 }
 

@@ -57,8 +57,8 @@ const maxRetry = 5 * time.Second
 // maxCounts is how many rows of counts one batch takes along.
 const maxCounts = 20_000
 
-// RecorderConfig is what a [Recorder] needs. All fields but Hashes, Acker and
-// Limits are required.
+// RecorderConfig is what a [Recorder] needs. All fields but Hashes, Live, Acker
+// and Limits are required.
 type RecorderConfig struct {
 	Store    *Store
 	Ledger   *Ledger
@@ -67,6 +67,7 @@ type RecorderConfig struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Hashes   func(service, endpoint string) (rules, policy string) // for ticks of endpoints that nothing was compared of; nil: empty ones
+	Live     func() []Live                                         // what callers newly got of either leg, to be told once; nil: nobody counts it
 	Acker    Acker                                                 // of a queue that outlives this process: told what is stored; nil: the worker acknowledges what it compared
 	Full     func() error                                          // why nothing may be written for now, see [Quota.Full]; nil: it always may
 	Limits   Limits
@@ -139,6 +140,9 @@ func NewRecorder(cfg RecorderConfig) *Recorder {
 func newRecorder(cfg RecorderConfig, store writer) *Recorder {
 	if cfg.Hashes == nil {
 		cfg.Hashes = func(string, string) (string, string) { return "", "" }
+	}
+	if cfg.Live == nil {
+		cfg.Live = func() []Live { return nil }
 	}
 	return &Recorder{
 		cfg: cfg, store: store, limits: cfg.Limits.withDefaults(), metrics: cfg.Metrics,

@@ -43,4 +43,21 @@ type Tick struct {
 
 	Timed        uint64 // pairs with both latencies
 	SlowB, SlowC uint64 // candidate > ratio * primary + plus; primary > ratio * candidate + plus
+
+	// LivePrimary and LiveCandidate are what callers got from either leg, on endpoints that
+	// had some of the candidate.
+	LivePrimary, LiveCandidate Lived
+}
+
+// Lived counts the requests that a leg answered as the live one.
+type Lived struct {
+	N      uint64 `json:"n"`
+	Failed uint64 `json:"failed"` // no complete answer, or a 5xx that no rule declares normal
+	Timed  uint64 `json:"timed"`  // of N: those with a time and one of the primary's to hold it against
+	Slow   uint64 `json:"slow"`   // of Timed: those that took more than ratio * the primary's median of before + plus
+}
+
+// Plus returns both together.
+func (l Lived) Plus(m Lived) Lived {
+	return Lived{l.N + m.N, l.Failed + m.Failed, l.Timed + m.Timed, l.Slow + m.Slow}
 }

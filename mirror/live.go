@@ -303,6 +303,9 @@ func (f *flight) count(l *leg, r role, c *parallax.Call) {
 	if c.Err.Kind != parallax.NotAsked {
 		f.endpoint.counts.count(l.name, r, c)
 		f.endpoint.sight[l.name][r].count(c)
+		if r == live {
+			f.endpoint.sight[l.name][r].time(c)
+		}
 	}
 }
 

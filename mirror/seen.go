@@ -1,8 +1,10 @@
 package mirror
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parallax"
 )
@@ -38,6 +40,38 @@ func (m *Mirror) Seen() []Seen {
 	return out
 }
 
+// TimeBuckets is how many buckets [Times] has.
+const TimeBuckets = 84
+
+// Times counts answers by how long their first byte took: four buckets an octave, from 64 us
+// on; the first holds what was faster, the last what took more than a minute.
+type Times [TimeBuckets]uint64
+
+// TimeBucket is where a time is counted.
+func TimeBucket(d time.Duration) int {
+	octaves := math.Log2(float64(max(d, 1)) / float64(64*time.Microsecond))
+	return int(min(max(math.Floor(4*octaves)+1, 0), TimeBuckets-1))
+}
+
+// BucketEnd is the longest time that is counted in a bucket; the last has none.
+func BucketEnd(bucket int) time.Duration {
+	return time.Duration(float64(64*time.Microsecond) * math.Exp2(float64(bucket)/4))
+}
+
+// LiveTimes returns how long callers of one endpoint waited for a leg so far.
+func (m *Mirror) LiveTimes(endpoint string, leg parallax.Leg) (out Times) {
+	found, ok := m.current.Load().sights.Load(endpoint)
+	if !ok {
+		return out
+	}
+	if times := found.(*sight)[leg][live].times.Load(); times != nil {
+		for i := range times {
+			out[i] = times[i].Load()
+		}
+	}
+	return out
+}
+
 // sights are the counts of endpoints by name. They outlive a reload, and are no more than
 // the endpoints there ever were, which are bounded.
 type sights struct{ sync.Map }
@@ -54,6 +88,7 @@ type sight [parallax.Legs][roles]outcomes
 type outcomes struct {
 	requests, errors atomic.Uint64
 	server           atomic.Pointer[[100]atomic.Uint64] // by status less 500; nil until there is one
+	times            atomic.Pointer[[TimeBuckets]atomic.Uint64]
 }
 
 func (o *outcomes) count(c *parallax.Call) {
@@ -67,6 +102,18 @@ func (o *outcomes) count(c *parallax.Call) {
 	case status >= 500 && status < 600:
 		o.serverErrors()[status-500].Add(1)
 	}
+}
+
+// time counts how long a caller waited for an answer, if there was one.
+func (o *outcomes) time(c *parallax.Call) {
+	took, ok := c.Latency()
+	if !ok || c.Err.Kind != parallax.NoError {
+		return
+	}
+	if o.times.Load() == nil {
+		o.times.CompareAndSwap(nil, new([TimeBuckets]atomic.Uint64))
+	}
+	o.times.Load()[TimeBucket(took)].Add(1)
 }
 
 func (o *outcomes) serverErrors() *[100]atomic.Uint64 {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,5 +50,55 @@ func TestWhatEachLegMadeOfRequestsIsSeen(t *testing.T) {
 		{Endpoint: "GET /orders", Leg: parallax.Primary, Live: true, Requests: 2},
 	}, seen); diff != "" {
 		t.Errorf("seen (-want +got)\n%s", diff)
+	}
+}
+
+// TestTimesAreCountedInBuckets: four an octave, each up to its end.
+func TestTimesAreCountedInBuckets(t *testing.T) {
+	t.Parallel()
+	f := func(d time.Duration, want int) {
+		t.Helper()
+		if got := mirror.TimeBucket(d); got != want {
+			t.Errorf("%v: bucket %d, want %d", d, got, want)
+		}
+	}
+	f(0, 0)
+	f(-time.Second, 0)
+	f(63*time.Microsecond, 0)
+	f(65*time.Microsecond, 1)
+	f(129*time.Microsecond, 5)
+	f(10*time.Millisecond, 30)
+	f(24*time.Hour, mirror.TimeBuckets-1)
+	for i := range mirror.TimeBuckets - 1 {
+		if got := mirror.TimeBucket(mirror.BucketEnd(i) - time.Microsecond); got != i {
+			t.Errorf("the end of bucket %d is counted in %d", i, got)
+		}
+	}
+}
+
+// TestOnlyCallersWaitsAreTimed: those of shadows are not, and neither is what failed.
+func TestOnlyCallersWaitsAreTimed(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Status(200))
+	candidate := mirrortest.NewBackend(t, mirrortest.Status(503))
+	cfg := pair(primary.URL, candidate.URL, mirror.None)
+	cfg.Split.Key, cfg.Split.Pin = "header:X-User", map[string]string{"ann": "candidate"}
+	cfg.Endpoints = []string{"GET /orders"}
+	r := start(t, cfg)
+	for _, user := range []string{"ann", "bob", "ann"} {
+		r.do("GET", "/orders", "", "X-User: "+user)
+	}
+	r.settled(3)
+	for leg, want := range map[parallax.Leg]uint64{parallax.Primary: 1, parallax.Candidate: 2, parallax.Secondary: 0} {
+		var got uint64
+		for _, n := range r.Mirror.LiveTimes("GET /orders", leg) {
+			got += n
+		}
+		if got != want {
+			t.Errorf("%v: %d times, want %d", leg, got, want)
+		}
+	}
+	if got := r.Mirror.LiveTimes("GET /nothing", parallax.Primary); got != (mirror.Times{}) {
+		t.Errorf("of an unknown endpoint: %v", got)
 	}
 }

@@ -28,6 +28,9 @@
 // that fails at times on the primary is judged by the others. A waiver is the way
 // out where a share cannot be brought down.
 //
+// What is never mirrored has no pairs. While the candidate is live, such an endpoint is judged
+// by what callers got from either leg in the same minutes; see [Unpaired].
+//
 // Evidence is about one build of the candidate as long as the candidate tells its
 // version. One that does not ([Verdict.VersionKnown] is false) hands its evidence,
 // and a decision that was reached on it, to the next build until somebody starts

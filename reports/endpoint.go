@@ -12,6 +12,7 @@ type endpoint struct {
 	name        string
 	order       int       // 1 for the endpoint that was seen first; pools have their places among them
 	pool        *pool     // nil for none
+	alone       *alone    // what callers got of it, while nothing was ever compared; nil before the candidate was live
 	first, seen time.Time // its first and its latest request
 	began       time.Time // the first tick of its evidence
 	paired      bool      // something was once sent to the candidate
@@ -40,7 +41,7 @@ type sums struct {
 }
 
 func (p *endpoint) restart() {
-	*p = endpoint{name: p.name, order: p.order, pool: p.pool, first: p.first, seen: p.seen, paired: p.paired, rules: p.rules}
+	*p = endpoint{name: p.name, order: p.order, pool: p.pool, alone: p.alone.anew(), first: p.first, seen: p.seen, paired: p.paired, rules: p.rules}
 }
 
 // most is more than anybody counts. Sums stop there, so that no store, however damaged,

@@ -122,6 +122,7 @@ func (e *Evidence) fold(t divergence.Tick) {
 	if p.pool != nil {
 		e.addTo(p.pool, p, t)
 	}
+	e.addAlone(p, t)
 	if e.rollback == nil {
 		e.rollback = e.judgeRollback(t.At)
 	}
@@ -187,30 +188,44 @@ func (e *Evidence) restartEndpoint(p *endpoint) {
 const minDivergences = 3
 
 // judgeRollback returns a rollback if the average of all endpoints' and pools' evidence
-// above their thresholds has reached 1/beta. The weights, 6/(pi^2 j^2) in the
+// above their thresholds, paired or not, has reached 1/beta. The weights, 6/(pi^2 j^2) in the
 // order of first sight, sum to 1, and an average of e-processes is one; so the
 // chance of ever rolling back a version that keeps all thresholds is at most
 // beta, however many endpoints there are.
 func (e *Evidence) judgeRollback(at time.Time) *rollback {
 	total, most := math.Inf(-1), math.Inf(-1)
 	var worst *endpoint
-	for p := range e.each {
-		if against := p.lnAgainst(); math.IsInf(against, -1) || math.IsNaN(against) {
-			continue // fewer than minDivergences, or counts that cannot be, which accuse nobody
+	weigh := func(p *endpoint, ln float64, order int) {
+		if math.IsInf(ln, -1) || math.IsNaN(ln) {
+			return // fewer than minDivergences, or counts that cannot be, which accuse nobody
 		}
 		if _, _, waived := e.policy.waiver(p.name, at); waived {
-			continue
+			return
 		}
-		weighed := p.lnAgainst() + lnWeight(p.order)
+		weighed := ln + lnWeight(order)
 		total = lnSum(total, weighed)
 		if weighed > most {
 			most, worst = weighed, p
 		}
 	}
+	for p := range e.each {
+		weigh(p, p.lnAgainst(), p.order)
+		if p.alone != nil {
+			weigh(p, p.alone.lnAgainst(e.policy.of(p.name)), p.alone.order)
+		}
+	}
 	if worst == nil || total < -math.Log(e.policy.Beta) {
 		return nil
 	}
-	return &rollback{at: at, endpoint: worst.name, reason: worst.accusation(e.policy.of(worst.name))}
+	return &rollback{at: at, endpoint: worst.name, reason: e.accusation(worst)}
+}
+
+// accusation says what weighs most against an endpoint or a pool.
+func (e *Evidence) accusation(p *endpoint) Reason {
+	if u, _ := e.judgeAlone(p); u != nil && math.IsInf(p.lnAgainst(), -1) {
+		return u.reason(UnpairedErrors, CandidateErrors)
+	}
+	return p.accusation(e.policy.of(p.name))
 }
 
 // each yields the evidence on each endpoint, and then on each pool.

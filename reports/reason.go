@@ -102,6 +102,10 @@ type Reason struct {
 	N uint64 `json:"n"` // how many were looked at
 	K uint64 `json:"k"` // how many of them count against the candidate
 
+	// PrimaryN and PrimaryK are the same of the primary, where what is tested is no pairs.
+	PrimaryN uint64 `json:"primary_n,omitempty"`
+	PrimaryK uint64 `json:"primary_k,omitempty"`
+
 	// Need is the N at which the test passes if none of the further ones counts
 	// against the candidate; EtaSeconds is when that is at the endpoint's recent
 	// rate. They are left out when unknown.
@@ -133,6 +137,9 @@ func (r Reason) Sentence() string {
 }
 
 func (r Reason) clause() string {
+	if r.unpaired() {
+		return r.unpairedClause()
+	}
 	switch r.Code {
 	case InsufficientSamples:
 		return r.insufficient()

@@ -43,6 +43,12 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 		}
 		fmt.Fprintf(&b, "  - %s\n", plain(q.Sentence()))
 	}
+	for i, u := range v.Unpaired {
+		if i == 0 {
+			b.WriteString("\nNot compared, judged by what callers got of the live candidate:\n")
+		}
+		fmt.Fprintf(&b, "  - %s\n", plain(u.Sentence()))
+	}
 	fmt.Fprintf(&b, "\n%s\n", accountingLine(r.Accounting))
 	if r.Tables != nil {
 		fmt.Fprintf(&b, "%s\n", plain(r.Tables.Sentence()))
@@ -107,6 +113,12 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 			b.WriteString("\n### Judged together\n\n")
 		}
 		fmt.Fprintf(&b, "- %s\n", escaped(q.Sentence()))
+	}
+	for i, u := range v.Unpaired {
+		if i == 0 {
+			b.WriteString("\n### Not compared, judged by what callers got of the live candidate\n\n")
+		}
+		fmt.Fprintf(&b, "- %s\n", escaped(u.Sentence()))
 	}
 	for i, s := range v.Signed {
 		if i == 0 {
@@ -207,6 +219,9 @@ func rows(r Report) [][]string {
 // codes says in a word or two, in brackets, what holds an endpoint.
 func codes(e Endpoint) string {
 	var out []string
+	if e.Unpaired != nil {
+		out = append(out, "unpaired")
+	}
 	if e.Pool != "" {
 		out = append(out, "in pool "+e.Pool)
 	}

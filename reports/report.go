@@ -56,6 +56,9 @@ type Endpoint struct {
 	// Pool is the pool that the endpoint is judged in, empty for none.
 	Pool string `json:"pool,omitempty"`
 
+	// Unpaired is what it is judged by where nothing is compared, nil for nothing.
+	Unpaired *Unpaired `json:"unpaired,omitempty"`
+
 	// Signed is the sign-off that the endpoint passes by, nil for none.
 	Signed *Signed `json:"signed,omitempty"`
 
@@ -94,7 +97,7 @@ func line(stats divergence.EndpointStats, v EndpointVerdict, alpha float64) Endp
 		stats.StatusMatrix = map[string]int64{}
 	}
 	e := Endpoint{
-		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons, Signed: v.Signed, Pool: v.Pool,
+		EndpointStats: stats, Verdict: v.Decision, NotCovered: v.NotCovered, Reasons: v.Reasons, Signed: v.Signed, Pool: v.Pool, Unpaired: v.Unpaired,
 		Upper: 1, Diagnosis: Diagnose(stats.StatusMatrix),
 	}
 	if inside(alpha) { // else the verdict is the zero value, and nothing is known

@@ -51,6 +51,10 @@ type Verdict struct {
 	// Pools are the verdicts on endpoints that are judged together, by name.
 	Pools []PoolVerdict `json:"pools,omitempty"`
 
+	// Unpaired are the verdicts on endpoints of which callers got something from the live
+	// candidate and nothing can be compared, by name.
+	Unpaired []Unpaired `json:"unpaired,omitempty"`
+
 	Alpha   float64   `json:"alpha"`
 	Beta    float64   `json:"beta"`
 	Since   time.Time `json:"since"` // when this evidence started; zero before any
@@ -83,8 +87,10 @@ type EndpointVerdict struct {
 	Endpoint   string
 	Decision   Decision
 	NotCovered string
+	Waived     bool // on somebody's word
 	Reasons    []Reason
-	Pool       string // the pool that it is judged in, else ""
+	Pool       string    // the pool that it is judged in, else ""
+	Unpaired   *Unpaired // what it is judged by where nothing is compared, nil for nothing
 
 	// Signed is the sign-off that it passes some tests by, nil for none. Offer is what
 	// somebody may sign by now, but for who, why and until when; nil for nothing.
@@ -183,6 +189,10 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 		each.Offer = e.offer(p, each)
 		each = each.passedBy(e.signed(p, now, in.Said.Signed)).heldBy(held[p.name])
 		v.Endpoints = append(v.Endpoints, each)
+		if each.Unpaired != nil {
+			v.Unpaired = append(v.Unpaired, *each.Unpaired)
+			v.Reasons = append(v.Reasons, each.worseAlone()...)
+		}
 		if each.NotCovered != "" {
 			v.NotCovered = append(v.NotCovered, p.name+": "+each.NotCovered)
 			continue
@@ -280,7 +290,7 @@ func accusations(latched []Reason, v *Verdict) []Reason {
 		}
 	}
 	for _, p := range v.Endpoints {
-		if p.NotCovered == "" {
+		if p.NotCovered == "" || len(p.worseAlone()) > 0 {
 			add(p.Endpoint, p.Decision, p.Reasons)
 		}
 	}
@@ -411,17 +421,14 @@ func (e *Evidence) noisyTooMany(endpoint string, s sums) (Reason, bool) {
 // judgeEndpoint returns the verdict on one endpoint.
 func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 	if p.neverPaired(now) {
-		return EndpointVerdict{
-			Endpoint: p.name, Decision: Hold, NotCovered: "never sent to the candidate",
-			Reasons: []Reason{{Code: NotCovered, Endpoint: p.name, N: p.sums.received}},
-		}
+		return e.judgeUncompared(p, now)
 	}
 	v := EndpointVerdict{Endpoint: p.name, Decision: Promote, Reasons: e.holding(p, now)}
 	if e.pooled(p, now) {
 		v.Pool = strings.TrimPrefix(p.pool.name, poolPrefix)
 	}
 	if owner, until, ok := e.policy.waiver(p.name, now); ok {
-		v.NotCovered = fmt.Sprintf("waived until %s by %s", until.Format(time.DateOnly), owner)
+		v.NotCovered, v.Waived = waivedUntil(until, owner), true
 	}
 	switch {
 	case p.fails(e.policy.of(p.name)):
@@ -431,6 +438,37 @@ func (e *Evidence) judgeEndpoint(p *endpoint, now time.Time) EndpointVerdict {
 		v.Decision = Hold
 	}
 	return v
+}
+
+// judgeUncompared returns the verdict on an endpoint of which nothing was ever sent to the
+// candidate as a shadow. The service's verdict does not wait for it, and is held by what
+// callers got that is worse beyond doubt.
+func (e *Evidence) judgeUncompared(p *endpoint, now time.Time) EndpointVerdict {
+	v := EndpointVerdict{
+		Endpoint: p.name, Decision: Hold, NotCovered: "never sent to the candidate",
+		Reasons: []Reason{{Code: NotCovered, Endpoint: p.name, N: p.sums.received}},
+	}
+	u, reasons := e.judgeAlone(p)
+	if u == nil {
+		return v
+	}
+	v.NotCovered, v.Unpaired, v.Decision, v.Reasons = "not compared, judged unpaired by what callers got", u, u.Decision, reasons
+	if owner, until, ok := e.policy.waiver(p.name, now); ok {
+		v.NotCovered, v.Waived = waivedUntil(until, owner), true
+	}
+	return v
+}
+
+// worseAlone are the reasons of an endpoint without pairs that hold the service's verdict.
+func (v EndpointVerdict) worseAlone() []Reason {
+	if v.Unpaired == nil || v.Waived {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(v.Reasons), func(r Reason) bool { return r.Lower <= r.Threshold })
+}
+
+func waivedUntil(until time.Time, owner string) string {
+	return fmt.Sprintf("waived until %s by %s", until.Format(time.DateOnly), owner)
 }
 
 // holding returns what keeps an endpoint from passing.

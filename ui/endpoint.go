@@ -169,6 +169,9 @@ func (view *endpointView) judge(service string, v reports.Verdict) {
 	view.Word, view.Class = decisionWord(each.Decision), decisionClass(each.Decision)
 	view.Reasons = reasonViews(service, each.Reasons)
 	view.SignURL, view.Signed, view.Offer = servicePath(service)+"/endpoint", each.Signed, each.Offer
+	if each.Unpaired != nil {
+		view.Reasons = append([]reasonView{{Text: each.Unpaired.Sentence()}}, view.Reasons...)
+	}
 	if each.Pool != "" {
 		text := fmt.Sprintf("It is judged together with the other endpoints of the pool %s, so it needs no exchanges of its own.", each.Pool)
 		view.Reasons = append([]reasonView{{Text: text}}, view.Reasons...)

@@ -119,3 +119,19 @@ func TestPoolsOnThePages(t *testing.T) {
 	page := endpointPath("shop", "GET /health")
 	says(t, page, parsePage(t, r, page, 200), "judged together with the other endpoints of the pool rare")
 }
+
+// TestUnpairedVerdictsOnThePages: labelled so, with what callers got from both legs.
+func TestUnpairedVerdictsOnThePages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	u := reports.Unpaired{
+		Endpoint: "POST /orders", Decision: reports.Hold, Candidate: divergence.Lived{N: 40, Failed: 2}, Primary: divergence.Lived{N: 4000, Failed: 3},
+		Failed: reports.Difference{Threshold: 0.001, Lower: -0.002, Upper: 0.2}, Slow: reports.Difference{Threshold: 0.05, Lower: -1, Upper: 1},
+	}
+	r.judge.verdict.Unpaired = []reports.Unpaired{u}
+	r.judge.verdict.Endpoints[3].Unpaired = &u
+	says(t, "the service", parsePage(t, r, "/services/shop", 200), "1 endpoint is judged unpaired, by what callers got of the live candidate",
+		"POST /orders (unpaired): hold; the candidate failed 2 of 40 requests and the primary 3 of 4000, so it fails -0.2 % to 20 % more often, of which 0.1 % is allowed.")
+	page := endpointPath("shop", "POST /orders")
+	says(t, page, parsePage(t, r, page, 200), "POST /orders (unpaired): hold")
+}

@@ -147,6 +147,7 @@ type server struct {
 	quota    *divergence.Quota // nil with an outside ClickHouse
 	worker   *divergence.Worker
 	board    *divergence.Board // what people decided on issues
+	unpaired lived             // what callers of each service got, as it was told last
 
 	rehearsal *rehearsal
 	shared    *redis.Store // identifiers of all mirrors; nil: those of this process are its own
@@ -262,7 +263,7 @@ func (s *server) openStore(instance string) (err error) {
 	s.ledger = divergence.NewLedger()
 	s.recorder = divergence.NewRecorder(divergence.RecorderConfig{
 		Store: s.store, Ledger: s.ledger, Metrics: divergence.NewMetrics(s.registry, s.ledger),
-		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes, Full: s.full,
+		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes, Live: s.live, Full: s.full,
 	})
 	if s.engine != nil {
 		s.quota = divergence.NewQuota(divergence.QuotaConfig{
