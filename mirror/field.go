@@ -237,7 +237,7 @@ const (
 // all legs share, the others a copy (BenchmarkMirrored).
 func (f *flight) headersFor(l *leg, r role) []parallax.Field {
 	out := f.headers
-	if r == shadow || l.rewriting.headers.any() {
+	if r == shadow || l != f.live || l.rewriting.headers.any() {
 		out = append(make([]parallax.Field, 0, len(out)+maxOwn), out...)
 	}
 	if r == shadow && !f.isShadowCall() {

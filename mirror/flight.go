@@ -329,7 +329,10 @@ func (f *flight) leaveLive(out caller) {
 // leave is called once by each leg of a dispatched exchange, and by what asks
 // the shadows; the last one settles it.
 func (f *flight) leave() {
-	if f.pending.Add(-1) > 0 {
+	if left := f.pending.Add(-1); left > 0 {
+		if left == 1 {
+			f.net.nobodyElse() // but the live leg is under way
+		}
 		return
 	}
 	if f.naming.learner.Load() != nil {

@@ -82,6 +82,14 @@ func (n *catcher) primaryAnswered(c *parallax.Call) {
 	})
 }
 
+// nobodyElse is called when no shadow is under way any more: the primary has answered, or was not
+// asked and will not be.
+func (n *catcher) nobodyElse() {
+	if n != nil {
+		n.once.Do(func() { close(n.over) })
+	}
+}
+
 // giveUp ends the candidate's call unless its answer has begun.
 func (n *catcher) giveUp() {
 	if n.state.CompareAndSwap(undecided, tooLate) {
@@ -167,8 +175,9 @@ func (f *flight) catch(ctx context.Context, out caller, c *parallax.Call, err er
 // there is one, and whether the primary failed, so that it need not be asked once more. It
 // waits for it for as long as a shadow may take.
 func (f *flight) giveShadows(ctx context.Context, out caller, primary *leg) (gave, failed bool) {
-	if !f.dispatched || f.reason != "" || f.turns != nil || f.endpoint.operations != nil || !slices.Contains(f.shadows, primary) || f.mayName() {
-		return false, false // it was not asked, or not for this caller's very request, or will be in its turn
+	named := f.service.ids.Declared() // by their names on the primary: the caller's may be another's there
+	if !f.asksAsShadow(primary) || !named && (f.turns != nil || f.mayName()) {
+		return false, named // it was not asked, or not for this caller's very request, or will be in its turn
 	}
 	patience := time.NewTimer(f.service.options.Timeout)
 	defer patience.Stop()
@@ -184,10 +193,15 @@ func (f *flight) giveShadows(ctx context.Context, out caller, primary *leg) (gav
 		return false, true
 	}
 	if !isWhole(kept) {
-		return false, false // longer than what is kept
+		return false, named // longer than what is kept
 	}
 	f.give(out, c, kept)
 	return true, false
+}
+
+// asksAsShadow reports whether a leg was asked as a shadow, or will be.
+func (f *flight) asksAsShadow(l *leg) bool {
+	return f.dispatched && f.reason == "" && f.endpoint.operations == nil && slices.Contains(f.shadows, l)
 }
 
 func isWhole(c *capture) bool { return c != nil && c.ended && c.cut == "" }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/ids"
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
 )
@@ -223,4 +224,51 @@ func BenchmarkNet(b *testing.B) {
 			drive(b, r.URL, r.Client.Transport.(*http.Transport))
 		})
 	}
+}
+
+// TestAskingAfreshLeavesTheRecordAlone: what the candidate was sent is what the exchange says.
+func TestAskingAfreshLeavesTheRecordAlone(t *testing.T) {
+	t.Parallel()
+	primary, candidate := mirrortest.NewBackend(t, mirrortest.Sized(4<<10)), mirrortest.NewBackend(t, mirrortest.Status(500))
+	cfg := caught(primary.URL, candidate.URL)
+	cfg.Mirror.MaxBody = 1 << 10
+	r := start(t, cfg)
+	r.Mirror.Split().SetStep(10_000)
+	r.do("GET", "/orders/7", "")
+	for _, h := range r.next().Legs[parallax.Candidate].Request.Headers {
+		if want := candidate.Seen()[0].Header.Get(h.Name); h.Value != want {
+			t.Errorf("the exchange says %s: %s, the candidate was sent %q", h.Name, h.Value, want)
+		}
+	}
+}
+
+// TestTheNetAsksByThePrimarysNames: callers know the candidate's identifiers, and the primary may call
+// another thing by them.
+func TestTheNetAsksByThePrimarysNames(t *testing.T) {
+	t.Parallel()
+	f := func(name string, sample float64, want int, asked int) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			primary, candidate := mirrortest.NewBackend(t, mirrortest.JSON(`{"from":"old"}`)), mirrortest.NewBackend(t, mirrortest.Status(500))
+			cfg := caught(primary.URL, candidate.URL)
+			cfg.Mirror.Sample, cfg.Mirror.Timeout = sample, time.Second
+			cfg.Identifiers = []ids.Config{{Name: "order", Unmapped: ids.UnmappedSame, From: ids.At("POST /orders $.id"), In: ids.At("path:/orders/{id}")}}
+			r := start(t, cfg)
+			r.Mirror.Split().SetStep(10_000)
+			if res, _ := r.do("GET", "/orders/7", ""); res.StatusCode != want {
+				t.Errorf("the caller got %s, want %d", res.Status, want)
+			}
+			r.settled(1)
+			for _, s := range primary.Seen() {
+				if role := s.Header.Get("X-Parallax-Role"); role != "shadow" {
+					t.Errorf("the primary was asked as the %s leg", role)
+				}
+			}
+			if got := primary.Count(); got != asked {
+				t.Errorf("the primary was asked %d times, want %d", got, asked)
+			}
+		})
+	}
+	f("as the shadow", 1, 200, 1)
+	f("not at all", 0, 500, 0)
 }
