@@ -102,6 +102,8 @@ type EndpointStats struct {
 	PrimaryFailed   int64 `json:"primary_failed"`   // exchanges whose primary gave no complete answer, or a 5xx not declared normal
 	CandidateFailed int64 `json:"candidate_failed"` // the same for the candidate
 
+	Covered int64 `json:"covered,omitempty"` // exchanges whose callers got the primary's answer in place of the live candidate's, which failed
+
 	Primary   Latency `json:"primary"`
 	Candidate Latency `json:"candidate"`
 

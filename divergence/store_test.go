@@ -66,7 +66,7 @@ func TestSummary(t *testing.T) {
 				First: noon.Add(time.Millisecond), Last: noon.Add(3 * time.Millisecond),
 			},
 			{
-				Endpoint: "GET /b", Received: 2, Compared: 2, Diverged: 1, NotComparable: 1, PrimaryFailed: 1, CandidateFailed: 1,
+				Endpoint: "GET /b", Received: 2, Compared: 2, Diverged: 1, NotComparable: 1, PrimaryFailed: 1, CandidateFailed: 1, Covered: 1,
 				NotComparableReasons: map[string]int64{"primary_failed": 1}, StatusMatrix: map[string]int64{"200/timeout": 1, "500/200": 1},
 				Primary: Latency{0.002, 0.002, 0.002}, Candidate: Latency{0.003, 0.003, 0.003},
 				First: noon.Add(4 * time.Millisecond), Last: noon.Add(5 * time.Millisecond),

@@ -148,7 +148,7 @@ const statsQuery = `
 SELECT endpoint,
     sumIf(n, outcome = 'match'), sumIf(n, outcome = 'diverged'), sumIf(n, outcome = 'not_comparable'),
     sumMapIf(map(reason, n), outcome = 'not_comparable'),
-    sum(noisy), sum(ruled_), sum(accepted_), sum(failed_p), sum(failed_c),
+    sum(noisy), sum(ruled_), sum(accepted_), sum(failed_p), sum(failed_c), sum(covered_),
     quantilesDDMerge(0.003, 0.5, 0.95, 0.99)(p), quantilesDDMerge(0.003, 0.5, 0.95, 0.99)(c),
     sumMap(map(concat(answer_p, '/', answer_c), n)),
     min(first), max(last)
@@ -158,7 +158,7 @@ FROM
         if(primary_error = '', toString(primary_status), toString(primary_error)) AS answer_p,
         if(candidate_error = '', toString(candidate_status), toString(candidate_error)) AS answer_c,
         count() AS n, countIf(noise > 0) AS noisy, countIf(ruled > 0) AS ruled_, countIf(accepted > 0) AS accepted_,
-        countIf(primary_failed) AS failed_p, countIf(candidate_failed) AS failed_c,
+        countIf(primary_failed) AS failed_p, countIf(candidate_failed) AS failed_c, countIf(covered) AS covered_,
         quantilesDDStateIf(0.003, 0.5, 0.95, 0.99)(primary_seconds, primary_seconds > 0) AS p,
         quantilesDDStateIf(0.003, 0.5, 0.95, 0.99)(candidate_seconds, candidate_seconds > 0) AS c,
         min(received) AS first, max(received) AS last
@@ -194,18 +194,19 @@ func scanStats(rows driver.Rows) (*EndpointStats, error) {
 		e                                 EndpointStats
 		matched, diverged, incomparable   uint64
 		noise, ruled, accepted, failP, fC uint64
+		covered                           uint64
 		reasons, matrix                   map[string]uint64
 		primary, candidate                []float64
 	)
 	err := rows.Scan(&e.Endpoint, &matched, &diverged, &incomparable, &reasons,
-		&noise, &ruled, &accepted, &failP, &fC, &primary, &candidate, &matrix, &e.First, &e.Last)
+		&noise, &ruled, &accepted, &failP, &fC, &covered, &primary, &candidate, &matrix, &e.First, &e.Last)
 	if err != nil {
 		return nil, err
 	}
 	e.Matched, e.Diverged, e.NotComparable = int64(matched), int64(diverged), int64(incomparable)
 	e.Compared = e.Matched + e.Diverged + e.NotComparable
 	e.Noise, e.Ruled, e.Accepted = int64(noise), int64(ruled), int64(accepted)
-	e.PrimaryFailed, e.CandidateFailed = int64(failP), int64(fC)
+	e.PrimaryFailed, e.CandidateFailed, e.Covered = int64(failP), int64(fC), int64(covered)
 	e.NotComparableReasons, e.StatusMatrix = signed(reasons), signed(matrix)
 	e.Primary, e.Candidate = latency(primary), latency(candidate)
 	return &e, nil
