@@ -3,6 +3,7 @@ package mirror
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"parallax"
 	"parallax/mirror/split"
@@ -19,6 +20,14 @@ func (f *flight) findUser() string {
 	}
 	f.minted = f.m.deps.NewID().String()
 	return f.minted
+}
+
+// gather counts who sent a request that may go live. Shadows of other services are no
+// users.
+func (f *flight) gather(user string, now time.Time) {
+	if !f.isShadowCall() {
+		f.service.audience.see(f.service.split, user, f.x.User[0], now)
+	}
 }
 
 // userBy finds the user of a request by another key of the service's, which may be

@@ -123,6 +123,7 @@ type service struct {
 	since    time.Time           // when it was put in force; zero for the first
 	told     atomic.Int32        // suspicious endpoints that the log has
 	sights   *sights             // shared with those before and after it
+	audience *audience           // likewise
 	users    atomic.Int64        // flights, and one more until it is replaced
 	tls      *credentials        // callers speak TLS; nil: they do not
 }
@@ -176,6 +177,7 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 	if s.sights = new(sights); before != nil {
 		s.sights = before.sights
 	}
+	s.audience = audienceOf(cfg, before, deps.Now())
 	defer func() {
 		if err != nil {
 			s.leave()
@@ -327,6 +329,7 @@ func (m *Mirror) receive(in *incoming) *flight {
 	default:
 		if f.endpoint.mayLive && (f.endpoint.actLive || !f.looksLikeAct()) {
 			f.x.Live = s.split.Pick(user)
+			f.gather(user, now)
 		}
 		f.live = s.legs[f.x.Live]
 	}

@@ -99,6 +99,10 @@ type Service struct {
 	// nil: there are none.
 	Splitters func() Splitters
 
+	// Audience returns how many users a step would bring to the candidate; nil, or false:
+	// nobody knows. It must not block.
+	Audience func(step int) (Audience, bool)
+
 	// Events takes change events, by leg; a leg without an inbox answers 404.
 	Events map[string]EventInbox
 

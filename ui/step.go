@@ -34,6 +34,8 @@ type stepDocument struct {
 
 	Course *courseDocument `json:"course,omitempty"` // left out where there is no policy
 
+	Users *audienceDocument `json:"users,omitempty"` // left out where nobody knows
+
 	Splitters []SplitterStatus `json:"splitters,omitempty"` // outside; left out while there are none
 }
 
@@ -49,6 +51,7 @@ func (service *Service) step() stepDocument {
 	if service.Promotion != nil {
 		course := service.Promotion.Course()
 		d.Course = &courseDocument{course, course.Sentence()}
+		d.Users = service.audience(state.Step, course.Next)
 	}
 	return d
 }

@@ -99,7 +99,7 @@ func utc(t time.Time) string {
 }
 
 // plural picks the word that goes with n.
-func plural[N int | int64](n N, one, many string) string {
+func plural[N int | int64 | uint64](n N, one, many string) string {
 	if n == 1 {
 		return one
 	}

@@ -15,6 +15,7 @@ import (
 	"parallax/internal/rig"
 	"parallax/mirror/split"
 	"parallax/reports"
+	"parallax/ui"
 )
 
 // flaky is a shop that works, until it answers nothing but errors.
@@ -178,6 +179,7 @@ type stepAnswer struct {
 		Code reports.Turn
 		Text string
 	}
+	Users *ui.Audience
 }
 
 // TestCleanCandidateGoesLiveByItself: nobody says anything, and no shopper notices.
@@ -248,8 +250,12 @@ func turnsBad(t *testing.T, name, more string) (reads int64) {
 	if outside.Load() > 0 || inside.Load() == 0 {
 		t.Errorf("%d errors outside the split and %d inside: %v", outside.Load(), inside.Load(), counts.Examples)
 	}
-	if s := untilStep(t, p, "the step", func(stepAnswer) bool { return true }); s.Step != 0 {
+	s = untilStep(t, p, "the step", func(stepAnswer) bool { return true })
+	if s.Step != 0 {
 		t.Errorf("the step went back to %d", s.Step)
+	}
+	if u := s.Users; u == nil || u.Seen != autoShoppers || u.Step != 100 || u.WouldMeet != 1 { // as the salt was chosen
+		t.Errorf("users %+v, want 1 of %d at step 100", u, autoShoppers)
 	}
 	return failed.Load()
 }

@@ -182,8 +182,18 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
-		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
+}
+
+// audience is known where Parallax splits users itself.
+func (svc *service) audience(step int) (ui.Audience, bool) {
+	c := svc.terms.Load().cfg
+	if c.Tap || len(c.Split.Push) > 0 {
+		return ui.Audience{}, false
+	}
+	a := svc.mirror.Audience(step)
+	return ui.Audience{Since: a.Since.UTC(), Seen: a.Seen, WouldMeet: a.WouldMeet, More: a.More, Unknown: a.Unknown}, true
 }
 
 // troubledFor is how long after a failure a leg is shown as not healthy.

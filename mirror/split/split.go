@@ -147,6 +147,15 @@ func (s *Splitter) Pick(user string) parallax.Leg {
 	return parallax.Primary
 }
 
+// Bucket returns the bucket of a user. It is false for one whom no step moves, who is
+// pinned, and for an unknown one, who moves at the last step.
+func (s *Splitter) Bucket(user string) (int, bool) {
+	if _, pinned := s.pin[user]; pinned || user == "" {
+		return 0, false
+	}
+	return Bucket(s.salt, user), true
+}
+
 // User finds the user's name in a request, "" when it is unknown.
 func (s *Splitter) User(headers []parallax.Field, address string) string {
 	return s.key.User(headers, address)
