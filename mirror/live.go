@@ -113,6 +113,7 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	}
 	done(at, c)
 	f.count(l, r, c)
+	f.noteUncaught(r, c)
 	return err
 }
 

@@ -24,6 +24,7 @@ type Metrics struct {
 	again    *prometheus.CounterVec
 	dropped  *prometheus.CounterVec
 	covered  *prometheus.CounterVec
+	uncaught *prometheus.CounterVec
 }
 
 // NewMetrics makes the mirror's metrics and registers them, unless reg is nil.
@@ -71,9 +72,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "parallax_covered_total",
 			Help: "Requests that a live candidate failed, or was too late with, and that were answered by the primary; see net.",
 		}, []string{"service", "endpoint"}),
+		uncaught: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parallax_uncovered_total",
+			Help: "Failures of a live candidate at safe requests that callers saw although there is a net, by why; see net.",
+		}, []string{"service", "reason"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.misses, m.unmapped, m.again, m.dropped, m.covered)
+		reg.MustRegister(m.requests, m.duration, m.refused, m.lanes, m.gaps, m.misses, m.unmapped, m.again, m.dropped, m.covered, m.uncaught)
 	}
 	return m
 }
@@ -150,6 +155,11 @@ func (e *endpointMetrics) count(l parallax.Leg, r role, c *parallax.Call) {
 // cover counts a request that was answered by the primary in place of a live candidate.
 func (e *endpointMetrics) cover() {
 	e.metrics.covered.WithLabelValues(e.service, e.endpoint).Inc()
+}
+
+// uncover counts a failure of a live candidate that its caller saw.
+func (e *endpointMetrics) uncover(why string) {
+	e.metrics.uncaught.WithLabelValues(e.service, why).Inc()
 }
 
 // code is a status, or an error kind as a negative number. It keeps the label a

@@ -160,8 +160,12 @@ func (f *flight) catch(ctx context.Context, out caller, c *parallax.Call, err er
 		f.endpoint.counts.cover()
 		return
 	}
+	gone := f.callerGone(ctx)
+	if !gone {
+		f.endpoint.counts.uncover(f.whyUncaught(primary))
+	}
 	switch {
-	case f.callerGone(ctx):
+	case gone:
 		out.Abort()
 	case c.Err.Kind == parallax.NoError && isWhole(f.captures[f.live.name]):
 		f.give(out, c, f.captures[f.live.name])
@@ -202,6 +206,37 @@ func (f *flight) giveShadows(ctx context.Context, out caller, primary *leg) (gav
 // asksAsShadow reports whether a leg was asked as a shadow, or will be.
 func (f *flight) asksAsShadow(l *leg) bool {
 	return f.dispatched && f.reason == "" && f.endpoint.operations == nil && slices.Contains(f.shadows, l)
+}
+
+// Why a failure of a live candidate's is not caught.
+const (
+	uncaughtBegun   = "begun"          // its answer had begun
+	uncaughtPrimary = "primary_failed" // the primary has no answer either
+	uncaughtNames   = "identifiers"    // it was not asked by the names that it knows
+	uncaughtBody    = "request_body"   // the request has a body, which may be gone
+)
+
+// whyUncaught says why the primary gave no answer in place of the candidate's.
+func (f *flight) whyUncaught(primary *leg) string {
+	if f.service.ids.Declared() && !f.asksAsShadow(primary) {
+		return uncaughtNames
+	}
+	return uncaughtPrimary
+}
+
+// noteUncaught counts a live call that went to the caller as it was, if it failed and there is a
+// net. Acts, and what is no plain request, are none of its business.
+func (f *flight) noteUncaught(r role, c *parallax.Call) {
+	n := f.service.cfg.Net
+	if r != live || n.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || !f.endpoint.safe || f.rpc != nil || f.upgrade != "" {
+		return
+	}
+	switch broke := legFailed(c.Err.Kind); {
+	case broke && f.net != nil:
+		f.endpoint.counts.uncover(uncaughtBegun)
+	case f.body != nil && (broke || slices.Contains(n.Statuses, c.Response.Status)):
+		f.endpoint.counts.uncover(uncaughtBody)
+	}
 }
 
 func isWhole(c *capture) bool { return c != nil && c.ended && c.cut == "" }

@@ -2,6 +2,7 @@ package mirror_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"parallax/internal/ids"
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // caught is a service whose candidate is live for everybody, with a net below it.
@@ -271,4 +275,51 @@ func TestTheNetAsksByThePrimarysNames(t *testing.T) {
 	}
 	f("as the shadow", 1, 200, 1)
 	f("not at all", 0, 500, 0)
+}
+
+// TestWhatIsNotCaughtIsCounted with why.
+func TestWhatIsNotCaughtIsCounted(t *testing.T) {
+	t.Parallel()
+	good := mirrortest.Status(200)
+	f := func(method string, primary, candidate mirrortest.Answer, want string, change func(*mirror.Service)) {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			cfg := caught(mirrortest.NewBackend(t, primary).URL, mirrortest.NewBackend(t, candidate).URL)
+			cfg.Mirror.Endpoints = map[string]mirror.EndpointOptions{"POST /orders": {Safe: new(true)}}
+			if change != nil {
+				change(&cfg)
+			}
+			reg := prometheus.NewRegistry()
+			r := start(t, cfg, func(d *mirror.Deps) { d.Metrics = mirror.NewMetrics(reg) })
+			r.Mirror.Split().SetStep(10_000)
+			body := ""
+			if method == "POST" {
+				body = "q"
+			}
+			req, err := http.NewRequestWithContext(t.Context(), method, r.URL+"/orders", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res, err := r.Client.Do(req); err == nil {
+				_, _ = io.Copy(io.Discard, res.Body) // it may break off
+				res.Body.Close()
+			}
+			r.settled(1)
+			expect := fmt.Sprintf(`
+# HELP parallax_uncovered_total Failures of a live candidate at safe requests that callers saw although there is a net, by why; see net.
+# TYPE parallax_uncovered_total counter
+parallax_uncovered_total{reason=%q,service="shop"} 1
+`, want)
+			if err := testutil.GatherAndCompare(reg, strings.NewReader(expect), "parallax_uncovered_total"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	f("GET", good, mirrortest.Lie, "begun", nil)
+	f("GET", mirrortest.Reset, mirrortest.Status(500), "primary_failed", nil)
+	f("POST", good, mirrortest.Status(500), "request_body", nil)
+	f("GET", good, mirrortest.Status(500), "identifiers", func(s *mirror.Service) {
+		s.Mirror.Sample = 0
+		s.Identifiers = []ids.Config{{Name: "order", From: ids.At("POST /orders $.id"), In: ids.At("path:/orders/{id}")}}
+	})
 }
