@@ -177,13 +177,13 @@ func (f *flight) catch(ctx context.Context, out caller, c *parallax.Call, err er
 
 // giveShadows gives the answer that the primary has given as a shadow, and reports whether
 // there is one, and whether the primary failed, so that it need not be asked once more. It
-// waits for it for as long as a shadow may take.
+// waits for it for as long as a shadow may take, and at most twice as long.
 func (f *flight) giveShadows(ctx context.Context, out caller, primary *leg) (gave, failed bool) {
 	named := f.service.ids.Declared() // by their names on the primary: the caller's may be another's there
 	if !f.asksAsShadow(primary) || !named && (f.turns != nil || f.mayName()) {
 		return false, named // it was not asked, or not for this caller's very request, or will be in its turn
 	}
-	patience := time.NewTimer(f.service.options.Timeout)
+	patience := time.NewTimer(laneWaits * f.service.options.Timeout) // a shadow's own deadline is a little late
 	defer patience.Stop()
 	select {
 	case <-f.net.over:
@@ -193,6 +193,9 @@ func (f *flight) giveShadows(ctx context.Context, out caller, primary *leg) (gav
 		return false, true
 	}
 	c, kept := f.x.Legs[parallax.Primary], f.captures[parallax.Primary]
+	if c != nil && c.Err.Kind == parallax.Timeout && c.Response.Status != 0 {
+		return false, named // it goes on for longer than a shadow may take, as streams of events do
+	}
 	if c == nil || c.Err.Kind != parallax.NoError {
 		return false, true
 	}

@@ -159,6 +159,7 @@ func TestTheNetAsksThePrimaryItself(t *testing.T) {
 		"a long answer":    {mirrortest.Sized(long), func(s *mirror.Service) { s.Mirror.MaxBody = 1 << 10 }, 200, long, 2},
 		"not mirrored":     {mirrortest.Sized(10), func(s *mirror.Service) { s.Mirror.Sample = 0 }, 200, 10, 1},
 		"kept in order":    {mirrortest.Sized(10), func(s *mirror.Service) { s.Mirror.OrderBy = "ip" }, 200, 10, 2},
+		"a slow answer":    {slowAside, func(s *mirror.Service) { s.Mirror.Timeout = 500 * time.Millisecond }, 200, 9, 2},
 		"it failed":        {mirrortest.Reset, nil, 500, len("status 500\n"), 1},
 		"it answers 500":   {mirrortest.Status(500), nil, 500, len("status 500\n"), 1},
 		"its breaker":      {mirrortest.Sized(10), func(s *mirror.Service) { s.Primary.MaxRPS = 1e-9 }, 200, 10, 1},
@@ -184,6 +185,14 @@ func TestTheNetAsksThePrimaryItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowAside never ends its answers to shadows.
+func slowAside(b *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+	if r.Header.Get("X-Parallax-Role") == "shadow" {
+		return mirrortest.StopMidBody(b, conn, r)
+	}
+	return mirrortest.Raw(mirrortest.Message(200, "only this"))(b, conn, r)
 }
 
 // TestHeadIsCaught with the head of the primary's answer, on a connection that goes on.
