@@ -31,6 +31,12 @@ type State struct {
 
 	Latch *Latch `json:"latch,omitempty"`
 
+	// Version and Era say which word this is of a step that several mirrors share; zero where
+	// they do not. Owed says that the others have not heard of this one, which is to step 0.
+	Version uint64 `json:"version,omitzero"`
+	Era     string `json:"era,omitempty"`
+	Owed    bool   `json:"owed,omitzero"`
+
 	// EvidenceFrom is when a person started new evidence; zero for never. What was
 	// counted before it does not count.
 	EvidenceFrom time.Time `json:"evidence_from,omitzero"`
@@ -87,6 +93,13 @@ type MirroringPause struct {
 	Who    string    `json:"who"`
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
+}
+
+// Moved returns the state with the step of another, and all that is said about it.
+func (s State) Moved(to State) State {
+	s.Step, s.Who, s.Reason, s.At, s.Paused, s.Until = to.Step, to.Who, to.Reason, to.At, to.Paused, to.Until
+	s.Version, s.Era, s.Owed = to.Version, to.Era, to.Owed
+	return s
 }
 
 // RestartEvidence sets everything aside that is known at a time, and a rollback

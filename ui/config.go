@@ -86,6 +86,10 @@ type Service struct {
 	// Evidence may be nil; evidence:restart then answers 501.
 	Evidence Evidence
 
+	// Shared returns how the step is shared with other mirrors; nil, or an answer of nil: it
+	// is not. It must not block.
+	Shared func() *SharedStep
+
 	// Promotion may be nil; promotion:pause and promotion:resume then answer 501.
 	Promotion Promotion
 
@@ -146,6 +150,15 @@ type Stepper interface {
 	Rollback(ctx context.Context, who, reason string) error
 	// ForceRollback is Rollback whether or not the primary is up.
 	ForceRollback(ctx context.Context, who, reason string) error
+}
+
+// SharedStep is how a step is shared with other mirrors.
+type SharedStep struct {
+	Version uint64    `json:"version"` // counts the moves
+	Reached bool      `json:"reached"` // the others are heard; if not, the step is the last that was
+	Since   time.Time `json:"since,omitzero"`
+	Error   string    `json:"error,omitempty"`
+	Owed    bool      `json:"owed,omitempty"` // they have not heard of a rollback here
 }
 
 // Promotion is the policy that moves the step, or says what it would do.

@@ -11,6 +11,7 @@ import (
 //
 //	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
 //	parallax_step_pushed{service,splitter}    share that was read at a splitter outside
+//	parallax_step_shared{service}              1 while the mirrors that share the step are heard
 //	parallax_step_confirmed{service,splitter} 1 while that is the step, 0 while it is pushed, unknown or somebody else's
 //	parallax_verdict{service,verdict}     1 for the present verdict, 0 for the others
 //	parallax_mirroring_paused{service}    1 while mirroring is paused
@@ -31,6 +32,7 @@ type Collector struct {
 	paused        *prometheus.Desc
 
 	pushed, confirmed *prometheus.Desc
+	shared            *prometheus.Desc
 	tripped           *prometheus.Desc
 
 	missed, missedBytes, tainted   *prometheus.Desc
@@ -48,6 +50,8 @@ func NewCollector(services func() []Service) *Collector {
 			"Share of users whose live leg is the candidate, in basis points.", []string{"service"}, nil),
 		pushed: prometheus.NewDesc("parallax_step_pushed",
 			"Share of users on the candidate as it was read at a splitter outside, in basis points.", []string{"service", "splitter"}, nil),
+		shared: prometheus.NewDesc("parallax_step_shared",
+			"1 while the other mirrors of a shared step are heard, 0 while Redis does not answer and the step is the last that was heard.", []string{"service"}, nil),
 		confirmed: prometheus.NewDesc("parallax_step_confirmed",
 			"1 while the step is in force at a splitter outside, 0 while it is not, or nobody knows.", []string{"service", "splitter"}, nil),
 		verdict: prometheus.NewDesc("parallax_verdict",
@@ -78,6 +82,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.step
 	ch <- c.pushed
 	ch <- c.confirmed
+	ch <- c.shared
 	ch <- c.verdict
 	ch <- c.paused
 	ch <- c.tripped
@@ -95,6 +100,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, service := range c.services() {
 		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
 		c.collectSplitters(ch, service)
+		if service.Shared != nil {
+			if shared := service.Shared(); shared != nil {
+				ch <- prometheus.MustNewConstMetric(c.shared, prometheus.GaugeValue, map[bool]float64{true: 1}[shared.Reached], service.Name)
+			}
+		}
 		paused, mirroring := 0.0, service.mirroring()
 		if mirroring.Paused {
 			paused = 1

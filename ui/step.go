@@ -32,6 +32,8 @@ type stepDocument struct {
 	Paused  bool      `json:"paused"`
 	Until   time.Time `json:"until,omitzero"` // until when a person's step stands against the policy
 
+	Shared *SharedStep `json:"shared,omitempty"` // left out where it is this process's own
+
 	Course *courseDocument `json:"course,omitempty"` // left out where there is no policy
 
 	Users *audienceDocument `json:"users,omitempty"` // left out where nobody knows
@@ -48,6 +50,9 @@ type courseDocument struct {
 func (service *Service) step() stepDocument {
 	state := service.Stepper.State()
 	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC(), Splitters: service.outside()}
+	if service.Shared != nil {
+		d.Shared = service.Shared()
+	}
 	if service.Promotion != nil {
 		course := service.Promotion.Course()
 		d.Course = &courseDocument{course, course.Sentence()}

@@ -49,7 +49,7 @@ func runCheck(ctx context.Context, e env, args []string) int {
 		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
 		return exitNot
 	}
-	cfg.Store.ClickHouse, cfg.Identifiers.URL = withoutPassword(cfg.Store.ClickHouse), withoutPassword(cfg.Identifiers.URL)
+	cfg.Store.ClickHouse, cfg.Identifiers.URL, cfg.Steps.URL = withoutPassword(cfg.Store.ClickHouse), withoutPassword(cfg.Identifiers.URL), withoutPassword(cfg.Steps.URL)
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		return e.fail("cannot print the configuration: %v", err)

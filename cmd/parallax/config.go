@@ -21,6 +21,7 @@ import (
 	"parallax/mirror"
 	"parallax/mirror/openapi"
 	"parallax/mirror/split"
+	splitredis "parallax/mirror/split/redis"
 	"parallax/reports"
 )
 
@@ -34,6 +35,8 @@ type Config struct {
 	Queue    QueueConfig `yaml:"queue" doc:"the queue between mirroring and comparing"`
 
 	Identifiers redis.Config `yaml:"identifiers" doc:"where what services declare in identifiers is kept: in each process, or in a Redis that mirrors share"`
+
+	Steps splitredis.Config `yaml:"steps" doc:"where the step of each service is: in each process, or in a Redis that mirrors share"`
 
 	Services []ServiceConfig `yaml:"services" doc:"what is under migration"`
 }
@@ -95,6 +98,7 @@ func defaultConfig() Config {
 		Queue:    QueueConfig{Exchanges: 20_000, Memory: 256 << 20, Workers: 2},
 
 		Identifiers: redis.DefaultConfig(),
+		Steps:       splitredis.DefaultConfig(),
 	}
 }
 
@@ -126,7 +130,7 @@ func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
 func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
-	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA)
+	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
 	for i := range c.Services {
 		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
 		c.Services[i].Split.UnderFile(func(p *string) { underFile(file, p) })
@@ -185,6 +189,7 @@ func (c Config) Validate() []parallax.Fault {
 		add("queue", "exchanges, memory and workers must be at least 1", "")
 	}
 	faults = append(faults, parallax.Under("identifiers", c.Identifiers.Validate())...)
+	faults = append(faults, parallax.Under("steps", c.Steps.Validate())...)
 	if len(c.Services) == 0 {
 		add("services", "there is none", "describe at least one service with name, listen, primary and candidate")
 	}

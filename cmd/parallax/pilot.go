@@ -188,7 +188,7 @@ func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Cour
 		return nil
 	}
 	// Going back leaves a pause as it is; a step is raised only where there is none.
-	err := s.set(c.To, unmoved, reports.State{Who: policy, Reason: reason, Paused: from.Paused})
+	err := s.set(ctx, c.To, unmoved, reports.State{Who: policy, Reason: reason, Paused: from.Paused})
 	if err != nil {
 		return err
 	}
@@ -223,5 +223,6 @@ func (svc *service) look(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return svc.judge.Run(ctx) })
 	g.Go(func() error { return svc.pilot.Run(ctx) })
+	g.Go(func() error { return svc.steps.listen(ctx) })
 	return g.Wait()
 }

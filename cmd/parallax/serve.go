@@ -28,6 +28,7 @@ import (
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
+	splitredis "parallax/mirror/split/redis"
 	"parallax/mirror/upstream/consul"
 	"parallax/ui"
 )
@@ -150,7 +151,8 @@ type server struct {
 	unpaired lived             // what callers of each service got, as it was told last
 
 	rehearsal *rehearsal
-	shared    *redis.Store // identifiers of all mirrors; nil: those of this process are its own
+	steps     *splitredis.Store // of all mirrors; nil: those of this process are its own
+	shared    *redis.Store      // identifiers of all mirrors; nil: those of this process are its own
 
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
@@ -191,6 +193,9 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 	s.calls = s.egressDeps(secrets)
 	s.effectMetrics = effects.NewMetrics(s.registry)
 	if err := s.openIdentifiers(secrets); err != nil {
+		return nil, err
+	}
+	if err := s.openSteps(); err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Services {
@@ -371,6 +376,11 @@ func (s *server) close() {
 			s.log.Warn("cannot close the connections to redis", "error", err)
 		}
 	}
+	if s.steps != nil {
+		if err := s.steps.Close(); err != nil {
+			s.log.Warn("cannot close the connections to redis", "error", err)
+		}
+	}
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
 			s.log.Warn("cannot close the store's connections", "error", err)
@@ -436,6 +446,9 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 	}
 	if s.shared != nil {
 		list = append(list, s.identifiersStatus())
+	}
+	if s.steps != nil {
+		list = append(list, s.stepsStatus())
 	}
 	if last := s.LastReload(); len(last.Faults) > 0 {
 		list = append(list, ui.Dependency{Name: "configuration", Detail: "last reload failed: " + strings.Join(last.Faults, "; ")})

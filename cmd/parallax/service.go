@@ -96,6 +96,9 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	svc.terms.Store(t)
 	s.readNoise(c.Name, t.compares.Noise)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log, bounds: svc}
+	if s.steps != nil {
+		svc.steps.shared = &sharing{step: s.steps.Step(c.Name)}
+	}
 	svc.steps.outside.Store(newOutside(c.Split.Push, svc.steps))
 	svc.pilot = &pilot{svc: svc, log: s.log}
 	if err := s.readState(svc); err != nil {
@@ -180,7 +183,7 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 func (svc *service) forUI() ui.Service {
 	return ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
-		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Promotion: svc.pilot,
+		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
@@ -293,6 +296,7 @@ type stepper struct {
 	log     *slog.Logger
 	bounds  stepBounds
 	outside atomic.Pointer[outside] // splitters besides split; nil: none
+	shared  *sharing                // with other mirrors; nil: it is not
 
 	mu sync.Mutex // one change at a time, of file and split together
 }
@@ -307,7 +311,7 @@ func (s *stepper) State() reports.State { return s.file.State() }
 // against which it stands for as long as the policy says.
 func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) error {
 	until := s.now().UTC().Add(s.bounds.override())
-	err := s.set(step, func(state reports.State) error { return s.mayBe(step, state) }, reports.State{Who: who, Reason: reason, Until: until})
+	err := s.set(ctx, step, func(state reports.State) error { return s.mayBe(step, state) }, reports.State{Who: who, Reason: reason, Until: until})
 	if err != nil {
 		return err
 	}
@@ -339,14 +343,14 @@ func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 // ForceRollback is Rollback whether or not the primary is up.
 func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
 	s.force(0, s.now().UTC(), who)
-	err := s.set(0, nil, reports.State{Who: who, Reason: reason, Paused: true})
+	err := s.set(ctx, 0, nil, reports.State{Who: who, Reason: reason, Paused: true})
 	s.moved(ctx, "rollback", 0, who, reason)
 	return err
 }
 
 // set writes a step and puts it in force, with what the state says about it, unless
 // it may not be any more. Step 0 is in force even if it cannot be written.
-func (s *stepper) set(step int, may func(reports.State) error, by reports.State) error {
+func (s *stepper) set(ctx context.Context, step int, may func(reports.State) error, by reports.State) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if may != nil {
@@ -358,18 +362,17 @@ func (s *stepper) set(step int, may func(reports.State) error, by reports.State)
 	if step == 0 {
 		s.force(0, at, by.Who)
 	}
-	copied := false
-	err := s.file.Update(func(state *reports.State) {
-		if copied = step > 0 && state.Copy != nil && state.Copy.Ended.IsZero(); copied {
-			return
-		}
-		state.Step, state.Who, state.Reason, state.At, state.Paused, state.Until = step, by.Who, by.Reason, at, by.Paused, by.Until
-	})
+	before := s.file.State()
+	if step > 0 && before.Copy != nil && before.Copy.Ended.IsZero() {
+		return errors.New("the database of the candidate is being made anew: end or cancel the copy first")
+	}
+	by.Step, by.At = step, at
+	next, err := s.share(ctx, before, by)
 	if err != nil {
 		return err
 	}
-	if copied {
-		return errors.New("the database of the candidate is being made anew: end or cancel the copy first")
+	if err := s.file.Update(func(state *reports.State) { *state = state.Moved(next) }); err != nil {
+		return err
 	}
 	s.force(step, at, by.Who)
 	return nil

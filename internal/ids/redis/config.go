@@ -1,22 +1,12 @@
 package redis
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
-
 	"parallax"
+	"parallax/internal/redisclient"
 )
 
 // Config says where the mirrors of an installation share identifiers. Without a URL
@@ -32,20 +22,11 @@ type Config struct {
 // DefaultConfig shares nothing.
 func DefaultConfig() Config { return Config{Prefix: "parallax:id:", Timeout: 250 * time.Millisecond} }
 
-// Bounds of a Config.
+// Bounds of what is kept, and of the time between looks.
 const (
-	leastTimeout = 10 * time.Millisecond
-	mostTimeout  = 5 * time.Second
-	maxPrefix    = 64       // bytes
-	maxPassword  = 64 << 10 // bytes of the file
-)
-
-// Bounds of the connections of one process.
-const (
-	connections = 16               // at once
-	unusedFor   = 5 * time.Minute  // until one is closed
-	lookAgain   = time.Second      // between looks whether Redis answers
-	claimFor    = 10 * time.Second // how long a mirror that is gone still stands for its keys
+	maxPrefix = 64               // bytes
+	lookAgain = time.Second      // between looks whether Redis answers
+	claimFor  = 10 * time.Second // how long a mirror that is gone still stands for its keys
 )
 
 // Validate returns everything that is wrong with c, its files included. No fault
@@ -58,136 +39,9 @@ func (c Config) Validate() []parallax.Fault {
 	if c.Prefix == "" || len(c.Prefix) > maxPrefix || strings.ContainsFunc(c.Prefix, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		add("prefix", fmt.Sprintf("%q cannot begin a key", c.Prefix), fmt.Sprintf("write 1 to %d characters of ASCII without blanks, such as parallax:id:", maxPrefix))
 	}
-	if c.Timeout < leastTimeout || c.Timeout > mostTimeout {
-		add("timeout", fmt.Sprintf("%s is not between %s and %s", c.Timeout, leastTimeout, mostTimeout), "write 250ms")
-	}
-	if c.URL == "" {
-		for _, given := range [][2]string{{"password_file", c.PasswordFile}, {"ca", c.CA}} {
-			if given[1] != "" {
-				add(given[0], "means nothing without redis", "name a server in identifiers.redis, or leave it out")
-			}
-		}
-		return faults
-	}
-	at, wrong := parseURL(c.URL)
-	if wrong != "" {
-		add("redis", wrong, "write it like redis://host:6379/0, rediss://user@host:6379/0 or unix:///run/redis.sock")
-	}
-	if c.PasswordFile != "" {
-		if _, err := readPassword(c.PasswordFile); err != nil {
-			add("password_file", err.Error(), "")
-		}
-		if at != nil && at.Password != "" {
-			add("password_file", "there is a password in redis too", "keep one of them")
-		}
-	}
-	if c.CA != "" {
-		if _, err := readCA(c.CA); err != nil {
-			add("ca", err.Error(), "")
-		}
-		if at != nil && at.TLSConfig == nil {
-			add("ca", "nothing is encrypted on the way to this address", "write rediss:// in identifiers.redis, or leave ca out")
-		}
-	}
-	return faults
+	return append(faults, c.connection().Validate("identifiers.redis")...)
 }
 
-// parseURL reads an address, or says what is wrong with it without repeating it.
-func parseURL(text string) (*redis.Options, string) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, "is not an address"
-	case u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix":
-		return nil, fmt.Sprintf("%q is not a scheme of Redis", u.Scheme)
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, "has parameters, which are not read"
-	case u.Scheme == "unix" && (u.Host != "" || strings.Trim(u.Path, "/") == ""):
-		return nil, "names no socket"
-	case u.Scheme != "unix" && u.Hostname() == "":
-		return nil, "names no host"
-	}
-	if u.Scheme != "unix" {
-		if db, err := strconv.Atoi(strings.Trim(u.Path, "/")); strings.Trim(u.Path, "/") != "" && (err != nil || db < 0) {
-			return nil, "names a database that is not a number"
-		}
-	}
-	o, err := redis.ParseURL(text)
-	if err != nil {
-		return nil, "is not an address of Redis"
-	}
-	return o, ""
-}
-
-// options are those of a client that never waits longer than it is told to, and
-// asks nothing twice.
-func (c Config) options() (*redis.Options, error) {
-	o, wrong := parseURL(c.URL)
-	if wrong != "" {
-		return nil, errors.New("the address of Redis " + wrong)
-	}
-	if c.CA != "" && o.TLSConfig != nil {
-		pool, err := readCA(c.CA)
-		if err != nil {
-			return nil, err
-		}
-		o.TLSConfig.RootCAs = pool
-	}
-	if c.PasswordFile != "" {
-		user := o.Username
-		o.CredentialsProviderContext = func(context.Context) (string, string, error) {
-			password, err := readPassword(c.PasswordFile)
-			return user, password, err
-		}
-	}
-	o.Dialer = dialer(o.TLSConfig, c.Timeout)
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.Timeout, c.Timeout, c.Timeout, c.Timeout
-	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
-	o.PoolSize, o.MaxActiveConns, o.PipelinePoolSize, o.ConnMaxIdleTime = connections, connections, -1, unusedFor
-	o.DisableIdentity, o.MaintNotificationsConfig = true, &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return o, nil
-}
-
-// dialer connects, the handshake of TLS included, within a time.
-func dialer(secure *tls.Config, within time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		plain := &net.Dialer{Timeout: within}
-		if secure == nil {
-			return plain.DialContext(ctx, network, address)
-		}
-		return (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext(ctx, network, address)
-	}
-}
-
-// readPassword reads the first line of a file.
-func readPassword(file string) (string, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the password: %w", err)
-	}
-	if info.Size() > maxPassword {
-		return "", fmt.Errorf("cannot read the password: %s has %d bytes", file, info.Size())
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the password: %w", err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	if line = strings.TrimSuffix(line, "\r"); line == "" {
-		return "", fmt.Errorf("cannot read the password: the first line of %s is empty", file)
-	}
-	return line, nil
-}
-
-// readCA reads certificates of issuers.
-func readCA(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the issuers' certificates: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("there is no certificate in %s: it is not PEM", file)
-	}
-	return pool, nil
+func (c Config) connection() redisclient.Connection {
+	return redisclient.Connection{URL: c.URL, PasswordFile: c.PasswordFile, CA: c.CA, Timeout: c.Timeout}
 }

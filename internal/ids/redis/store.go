@@ -50,22 +50,15 @@ func Open(cfg Config, secret []byte, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep identifiers in redis: %w", err)
 	}
-	options, err := cfg.options()
+	client, err := cfg.connection().Open()
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep identifiers in redis: %w", err)
 	}
-	redis.SetLogger(silent{})
 	return &Store{
-		cfg: cfg, client: redis.NewClient(options), log: log, seal: seal,
+		cfg: cfg, client: client, log: log, seal: seal,
 		names: derive(secret, "value"), mark: hex.EncodeToString(derive(secret, "mark")[:16]),
 	}, nil
 }
-
-// silent is the log of the library, which goes to stderr by default and says nothing
-// that is not in an error too.
-type silent struct{}
-
-func (silent) Printf(context.Context, string, ...any) {}
 
 func derive(secret []byte, what string) []byte {
 	h := hmac.New(sha256.New, secret)

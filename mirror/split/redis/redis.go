@@ -1,15 +1,15 @@
-// Package redis shares the step of a service between mirrors through Redis.
+// Package redis shares the step of a service among mirrors.
 //
-// One key holds a [Word]. It is written by a script that compares first, and
-// published, so that the other mirrors have it at once; each of them looks every
-// second besides, as what is published may be lost. A mirror that cannot reach Redis
-// keeps its last word, and takes a rollback alone: that is in force here at once, and
-// told as soon as Redis answers. A step cannot be set there, as nobody would follow.
+// Redis holds one word a service, with a version that only grows, and tells each new one to
+// whoever listens. Mirrors listen, and look once a second besides. A mirror that cannot reach
+// Redis keeps the last word it heard. Whoever has a newer word than Redis, which may have
+// lost everything, puts it back: of two words the one with the higher version holds.
 //
-// A Redis that has lost its memory is told the newest word by whoever has it.
-//
-// A rollback carries the time of the clock of its mirror, so that it also wins over steps
-// of before it that a Redis without memory is told later. Clocks should agree to a second.
+// A step is raised by compare and set, so that of two who move it from one step only one
+// does. A rollback asks for nothing: it begins an era, which comes after everything of the
+// eras before. Two mirrors that roll back without hearing of each other, since Redis was away
+// or has lost everything, begin two eras of one number; whoever hears of both rolls back
+// again. So a rollback is never undone by a step that was raised without knowing of it.
 package redis
 
 import (
@@ -18,256 +18,167 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// lookEvery is how often a mirror looks at what stands in Redis.
-const lookEvery = time.Second
-
-// Config is what a [Step] needs.
-type Config struct {
-	Client  *redis.Client
-	Key     string        // of the word, and the channel it is published on
-	Timeout time.Duration // for one question to Redis
-
-	Held Word // what this mirror knows from before
-	// Take writes a word to disk and puts it in force. It is called for one word after
-	// the other, each newer than the one before or the same without Owed, and again
-	// after an error.
-	Take func(Word) error
-
-	Now func() time.Time
-	Log *slog.Logger
+// Word is the step of a service and how it came about.
+type Word struct {
+	Version uint64    `json:"version"`       // number of the era, times 2^32, and the moves in it
+	Era     string    `json:"era,omitempty"` // tells eras of one number apart; empty for the first
+	Step    int       `json:"step"`          // basis points
+	Who     string    `json:"who"`
+	Reason  string    `json:"reason"`
+	At      time.Time `json:"at"`
+	Paused  bool      `json:"paused"`
+	Until   time.Time `json:"until,omitzero"` // as in reports.State
 }
 
-// Step is the step of one service, shared. Its methods may be called from many
+// ErrMoved is that somebody has moved the step since.
+var ErrMoved = errors.New("another mirror has moved the step")
+
+// Store is a Redis that mirrors share steps in. Its methods may be called from many
 // goroutines.
-type Step struct {
-	cfg Config
-
-	mu     sync.Mutex // guards what follows; held while a word is taken, never while Redis is asked
-	held   Word
-	known  bool // whether Redis was asked at all
-	failed error
-	since  time.Time
+type Store struct {
+	cfg    Config
+	client *redis.Client
 }
 
-// New returns the step as cfg.Held says. It asks nobody.
-func New(cfg Config) *Step { return &Step{cfg: cfg, held: cfg.Held, since: cfg.Now()} }
-
-// State says how a mirror stands with the others.
-type State string
-
-// The states.
-const (
-	Asking State = "asking" // Redis has not been asked yet
-	Shared State = "shared" // what is in force here stands in Redis
-	Away   State = "away"   // Redis cannot be asked; the last word holds
-	Owed   State = "owed"   // the same, and the other mirrors have not been told of a rollback
-)
-
-// Status is how the step of a service is shared.
-type Status struct {
-	State   State
-	Since   time.Time // when Redis began to answer, or not to
-	Version uint64    // of the word that is in force here
-	Error   string    // why Redis cannot be asked, "" while it can
-}
-
-// Status says how the step is shared.
-func (s *Step) Status() Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := Status{State: Shared, Since: s.since, Version: s.held.Number}
-	if s.failed != nil {
-		out.State, out.Error = Away, s.failed.Error()
-	}
-	switch {
-	case s.held.Owed:
-		out.State = Owed
-	case !s.known:
-		out.State = Asking
-	}
-	return out
-}
-
-// Word returns the one that is in force here.
-func (s *Step) Word() Word {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held
-}
-
-// What a caller may want to tell apart.
-var (
-	ErrAway  = errors.New("the step is not set: redis is away, so the other mirrors would not follow; a rollback is possible")
-	ErrMoved = errors.New("the step is not set: another mirror has moved it meanwhile")
-)
-
-// Set sets a step from the word that is in force here, unless another is in force
-// elsewhere by then ([ErrMoved]), or Redis cannot be asked ([ErrAway]). It returns when
-// the step is in force here and published.
-//
-// After [ErrAway] Redis may have the step nevertheless, when only its answer was lost.
-// Then all mirrors come to hold it, this one too.
-func (s *Step) Set(ctx context.Context, by Word) error {
-	base := s.Word()
-	if base.Owed {
-		return ErrAway
-	}
-	wanted := base.follows(by, rand.Text())
-	got, err := s.ask(context.WithoutCancel(ctx), "set", wanted, base)
+// Open returns a store; it does not connect.
+func Open(cfg Config) (*Store, error) {
+	client, err := cfg.connection().Open()
 	if err != nil {
-		s.note(err)
-		return fmt.Errorf("%w: %w", ErrAway, err)
+		return nil, fmt.Errorf("cannot share steps in redis: %w", err)
 	}
-	if err = s.adopt(got); err == nil && got.ID != wanted.ID {
-		return ErrMoved
-	}
-	return err
+	return &Store{cfg: cfg, client: client}, nil
 }
 
-// Rollback puts step 0 in force here and then tells Redis. A [Status] of [Owed]
-// afterwards says that the other mirrors have not been told: [Step.Run] tells them as
-// soon as it can. The error is that of Config.Take.
-func (s *Step) Rollback(ctx context.Context, by Word) error {
-	s.mu.Lock()
-	s.held = s.held.back(by, rand.Text())
-	err := s.cfg.Take(s.held)
-	s.mu.Unlock()
-	s.Look(context.WithoutCancel(ctx))
-	return err
-}
-
-// Run follows what other mirrors set, and tells what is owed, until ctx ends. It
-// returns nil.
-func (s *Step) Run(ctx context.Context) error {
-	heard := s.cfg.Client.Subscribe(ctx, s.cfg.Key)
-	defer heard.Close()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	messages := heard.Channel()
-	s.Look(ctx)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case m, open := <-messages:
-			if !open {
-				messages = nil // the connection is closed; looking goes on
-				continue
-			}
-			if w, err := readWord(m.Payload); err == nil {
-				_ = s.adopt(w) // what cannot be taken is tried again at the next look, which notes why
-			}
-		case <-look.C:
-			s.Look(ctx)
-		}
-	}
-}
-
-// Look asks Redis once, as [Step.Run] does every second: it tells Redis what is owed, or newer than what stands there, and takes what is newer.
-func (s *Step) Look(ctx context.Context) {
-	held := s.Word()
-	mode := "offer"
-	if held.Owed {
-		mode = "owe"
-	}
-	got, err := s.ask(ctx, mode, held, held)
-	if err == nil {
-		err = s.adopt(got)
-	}
-	if err == nil || ctx.Err() == nil {
-		s.note(err)
-	}
-}
-
-// adopt takes a word if it is newer than that which is in force. An owed rollback ends
-// by a word that knows it: until then nothing else is taken, as it will win.
-func (s *Step) adopt(w Word) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	told := s.held.Owed && w.Back == s.held.Back
-	if s.held.Owed && !told || !told && !w.NewerThan(s.held) {
-		return nil
-	}
-	if err := s.cfg.Take(w); err != nil {
+// Close closes the connections. Closing twice does no harm.
+func (s *Store) Close() error {
+	if err := s.client.Close(); !errors.Is(err, redis.ErrClosed) {
 		return err
 	}
-	s.held = w
 	return nil
 }
 
-// note keeps how Redis answered. The log has changes only.
-func (s *Step) note(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed := !s.known || (err == nil) != (s.failed == nil)
-	s.known, s.failed = true, err
-	if !changed {
-		return
-	}
-	s.since = s.cfg.Now()
-	if err != nil {
-		s.cfg.Log.Warn("the step is not shared: this mirror keeps its last word until redis answers", "key", s.cfg.Key, "step", s.held.Step, "version", s.held.Number, "error", err)
-		return
-	}
-	s.cfg.Log.Info("the step is shared through redis", "key", s.cfg.Key, "step", s.held.Step, "version", s.held.Number)
+// Step returns the shared step of a service.
+func (s *Store) Step(service string) *Step { return &Step{s, s.cfg.Prefix + service} }
+
+// Step is the shared step of one service.
+type Step struct {
+	store *Store
+	key   string // and the channel
 }
 
-// put writes a word if it may stand, publishes it, and returns what stands then, empty
-// for nothing. ARGV: how, the word, and the one that it began from.
+// set takes a word in if its rules allow it, tells it to whoever listens, and returns the
+// version that stands then. ARGV: the word with version 0, its mode, the version it is about.
 //
-//	set    stands unless there is a newer word than it began from
-//	offer  stands if it is newer than what there is
-//	owe    is a rollback that stands unless it was told already
-var put = redis.NewScript(`
-local function newer(a, b)
-  if a.epoch ~= b.epoch then return a.epoch > b.epoch end
-  if a.version ~= b.version then return a.version > b.version end
-  if a.step ~= b.step then return a.step < b.step end
-  return a.id > b.id
+//	after   it follows exactly that version
+//	newest  it begins the era after whatever there is, and after that version
+//	keep    it has that version, and is taken in if that is higher than what there is
+const set = `
+local held = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
+local about = tonumber(ARGV[3])
+local version = held
+if ARGV[2] == 'after' and held == about then version = held + 1
+elseif ARGV[2] == 'newest' then version = (math.floor(math.max(held, about) / 4294967296) + 1) * 4294967296
+elseif ARGV[2] == 'keep' and about > held then version = about end
+if version > held then
+  redis.call('HSET', KEYS[1], 'version', string.format('%.0f', version), 'word', ARGV[1])
+  redis.call('PUBLISH', KEYS[1], string.format('%.0f', version) .. ' ' .. ARGV[1])
+  return {1, string.format('%.0f', version)}
 end
-local text = redis.call('GET', KEYS[1])
-local held = text and cjson.decode(text)
-local word, base = cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
-if ARGV[1] == 'owe' then
-  if held and held.back == word.back then return text end
-  if held and held.epoch >= word.epoch then word.epoch = held.epoch + 1 end
-  if held and held.version >= word.version then word.version = held.version + 1 end
-elseif ARGV[1] == 'set' then
-  if held and newer(held, base) then return text end
-elseif word.version == 0 or held and not newer(word, held) then
-  return text or ''
-end
-word.owed = nil
-text = cjson.encode(word)
-redis.call('SET', KEYS[1], text)
-redis.call('PUBLISH', KEYS[1], text)
-return text`)
+return {0, string.format('%.0f', held)}`
 
-// ask has the script run, and returns what stands in Redis.
-func (s *Step) ask(ctx context.Context, how string, w, base Word) (Word, error) {
+// maxVersion is how far Lua counts exactly: two million rollbacks.
+const maxVersion = 1 << 53
+
+// era is the number of a version's era.
+func era(version uint64) uint64 { return version >> 32 }
+
+// Merge returns what a mirror's word becomes when it hears another, and whether it is then
+// owed: the newer of both, unless they stand in two eras of one number, which is a rollback of
+// them both. What is owed comes after everything.
+func Merge(mine Word, owed bool, heard Word) (Word, bool) {
+	switch {
+	case owed:
+		mine.Version = max(mine.Version, heard.Version)
+		return mine, true
+	case torn(mine, heard):
+		return Word{
+			Version: max(mine.Version, heard.Version), Era: mine.Era, At: heard.At, Paused: true,
+			Who: "parallax", Reason: "two mirrors rolled back without hearing of each other",
+		}, true
+	case heard.Version > mine.Version:
+		return heard, false
+	}
+	return mine, false
+}
+
+func torn(a, b Word) bool { return era(a.Version) == era(b.Version) && a.Era != b.Era }
+
+// Follow sets a word after another, in its era, and returns it with its version. ErrMoved is
+// that there is a newer one, any other error that Redis did not answer: then nobody knows
+// whether it was set.
+func (s *Step) Follow(ctx context.Context, after, w Word) (Word, error) {
+	w.Era = after.Era
+	return s.set(ctx, "after", after.Version, w)
+}
+
+// Overrule sets a word after whatever there is, and after its own version, in an era that
+// it begins, and returns it with both.
+func (s *Step) Overrule(ctx context.Context, w Word) (Word, error) {
+	w.Era = rand.Text()
+	return s.set(ctx, "newest", w.Version, w)
+}
+
+// PutBack sets the word, with its version, if Redis has an older one or none.
+func (s *Step) PutBack(ctx context.Context, w Word) error {
+	_, err := s.set(ctx, "keep", w.Version, w)
+	if errors.Is(err, ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word, error) {
+	if about >= maxVersion {
+		return w, fmt.Errorf("cannot share the step in redis: version %d cannot be", about)
+	}
+	w.Version = 0
 	text, err := json.Marshal(w)
 	if err != nil {
-		return Word{}, fmt.Errorf("cannot write the step down: %w", err)
+		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
-	from, err := json.Marshal(base)
-	if err != nil {
-		return Word{}, fmt.Errorf("cannot write the step down: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
 	defer cancel()
-	got, err := put.Run(ctx, s.cfg.Client, []string{s.cfg.Key}, how, text, from).Text()
+	answer, err := s.store.client.Eval(ctx, set, []string{s.key}, text, mode, about).Slice()
 	if err != nil {
-		return Word{}, fmt.Errorf("cannot share the step through redis: %w", err)
+		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
-	if got == "" {
-		return Word{}, nil
+	if len(answer) != 2 {
+		return w, errors.New("cannot share the step in redis: its answer is none of this script's")
 	}
-	return readWord(got)
+	if w.Version, err = parseVersion(fmt.Sprint(answer[1])); err == nil && answer[0] == int64(0) {
+		err = ErrMoved
+	}
+	return w, err
+}
+
+// Get returns the word that Redis holds; false if it holds none.
+func (s *Step) Get(ctx context.Context) (Word, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
+	defer cancel()
+	held, err := s.store.client.HMGet(ctx, s.key, "version", "word").Result()
+	if err != nil {
+		return Word{}, false, fmt.Errorf("cannot read the step from redis: %w", err)
+	}
+	version, there := held[0].(string)
+	text, also := held[1].(string)
+	if !there || !also {
+		return Word{}, false, nil
+	}
+	w, err := parseWord(version, text)
+	return w, err == nil, err
 }

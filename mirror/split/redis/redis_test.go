@@ -1,389 +1,286 @@
-package redis_test
+package redis
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"sync/atomic"
+	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"go.uber.org/goleak"
 
 	"parallax/internal/rig"
-	"parallax/mirror/split/redis"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// line is the way from a mirror to Redis.
-type line struct{ state atomic.Int32 }
-
-// What a line does.
-const (
-	whole int32 = iota
-	cut         // nothing arrives
-	deaf        // everything arrives, and no answer comes back
-)
-
-var errLine = errors.New("the line is cut")
-
-func (l *line) DialHook(next goredis.DialHook) goredis.DialHook { return next }
-
-func (l *line) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
-	return next
-}
-
-func (l *line) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
-	return func(ctx context.Context, cmd goredis.Cmder) error {
-		err := errLine
-		if l.state.Load() != cut {
-			err = next(ctx, cmd)
-		}
-		if l.state.Load() == deaf {
-			err = errLine
-		}
-		if err != nil {
-			cmd.SetErr(err)
-		}
-		return err
-	}
-}
-
-// mirror is a mirror as far as it shares a step.
-type mirror struct {
-	*redis.Step
-	line   line
-	taken  atomic.Pointer[redis.Word] // on disk and in force
-	client *goredis.Client
-	config redis.Config
-}
-
-// clock goes on by a millisecond each time it is read.
-func clock() func() time.Time {
-	var n atomic.Int64
-	start := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	return func() time.Time { return start.Add(time.Duration(n.Add(1)) * time.Millisecond) }
-}
-
-func newMirror(t testing.TB, server *rig.Redis, now func() time.Time) *mirror {
+func open(t testing.TB, r *rig.Redis) *Store {
 	t.Helper()
-	m := &mirror{client: goredis.NewClient(&goredis.Options{
-		Network: "unix", Addr: server.Socket, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
-	})}
-	m.client.AddHook(&m.line)
-	t.Cleanup(func() { m.client.Close() })
-	m.config = redis.Config{
-		Client: m.client, Key: "parallax:step:shop", Timeout: 5 * time.Second, Now: now, Log: slog.New(slog.DiscardHandler),
-		Take: func(w redis.Word) error { m.taken.Store(&w); return nil },
+	cfg := DefaultConfig()
+	cfg.URL = "unix://" + r.Socket
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
-	m.taken.Store(&redis.Word{})
-	m.Step = redis.New(m.config)
-	return m
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
-// restart has the mirror begin anew with what it has on disk.
-func (m *mirror) restart() {
-	m.config.Held = *m.taken.Load()
-	m.Step = redis.New(m.config)
+// replica is a mirror without a splitter.
+type replica struct {
+	mu   sync.Mutex
+	word Word
+	owed bool
+	err  error
+	step *Step
 }
 
-// run has mirrors follow each other until the test ends.
-func run(t testing.TB, mirrors ...*mirror) {
+func (r *replica) Word() (Word, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.word, r.owed
+}
+
+func (r *replica) Hear(w Word) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.word, r.owed = Merge(r.word, r.owed, w)
+}
+
+func (r *replica) Paid(owed, now Word) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owed && r.word.Version == owed.Version {
+		r.word, r.owed = now, false
+	}
+}
+
+func (r *replica) Reached(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+// raise moves the step as a person does, who is refused where another was faster.
+func (r *replica) raise(ctx context.Context, step int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owed {
+		return errors.New("a rollback is owed")
+	}
+	w, err := r.step.Follow(ctx, r.word, Word{Step: step})
+	if err == nil {
+		r.word = w
+	}
+	return err
+}
+
+// rollback is in force here at once, and told as soon as that can be.
+func (r *replica) rollback(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w, err := r.step.Overrule(ctx, Word{Version: r.word.Version})
+	if r.owed = err != nil; r.owed {
+		w.Version = r.word.Version
+	}
+	r.word = w
+}
+
+func replicas(t testing.TB, r *rig.Redis, n int) []*replica {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, len(mirrors))
-	for _, m := range mirrors {
-		go func() { ended <- m.Run(ctx) }()
+	var running sync.WaitGroup
+	var out []*replica
+	for range n {
+		each := &replica{step: open(t, r).Step("shop")}
+		out = append(out, each)
+		running.Go(func() { _ = each.step.Run(ctx, each) })
 	}
 	t.Cleanup(func() {
 		cancel()
-		for range mirrors {
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
+		running.Wait()
 	})
+	return out
 }
 
-// holds waits until a mirror is in a state, with a step in force.
-func (m *mirror) holds(t testing.TB, step int, state redis.State) {
+// agreed waits until all have one word.
+func agreed(t testing.TB, all []*replica) Word {
 	t.Helper()
-	rig.Eventually(t, fmt.Sprintf("step %d, %s", step, state), func() error {
-		if w, s := *m.taken.Load(), m.Status(); w.Step != step || s.State != state {
-			return fmt.Errorf("step %d, %+v", w.Step, s)
+	var w Word
+	rig.Eventually(t, "one word", func() error {
+		for i, r := range all {
+			each, owed := r.Word()
+			if i == 0 {
+				w = each
+			}
+			if owed || each.Version != w.Version || each.Step != w.Step {
+				return errors.New("they have not heard of each other")
+			}
 		}
 		return nil
 	})
+	return w
 }
 
-// TestMirrorsConverge: whatever the order in which mirrors set steps, roll back, are cut
-// off, restart, and Redis loses its memory, they come to hold one word; and a rollback
-// that began after a step was set is not undone by that step.
-func TestMirrorsConverge(t *testing.T) {
+// TestMirrorsShareAStep: who raises it from a step that is no more is refused, a rollback
+// never is, and all hear of it.
+func TestMirrorsShareAStep(t *testing.T) {
 	t.Parallel()
-	server := rig.StartRedis(t)
-	for seed := range uint64(150) {
-		interleave(t, server, rand.New(rand.NewPCG(seed, 6)), fmt.Sprintf("seed %d", seed))
-	}
-}
-
-func interleave(t *testing.T, server *rig.Redis, dice *rand.Rand, name string) {
-	t.Helper()
-	now, mirrors := clock(), make([]*mirror, 3)
-	for i := range mirrors {
-		mirrors[i] = newMirror(t, server, now)
-		defer mirrors[i].client.Close()
-	}
-	forget(t, mirrors[0])
-	lastBack := 0 // when the last rollback began
-	for op := 1; op <= 60; op++ {
-		m := mirrors[dice.IntN(len(mirrors))]
-		switch dice.IntN(9) {
-		case 0, 1, 2:
-			err := m.Set(t.Context(), redis.Word{Step: op, At: now(), Who: name})
-			if m.line.state.Load() != whole && !errors.Is(err, redis.ErrAway) {
-				t.Fatalf("%s, %d: a step that could not be told: %v", name, op, err)
-			}
-		case 3:
-			lastBack = op
-			if err := m.Rollback(t.Context(), redis.Word{At: now(), Who: name}); err != nil {
-				t.Fatal(err)
-			}
-			if got := m.taken.Load(); got.Step != 0 || !got.Paused || m.line.state.Load() != whole && m.Status().State != redis.Owed {
-				t.Fatalf("%s, %d: after a rollback: %+v, %+v", name, op, got, m.Status())
-			}
-		case 4, 5:
-			m.Look(t.Context())
-		case 6:
-			m.line.state.Store(int32(dice.IntN(3)))
-		case 7:
-			m.restart()
-		case 8:
-			if dice.IntN(3) == 0 {
-				forget(t, mirrors[0])
-			}
-		}
-	}
-	for range 3 { // all tell, and then all hear
-		for _, m := range mirrors {
-			m.line.state.Store(whole)
-			m.Look(t.Context())
-		}
-	}
-	for _, m := range mirrors {
-		got, want := *m.taken.Load(), *mirrors[0].taken.Load()
-		if got.ID != want.ID || got.Step != want.Step || m.Status().State != redis.Shared {
-			t.Fatalf("%s: mirrors hold %+v and %+v", name, got, want)
-		}
-		if got.Step > 0 && got.Step < lastBack {
-			t.Fatalf("%s: step %d undid the rollback %d", name, got.Step, lastBack)
-		}
-	}
-}
-
-// forget has Redis lose its memory.
-func forget(t *testing.T, m *mirror) {
-	t.Helper()
-	was := m.line.state.Swap(whole)
-	defer m.line.state.Store(was)
-	if err := m.client.FlushAll(t.Context()).Err(); err != nil {
+	all := replicas(t, rig.StartRedis(t), 3)
+	ctx := t.Context()
+	if err := all[0].raise(ctx, 100); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestRedisKilled: while Redis is away each mirror keeps its step, none is set, and a
-// rollback holds where it was called; back again, and empty, Redis is told, and all
-// others follow.
-func TestRedisKilled(t *testing.T) {
-	t.Parallel()
-	server := rig.StartRedis(t)
-	a, b, c := newMirror(t, server, time.Now), newMirror(t, server, time.Now), newMirror(t, server, time.Now)
-	run(t, a, b, c)
-	set := func(m *mirror, step int) error {
-		return m.Set(t.Context(), redis.Word{Step: step, At: time.Now(), Who: "kim"})
+	if w := agreed(t, all); w.Step != 100 || w.Version != 1 {
+		t.Errorf("%+v", w)
 	}
-	for _, m := range []*mirror{a, b, c} {
-		m.holds(t, 0, redis.Shared)
-	}
-	if err := set(a, 2500); err != nil {
+	if err := all[1].raise(ctx, 500); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []*mirror{a, b, c} {
-		m.holds(t, 2500, redis.Shared)
+	// The third may not have heard yet; then it is refused, and moves nothing.
+	if err := all[2].raise(ctx, 200); err != nil && !errors.Is(err, ErrMoved) {
+		t.Fatal(err)
 	}
+	agreed(t, all)
+	all[2].rollback(ctx)
+	if w := agreed(t, all); w.Step != 0 {
+		t.Errorf("%+v after a rollback", w)
+	}
+}
 
+// TestOnlyOneFollows: of many who move a step from one version, one does.
+func TestOnlyOneFollows(t *testing.T) {
+	t.Parallel()
+	step := open(t, rig.StartRedis(t)).Step("shop")
+	var wins, losses int
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			_, err := step.Follow(context.Background(), Word{}, Word{Step: i})
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				wins++
+			} else if errors.Is(err, ErrMoved) {
+				losses++
+			}
+		})
+	}
+	all.Wait()
+	if wins != 1 || losses != 15 {
+		t.Errorf("%d moved the step and %d were refused", wins, losses)
+	}
+}
+
+// TestRedisIsKilled: mirrors keep their word, none is raised, a rollback holds where it was
+// asked for and everywhere once Redis is back, which has lost everything.
+func TestRedisIsKilled(t *testing.T) {
+	t.Parallel()
+	server := rig.StartRedis(t)
+	all := replicas(t, server, 3)
+	ctx := t.Context()
+	if err := all[0].raise(ctx, 2500); err != nil {
+		t.Fatal(err)
+	}
+	agreed(t, all)
 	server.Kill()
-	for _, m := range []*mirror{a, b, c} {
-		m.holds(t, 2500, redis.Away)
+	rig.Eventually(t, "everybody notices", func() error {
+		for _, r := range all {
+			r.mu.Lock()
+			err := r.err
+			r.mu.Unlock()
+			if err == nil {
+				return errors.New("one has not")
+			}
+		}
+		return nil
+	})
+	if err := all[1].raise(ctx, 5000); err == nil || errors.Is(err, ErrMoved) {
+		t.Errorf("a raise without redis: %v", err)
 	}
-	if err := set(b, 5000); !errors.Is(err, redis.ErrAway) {
-		t.Errorf("a step was set without redis: %v", err)
+	all[2].rollback(ctx)
+	for i, want := range []int{2500, 2500, 0} {
+		if w, owed := all[i].Word(); w.Step != want || owed != (i == 2) {
+			t.Errorf("mirror %d is at %d, owed %t; want %d", i, w.Step, owed, want)
+		}
 	}
-	if err := b.Rollback(t.Context(), redis.Word{At: time.Now(), Who: "kim", Reason: "500s"}); err != nil {
-		t.Fatal(err)
-	}
-	b.holds(t, 0, redis.Owed)
-	a.holds(t, 2500, redis.Away)
-	c.holds(t, 2500, redis.Away)
-
 	server.Start()
-	for _, m := range []*mirror{a, b, c} {
-		m.holds(t, 0, redis.Shared)
-		if w := m.Word(); w.Who != "kim" || w.Reason != "500s" || !w.Paused {
-			t.Errorf("%+v", w)
-		}
+	if w := agreed(t, all); w.Step != 0 {
+		t.Errorf("%+v after redis is back", w)
 	}
-	if err := set(c, 100); err != nil {
-		t.Errorf("no step after a rollback: %v", err)
-	}
-	a.holds(t, 100, redis.Shared)
 }
 
-// TestAnOwedRollbackWins: a step is pushed to a mirror whose questions Redis does not
-// answer. A rollback there is not undone by what is pushed later, and once it is told it
-// wins over all that was set meanwhile, also where the clock of its mirror is slow.
-func TestAnOwedRollbackWins(t *testing.T) {
+// TestARollbackIsNeverUndone has mirrors raise and roll back at random, and Redis lose
+// everything in between: in the end all agree, on a word that is no older than the last
+// rollback.
+func TestARollbackIsNeverUndone(t *testing.T) {
 	t.Parallel()
 	server := rig.StartRedis(t)
-	a, b := newMirror(t, server, time.Now), newMirror(t, server, time.Now)
-	var raised atomic.Int64
-	keep := a.config.Take
-	a.config.Take = func(w redis.Word) error { raised.Store(int64(w.Step)); return keep(w) }
-	a.restart()
-	run(t, a, b)
-	a.holds(t, 0, redis.Shared)
-	b.holds(t, 0, redis.Shared)
-	must := func(err error) {
+	all := replicas(t, server, 3)
+	r := rand.New(rand.NewPCG(71, 72))
+	ctx := t.Context()
+	for range 20 {
+		for range 20 {
+			each := all[r.IntN(len(all))]
+			switch n := r.IntN(20); {
+			case n == 0:
+				server.Kill()
+				each.rollback(ctx)
+				server.Start()
+			case n < 4:
+				each.rollback(ctx)
+			default:
+				_ = each.raise(ctx, 1+r.IntN(10_000)) // refused, or not
+			}
+		}
+		last := all[r.IntN(len(all))]
+		last.rollback(ctx)
+		if w := agreed(t, all); w.Step != 0 {
+			t.Fatalf("%+v after the last rollback", w)
+		}
+	}
+}
+
+func TestWordsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	step := open(t, rig.StartRedis(t)).Step("shop")
+	f := func(version, text, want string) {
 		t.Helper()
-		if err != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := step.store.client.HSet(ctx, step.key, "version", version, "word", text).Err(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	a.line.state.Store(cut)
-	a.holds(t, 0, redis.Away)
-	must(b.Set(t.Context(), redis.Word{Step: 700, At: time.Now()}))
-	a.holds(t, 700, redis.Away)
-
-	must(a.Rollback(t.Context(), redis.Word{At: time.Unix(1, 0), Who: "kim"}))
-	must(b.Rollback(t.Context(), redis.Word{At: time.Now(), Who: "alex"}))
-	for step := 1; step <= 20; step++ {
-		must(b.Set(t.Context(), redis.Word{Step: step, At: time.Now()}))
-	}
-	a.Look(t.Context())
-	if got := raised.Load(); got != 0 || a.Status().State != redis.Owed {
-		t.Errorf("step %d undid a rollback that is owed: %+v", got, a.Status())
-	}
-	a.line.state.Store(whole)
-	for _, m := range []*mirror{a, b} {
-		m.holds(t, 0, redis.Shared)
-		if who := m.Word().Who; who != "kim" {
-			t.Errorf("the rollback of %q holds", who)
+		if _, _, err := step.Get(ctx); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s %s: %v, want %q", version, text, err, want)
 		}
 	}
+	f("1", "{", "cannot read the step from redis")
+	f("1", `{"step":10001}`, "not in 0..10000")
+	f("-1", `{"step":1}`, "no version")
+	f("99999999999999999999", `{"step":1}`, "no version")
 }
 
-// TestTheOtherWasFaster: a step from what is not in force any more is not set, and what
-// is in force is taken instead.
-func TestTheOtherWasFaster(t *testing.T) {
+func TestConfigValidate(t *testing.T) {
 	t.Parallel()
-	server := rig.StartRedis(t)
-	a, b := newMirror(t, server, clock()), newMirror(t, server, clock())
-	if err := a.Set(t.Context(), redis.Word{Step: 100, At: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Set(t.Context(), redis.Word{Step: 5000, At: time.Now()}); !errors.Is(err, redis.ErrMoved) {
-		t.Errorf("it was set: %v", err)
-	}
-	a.Look(t.Context())
-	if one, other := a.Word(), b.Word(); one.Step != 100 || other.Step != 100 {
-		t.Errorf("steps %d and %d", one.Step, other.Step)
-	}
-}
-
-// TestAWordThatCannotBeKept: a step that cannot be written to disk is not in force here
-// and is tried again; a rollback is in force nevertheless, and says so.
-func TestAWordThatCannotBeKept(t *testing.T) {
-	t.Parallel()
-	server := rig.StartRedis(t)
-	a, b := newMirror(t, server, clock()), newMirror(t, server, clock())
-	full, keep := errors.New("the disk is full"), b.config.Take
-	var failing atomic.Bool
-	b.config.Take = func(w redis.Word) error {
-		if failing.Load() {
-			return full
+	f := func(change func(*Config), want ...string) {
+		t.Helper()
+		c := DefaultConfig()
+		change(&c)
+		var got []string
+		for _, fault := range c.Validate() {
+			got = append(got, fault.Path)
 		}
-		return keep(w)
-	}
-	b.restart()
-	failing.Store(true)
-	if err := a.Set(t.Context(), redis.Word{Step: 100, At: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
-	b.Look(t.Context())
-	if s := b.Status(); s.State != redis.Away || s.Error != full.Error() || b.Word().Step != 0 {
-		t.Errorf("%+v, step %d", s, b.Word().Step)
-	}
-	if err := b.Rollback(t.Context(), redis.Word{At: time.Now()}); !errors.Is(err, full) {
-		t.Errorf("no word of the disk: %v", err)
-	}
-	failing.Store(false)
-	for _, m := range []*mirror{b, a} {
-		m.Look(t.Context())
-		if s := m.Status(); s.State != redis.Shared || m.taken.Load().Step != 0 || s.Version != 2 {
-			t.Errorf("%+v, %+v", s, m.taken.Load())
+		if strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("faults at %q, want %q", got, want)
 		}
 	}
-}
-
-// TestSomethingElseInRedis: a value that is no word is not taken, and said.
-func TestSomethingElseInRedis(t *testing.T) {
-	t.Parallel()
-	server := rig.StartRedis(t)
-	for _, text := range []string{"hello", `[]`, `"x"`, `{}`, `{"step":20000,"version":3,"epoch":1,"id":"x"}`, `{"step":"all"}`} {
-		m := newMirror(t, server, clock())
-		if err := m.client.Set(t.Context(), "parallax:step:shop", text, 0).Err(); err != nil {
-			t.Fatal(err)
-		}
-		m.Look(t.Context())
-		if s := m.Status(); s.State != redis.Away || s.Error == "" || m.taken.Load().Step != 0 {
-			t.Errorf("%s: %+v", text, s)
-		}
-	}
-}
-
-// BenchmarkRollbackOfThree is the time from a rollback at one mirror to step 0 in force
-// at two others, pushed.
-func BenchmarkRollbackOfThree(b *testing.B) {
-	server := rig.StartRedis(b)
-	mirrors := []*mirror{newMirror(b, server, time.Now), newMirror(b, server, time.Now), newMirror(b, server, time.Now)}
-	arrived := make(chan int, 64)
-	for _, m := range mirrors[1:] {
-		m.config.Take = func(w redis.Word) error { arrived <- w.Step; return nil }
-		m.restart()
-	}
-	run(b, mirrors...)
-	for _, m := range mirrors {
-		m.holds(b, 0, redis.Shared)
-	}
-	var worst time.Duration
-	for b.Loop() {
-		if err := mirrors[0].Set(b.Context(), redis.Word{Step: 2500, At: time.Now()}); err != nil {
-			b.Fatal(err)
-		}
-		<-arrived
-		<-arrived
-		start := time.Now()
-		if err := mirrors[0].Rollback(b.Context(), redis.Word{At: start}); err != nil {
-			b.Fatal(err)
-		}
-		<-arrived
-		<-arrived
-		worst = max(worst, time.Since(start))
-	}
-	b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
+	f(func(*Config) {})
+	f(func(c *Config) { c.URL = "redis://localhost:6379" })
+	f(func(c *Config) { c.URL, c.Prefix = "http://localhost", "" }, "prefix", "redis")
+	f(func(c *Config) { c.PasswordFile = "x" }, "password_file")
+	f(func(c *Config) { c.Timeout = time.Hour }, "timeout")
 }

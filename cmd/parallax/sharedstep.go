@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	splitredis "parallax/mirror/split/redis"
+	"parallax/reports"
+	"parallax/ui"
+)
+
+// openSteps lets mirrors share steps, if that is configured. Redis is not waited for.
+func (s *server) openSteps() (err error) {
+	if s.cfg.Steps.URL != "" {
+		s.steps, err = splitredis.Open(s.cfg.Steps)
+	}
+	return err
+}
+
+// sharing is the step of one service as mirrors share it.
+type sharing struct {
+	step *splitredis.Step
+	away atomic.Pointer[outage] // nil while Redis answers
+}
+
+// outage is why Redis has no word of other mirrors.
+type outage struct {
+	err   error
+	since time.Time
+}
+
+// word is a state as other mirrors hear it.
+func word(s reports.State) splitredis.Word {
+	return splitredis.Word{Version: s.Version, Era: s.Era, Step: s.Step, Who: s.Who, Reason: s.Reason, At: s.At, Paused: s.Paused, Until: s.Until}
+}
+
+// share tells the other mirrors a step before it is in force here, and returns what is to be
+// written with it. Raising it takes Redis, and a step that nobody has moved since. Step 0 is
+// told if that can be, and owed if not.
+func (s *stepper) share(ctx context.Context, before, next reports.State) (reports.State, error) {
+	if s.shared == nil {
+		return next, nil
+	}
+	if next.Step == 0 {
+		next.Version, next.Era = before.Version, before.Era
+		now, err := s.shared.step.Overrule(ctx, word(next))
+		if next.Owed = err != nil; !next.Owed {
+			next.Version, next.Era = now.Version, now.Era
+		} else {
+			s.log.Warn("the other mirrors have not heard of step 0: they will when redis answers again", "service", s.service, "error", err)
+		}
+		return next, nil
+	}
+	if before.Owed {
+		return next, reports.Refusal{Turn: reports.Refused, Text: "the other mirrors have not heard of the rollback here yet"}
+	}
+	now, err := s.shared.step.Follow(ctx, word(before), word(next))
+	next.Version, next.Era = now.Version, now.Era
+	switch {
+	case errors.Is(err, splitredis.ErrMoved):
+		return next, reports.Refusal{Turn: reports.Overridden, Text: "another mirror has moved the step meanwhile"}
+	case err != nil:
+		return next, reports.Refusal{Turn: reports.Refused, Text: "the other mirrors cannot be told: " + err.Error()}
+	}
+	return next, nil
+}
+
+var _ splitredis.Mirror = (*stepper)(nil)
+
+// Word implements splitredis.Mirror.
+func (s *stepper) Word() (w splitredis.Word, owed bool) {
+	state := s.file.State()
+	return word(state), state.Owed
+}
+
+// Hear puts another mirror's word in force. What this one owes comes after it.
+func (s *stepper) Hear(w splitredis.Word) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.file.State()
+	mine, owed := word(state), state.Owed
+	w, owed = splitredis.Merge(mine, owed, w)
+	if w == mine && owed == state.Owed {
+		return
+	}
+	if w.Step > 0 && state.Copy != nil && state.Copy.Ended.IsZero() {
+		s.log.Error("another mirror raises the step while the database of the candidate is being made anew here", "service", s.service, "step", w.Step, "who", w.Who)
+		return
+	}
+	if w.Step < state.Step {
+		s.force(w.Step, w.At, w.Who) // before the disk
+	}
+	if err := s.file.Update(func(state *reports.State) {
+		*state = state.Moved(reports.State{Step: w.Step, Who: w.Who, Reason: w.Reason, At: w.At, Paused: w.Paused, Until: w.Until, Version: w.Version, Era: w.Era, Owed: owed})
+	}); err != nil {
+		s.log.Error("another mirror's step cannot be written", "service", s.service, "step", w.Step, "error", err)
+		return
+	}
+	s.force(w.Step, w.At, w.Who)
+	s.log.Info("another mirror moved the step", "service", s.service, "step", w.Step, "who", w.Who, "reason", w.Reason)
+}
+
+// Paid implements splitredis.Mirror.
+func (s *stepper) Paid(owed, now splitredis.Word) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.file.Update(func(state *reports.State) {
+		if state.Owed && state.Version == owed.Version {
+			state.Owed, state.Version, state.Era = false, now.Version, now.Era
+		}
+	})
+	if err != nil {
+		s.log.Error("that the other mirrors have heard of step 0 cannot be written", "service", s.service, "error", err)
+	}
+}
+
+// Reached implements splitredis.Mirror.
+func (s *stepper) Reached(err error) {
+	was := s.shared.away.Load()
+	switch {
+	case err != nil && was == nil:
+		s.shared.away.Store(&outage{err, s.now().UTC()})
+		s.log.Warn("redis does not answer: the step stays as it is, and can only go back", "service", s.service, "error", err)
+	case err == nil && was != nil:
+		s.shared.away.Store(nil)
+		s.log.Info("redis has the step again", "service", s.service, "after", s.now().Sub(was.since).Round(time.Millisecond))
+	}
+}
+
+// listen keeps the step what mirrors agree on until the context ends.
+func (s *stepper) listen(ctx context.Context) error {
+	if s.shared == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return s.shared.step.Run(ctx, s)
+}
+
+// sharedStep says how the mirrors share a step; nil: this one does not.
+func (svc *service) sharedStep() *ui.SharedStep {
+	s := svc.steps
+	if s.shared == nil {
+		return nil
+	}
+	state := s.file.State()
+	out := &ui.SharedStep{Version: state.Version, Owed: state.Owed, Reached: true}
+	if away := s.shared.away.Load(); away != nil {
+		out.Reached, out.Since, out.Error = false, away.since, away.err.Error()
+	}
+	return out
+}
+
+// stepsStatus says how the Redis that mirrors share steps in is doing.
+func (s *server) stepsStatus() ui.Dependency {
+	d := ui.Dependency{Name: "steps", OK: true, Detail: "shared in redis"}
+	for _, svc := range s.current.Load().services {
+		if shared := svc.sharedStep(); shared != nil && !shared.Reached {
+			d.OK, d.Detail = false, fmt.Sprintf("redis does not answer since %s: %s", shared.Since.Format(time.RFC3339), shared.Error)
+		}
+	}
+	return d
+}

@@ -1,0 +1,127 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Mirror is what a mirror does with the words it hears.
+type Mirror interface {
+	// Word returns the mirror's word, and whether it is owed: a rollback that Redis has
+	// not taken in yet.
+	Word() (w Word, owed bool)
+	// Hear takes a word of another mirror's in, as Merge says.
+	Hear(w Word)
+	// Paid says that Redis has taken in what was owed, and as what.
+	Paid(owed, now Word)
+	// Reached says that Redis answers, or why it does not.
+	Reached(err error)
+}
+
+// lookEvery is how often Redis is asked besides listening.
+const lookEvery = time.Second
+
+// Run keeps a mirror up to date until ctx ends, and then returns nil.
+func (s *Step) Run(ctx context.Context, m Mirror) error {
+	heard := make(chan Word)
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		s.listen(ctx, heard)
+	}()
+	defer func() { <-listening }()
+	beat := time.NewTicker(lookEvery)
+	defer beat.Stop()
+	for {
+		err := s.look(ctx, m)
+		if ctx.Err() != nil {
+			return nil
+		}
+		m.Reached(err)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case w := <-heard:
+				m.Hear(w)
+			case <-beat.C:
+				waiting = false
+			}
+		}
+	}
+}
+
+// look pays what is owed, hears what Redis holds, and puts back what it has lost.
+func (s *Step) look(ctx context.Context, m Mirror) error {
+	if w, owed := m.Word(); owed {
+		now, err := s.Overrule(ctx, w)
+		if err != nil {
+			return err
+		}
+		m.Paid(w, now)
+	}
+	held, there, err := s.Get(ctx)
+	if err != nil {
+		return err
+	}
+	mine, _ := m.Word()
+	if there && (held.Version > mine.Version || torn(mine, held)) {
+		m.Hear(held)
+	} else if mine.Version > held.Version {
+		return s.PutBack(ctx, mine)
+	}
+	return nil
+}
+
+// listen passes on what is told. The client connects again by itself; what was told
+// meanwhile is found by looking.
+func (s *Step) listen(ctx context.Context, heard chan<- Word) {
+	channel := s.store.client.Subscribe(ctx, s.key)
+	defer channel.Close()
+	messages := channel.Channel(redis.WithChannelHealthCheckInterval(3*time.Second), redis.WithChannelSize(16))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case message, open := <-messages:
+			if !open {
+				return
+			}
+			version, text, _ := strings.Cut(message.Payload, " ")
+			w, err := parseWord(version, text)
+			if err != nil {
+				continue // not one of ours: looking will say what is wrong
+			}
+			select {
+			case heard <- w:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func parseWord(version, text string) (w Word, err error) {
+	if err = json.Unmarshal([]byte(text), &w); err != nil {
+		return Word{}, fmt.Errorf("cannot read the step from redis: %w", err)
+	}
+	if w.Step < 0 || w.Step > 10_000 {
+		return Word{}, fmt.Errorf("cannot read the step from redis: %d is not in 0..10000", w.Step)
+	}
+	w.Version, err = parseVersion(version)
+	return w, err
+}
+
+func parseVersion(text string) (uint64, error) {
+	version, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || version > maxVersion {
+		return 0, fmt.Errorf("cannot read the step from redis: %.20q is no version", text)
+	}
+	return version, nil
+}
