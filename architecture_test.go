@@ -21,13 +21,16 @@ var rooms = []struct {
 	{"parallax/internal/atomicfile", nil},
 	{"parallax/internal/body", []string{"parallax"}},
 	{"parallax/internal/h1", []string{"parallax"}},
+	{"parallax/internal/redisclient", []string{"parallax"}},
 	{"parallax/internal/ids", []string{"parallax", "parallax/internal/body"}},
+	{"parallax/internal/ids/redis", []string{"parallax", "parallax/internal/ids", "parallax/internal/redisclient"}},
 	{"parallax/compare", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/yamlstrict"}},
 	{"parallax/divergence/embedded", []string{"parallax"}},
 	{"parallax/divergence", []string{"parallax", "parallax/internal/atomicfile", "parallax/internal/body", "parallax/internal/ids", "parallax/compare"}},
 	{"parallax/reports", []string{"parallax", "parallax/internal/atomicfile", "parallax/compare", "parallax/divergence"}},
 	{"parallax/ui", []string{"parallax", "parallax/compare", "parallax/divergence", "parallax/reports"}},
 	{"parallax/mirror", []string{"parallax", "parallax/internal/atomicfile", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split", "parallax/mirror/spool", "parallax/mirror/upstream"}},
+	{"parallax/mirror/split/redis", []string{"parallax", "parallax/internal/redisclient"}},
 	{"parallax/mirror/upstream", []string{"parallax"}},
 }
 

@@ -158,8 +158,13 @@ type SharedStep struct {
 	Reached bool      `json:"reached"` // the others are heard; if not, the step is the last that was
 	Since   time.Time `json:"since,omitzero"`
 	Error   string    `json:"error,omitempty"`
-	Owed    bool      `json:"owed,omitempty"` // they have not heard of a rollback here
+	Owed    bool      `json:"owed,omitempty"`   // they have not heard of a rollback here
+	Mirrors int       `json:"mirrors"`          // others, heard of in the last seconds
+	Behind  []string  `json:"behind,omitempty"` // those of them where an older word is in force
 }
+
+// Pending reports whether a step is known not to be in force everywhere.
+func (s *SharedStep) Pending() bool { return s != nil && (s.Owed || len(s.Behind) > 0) }
 
 // Promotion is the policy that moves the step, or says what it would do.
 type Promotion interface {

@@ -102,7 +102,8 @@ func (s *Server) apiSetStep(c echo.Context) error {
 }
 
 // apiRollback takes a reason, and does without one: whoever needs it is in a
-// hurry. It waits for splitters outside, and says by 202 that not all have obeyed yet.
+// hurry. It waits for splitters outside and for other mirrors, and says by 202 that not all
+// have obeyed yet.
 func (s *Server) apiRollback(c echo.Context) error {
 	service, err := s.service(c)
 	if err != nil {
@@ -127,7 +128,7 @@ func (s *Server) apiRollback(c echo.Context) error {
 	}
 	splitters, document := service.settled(c.Request().Context()), service.step()
 	document.Splitters = splitters
-	if slices.ContainsFunc(splitters, SplitterStatus.Pending) {
+	if slices.ContainsFunc(splitters, SplitterStatus.Pending) || document.Shared.Pending() {
 		return c.JSON(http.StatusAccepted, document)
 	}
 	return c.JSON(http.StatusOK, document)

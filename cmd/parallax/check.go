@@ -43,6 +43,7 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	}
 	advice, wrong := checkRedis(ctx, *file, cfg, faults)
 	faults = append(faults, wrong...)
+	faults = append(faults, checkSteps(ctx, *file, cfg, faults)...)
 	away, wrong := checkEffects(ctx, *file, cfg, faults)
 	if faults = append(faults, wrong...); len(faults) > 0 {
 		printFaults(e.stderr, faults)

@@ -187,8 +187,10 @@ func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Cour
 		}
 		return nil
 	}
-	// Going back leaves a pause as it is; a step is raised only where there is none.
-	err := s.set(ctx, c.To, unmoved, reports.State{Who: policy, Reason: reason, Paused: from.Paused})
+	// Going back leaves a pause as it is, or pauses the policies of all mirrors: the others may
+	// know nothing of why. A step is raised only where there is no pause.
+	paused := from.Paused || s.shared != nil && c.Code == reports.TakeBack
+	err := s.set(ctx, c.To, unmoved, reports.State{Who: policy, Reason: reason, Paused: paused})
 	if err != nil {
 		return err
 	}
@@ -203,9 +205,14 @@ func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Cour
 // pause begins or ends a pause of the policy. Ending it also ends how long a person's
 // step stands.
 func (s *stepper) pause(ctx context.Context, paused bool, who, reason string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err := s.file.Update(func(state *reports.State) { state.Paused, state.Until = paused, time.Time{} })
+	err := s.switchTo(ctx, paused)
+	for range 2 {
+		if refused := (reports.Refusal{}); s.shared == nil || !errors.As(err, &refused) || refused.Turn != reports.Overridden {
+			break
+		}
+		s.shared.step.Look(ctx, s) // another mirror was faster, and this is about any step
+		err = s.switchTo(ctx, paused)
+	}
 	if err != nil {
 		return err
 	}
@@ -216,6 +223,20 @@ func (s *stepper) pause(ctx context.Context, paused bool, who, reason string) er
 	s.log.Info("the promotion was switched", "service", s.service, "to", key, "who", who, "reason", reason)
 	s.record(ctx, divergence.Decision{At: s.now().UTC(), Kind: "promotion", Key: key, Who: who, Note: reason})
 	return nil
+}
+
+// switchTo writes that the policy is paused, or is not, once the other mirrors know it.
+func (s *stepper) switchTo(ctx context.Context, paused bool) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.file.State()
+	next := before
+	if next.Paused, next.Until = paused, (time.Time{}); s.shared != nil {
+		if next, err = s.tell(ctx, before, next); err != nil {
+			return err
+		}
+	}
+	return s.file.Update(func(state *reports.State) { *state = state.Moved(next) })
 }
 
 // look judges a service and moves its step until the context ends.

@@ -87,6 +87,7 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 		before.fail(err.Error())
 		return e.fail("%v", err)
 	}
+	s.hearSteps(ctx)
 	for _, svc := range s.current.Load().services {
 		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
 		if svc.calls != nil {
@@ -195,7 +196,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 	if err := s.openIdentifiers(secrets); err != nil {
 		return nil, err
 	}
-	if err := s.openSteps(); err != nil {
+	if err := s.openSteps(newID()); err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Services {

@@ -315,6 +315,7 @@ func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) err
 	if err != nil {
 		return err
 	}
+	s.settle(ctx)
 	s.moved(ctx, "step", step, who, reason)
 	return nil
 }
@@ -344,6 +345,7 @@ func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
 	s.force(0, s.now().UTC(), who)
 	err := s.set(ctx, 0, nil, reports.State{Who: who, Reason: reason, Paused: true})
+	s.settle(ctx)
 	s.moved(ctx, "rollback", 0, who, reason)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"parallax/internal/ids"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
+	splitredis "parallax/mirror/split/redis"
 	"parallax/ui"
 )
 
@@ -59,6 +61,23 @@ func (s *server) identifiersStatus() ui.Dependency {
 		d.OK, d.Detail = false, err.Error()
 	}
 	return d
+}
+
+// checkSteps asks the Redis that steps are shared in, unless its part has faults already.
+func checkSteps(ctx context.Context, file string, c Config, before []yamlstrict.Fault) []yamlstrict.Fault {
+	const at = "steps"
+	if c.Steps.URL == "" || slices.ContainsFunc(before, func(f yamlstrict.Fault) bool { return inside(f.Path, at) }) {
+		return nil
+	}
+	store, err := splitredis.Open(c.Steps, "check")
+	if err == nil {
+		defer store.Close()
+		err = store.Check(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	return []yamlstrict.Fault{{File: file, Path: at + ".redis", Text: err.Error(), Hint: "start it, or correct the address or the password; without it Parallax serves, and no step can be raised"}}
 }
 
 // checkRedis asks the Redis of a configuration, unless its part has faults already.

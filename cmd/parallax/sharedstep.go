@@ -4,26 +4,48 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"parallax"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/reports"
 	"parallax/ui"
 )
 
 // openSteps lets mirrors share steps, if that is configured. Redis is not waited for.
-func (s *server) openSteps() (err error) {
-	if s.cfg.Steps.URL != "" {
-		s.steps, err = splitredis.Open(s.cfg.Steps)
+func (s *server) openSteps(id parallax.ID) (err error) {
+	if s.cfg.Steps.URL == "" {
+		return nil
 	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "mirror"
+	}
+	tail := id.String()
+	s.steps, err = splitredis.Open(s.cfg.Steps, host+"-"+tail[len(tail)-6:])
 	return err
+}
+
+// hearSteps hears what the other mirrors agree on, so that nobody is sent by a word that was
+// taken back while this one was not there. While Redis is away the last word holds.
+func (s *server) hearSteps(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, svc := range s.current.Load().services {
+		if svc.steps.shared != nil {
+			all.Go(func() { svc.steps.shared.step.Look(ctx, svc.steps) })
+		}
+	}
+	all.Wait()
 }
 
 // sharing is the step of one service as mirrors share it.
 type sharing struct {
-	step *splitredis.Step
-	away atomic.Pointer[outage] // nil while Redis answers
+	step  *splitredis.Step
+	away  atomic.Pointer[outage] // nil while Redis answers
+	peers atomic.Pointer[[]splitredis.Peer]
 }
 
 // outage is why Redis has no word of other mirrors.
@@ -54,6 +76,11 @@ func (s *stepper) share(ctx context.Context, before, next reports.State) (report
 		}
 		return next, nil
 	}
+	return s.tell(ctx, before, next)
+}
+
+// tell tells the other mirrors a state that follows another, unless they have moved on.
+func (s *stepper) tell(ctx context.Context, before, next reports.State) (reports.State, error) {
 	if before.Owed {
 		return next, reports.Refusal{Turn: reports.Refused, Text: "the other mirrors have not heard of the rollback here yet"}
 	}
@@ -100,6 +127,9 @@ func (s *stepper) Hear(w splitredis.Word) {
 		return
 	}
 	s.force(w.Step, w.At, w.Who)
+	if w.Step == state.Step && w.At.Equal(state.At) {
+		return // it is the pause that is another, or the rollback that was told
+	}
 	s.log.Info("another mirror moved the step", "service", s.service, "step", w.Step, "who", w.Who, "reason", w.Reason)
 }
 
@@ -118,7 +148,7 @@ func (s *stepper) Paid(owed, now splitredis.Word) {
 }
 
 // Reached implements splitredis.Mirror.
-func (s *stepper) Reached(err error) {
+func (s *stepper) Reached(peers []splitredis.Peer, err error) {
 	was := s.shared.away.Load()
 	switch {
 	case err != nil && was == nil:
@@ -127,6 +157,40 @@ func (s *stepper) Reached(err error) {
 	case err == nil && was != nil:
 		s.shared.away.Store(nil)
 		s.log.Info("redis has the step again", "service", s.service, "after", s.now().Sub(was.since).Round(time.Millisecond))
+	}
+	if err == nil {
+		s.shared.peers.Store(&peers)
+	}
+}
+
+// heardWithin is how long a step that was moved waits for the other mirrors, which take some
+// milliseconds.
+const heardWithin = time.Second
+
+// settle waits until a step is in force at all mirrors that Redis knows of.
+func (s *stepper) settle(ctx context.Context) {
+	if s.shared == nil || s.file.State().Owed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, heardWithin)
+	defer cancel()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		peers, err := s.shared.step.Peers(ctx)
+		if err != nil {
+			return
+		}
+		s.shared.peers.Store(&peers)
+		if len(splitredis.Behind(peers, s.file.State().Version)) == 0 {
+			return
+		}
+		again.Reset(pause)
 	}
 }
 
@@ -147,6 +211,9 @@ func (svc *service) sharedStep() *ui.SharedStep {
 	}
 	state := s.file.State()
 	out := &ui.SharedStep{Version: state.Version, Owed: state.Owed, Reached: true}
+	if peers := s.shared.peers.Load(); peers != nil {
+		out.Mirrors, out.Behind = len(*peers), splitredis.Behind(*peers, state.Version)
+	}
 	if away := s.shared.away.Load(); away != nil {
 		out.Reached, out.Since, out.Error = false, away.since, away.err.Error()
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -50,9 +51,12 @@ func (c Connection) Open() (*redis.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	redis.SetLogger(silent{})
+	quiet()
 	return redis.NewClient(o), nil
 }
+
+// quiet is done once: the library's log is one variable, which running clients read.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
 
 // silent is the log of the library, which goes to stderr by default and says nothing
 // that is not in an error too.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +19,8 @@ type Mirror interface {
 	Hear(w Word)
 	// Paid says that Redis has taken in what was owed, and as what.
 	Paid(owed, now Word)
-	// Reached says that Redis answers, or why it does not.
-	Reached(err error)
+	// Reached says who else shares the step, or why Redis does not answer.
+	Reached(peers []Peer, err error)
 }
 
 // lookEvery is how often Redis is asked besides listening.
@@ -39,44 +38,51 @@ func (s *Step) Run(ctx context.Context, m Mirror) error {
 	beat := time.NewTicker(lookEvery)
 	defer beat.Stop()
 	for {
-		err := s.look(ctx, m)
+		s.Look(ctx, m)
 		if ctx.Err() != nil {
+			s.leave()
 			return nil
 		}
-		m.Reached(err)
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case w := <-heard:
-				m.Hear(w)
-			case <-beat.C:
-				waiting = false
-			}
+		select {
+		case <-ctx.Done():
+		case w := <-heard:
+			m.Hear(w) // and looks at once, so that the others see that it was heard
+		case <-beat.C:
 		}
 	}
 }
 
-// look pays what is owed, hears what Redis holds, and puts back what it has lost.
-func (s *Step) look(ctx context.Context, m Mirror) error {
+// Look brings a mirror up to date once.
+func (s *Step) Look(ctx context.Context, m Mirror) {
+	peers, err := s.look(ctx, m)
+	if ctx.Err() == nil {
+		m.Reached(peers, err)
+	}
+}
+
+// look pays what is owed, says which word is in force here, hears what Redis holds, and puts
+// back what it has lost.
+func (s *Step) look(ctx context.Context, m Mirror) ([]Peer, error) {
 	if w, owed := m.Word(); owed {
 		now, err := s.Overrule(ctx, w)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		m.Paid(w, now)
 	}
-	held, there, err := s.Get(ctx)
-	if err != nil {
-		return err
-	}
 	mine, _ := m.Word()
+	held, there, peers, err := s.meet(ctx, s.store.name, mine.Version)
+	if err != nil {
+		return nil, err
+	}
 	if there && (held.Version > mine.Version || torn(mine, held)) {
 		m.Hear(held)
+		mine, _ = m.Word()
+		_, _, peers, err = s.meet(ctx, s.store.name, mine.Version)
 	} else if mine.Version > held.Version {
-		return s.PutBack(ctx, mine)
+		err = s.PutBack(ctx, mine)
 	}
-	return nil
+	return peers, err
 }
 
 // listen passes on what is told. The client connects again by itself; what was told
@@ -116,12 +122,4 @@ func parseWord(version, text string) (w Word, err error) {
 	}
 	w.Version, err = parseVersion(version)
 	return w, err
-}
-
-func parseVersion(text string) (uint64, error) {
-	version, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || version > maxVersion {
-		return 0, fmt.Errorf("cannot read the step from redis: %.20q is no version", text)
-	}
-	return version, nil
 }

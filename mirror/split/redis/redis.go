@@ -9,7 +9,7 @@
 // does. A rollback asks for nothing: it begins an era, which comes after everything of the
 // eras before. Two mirrors that roll back without hearing of each other, since Redis was away
 // or has lost everything, begin two eras of one number; whoever hears of both rolls back
-// again. So a rollback is never undone by a step that was raised without knowing of it.
+// again, and so where two words have one version. So a rollback is never undone by a step that was raised without knowing of it.
 package redis
 
 import (
@@ -42,16 +42,26 @@ var ErrMoved = errors.New("another mirror has moved the step")
 // goroutines.
 type Store struct {
 	cfg    Config
+	name   string
 	client *redis.Client
 }
 
-// Open returns a store; it does not connect.
-func Open(cfg Config) (*Store, error) {
+// Open returns a store; it does not connect. The name is what other mirrors call this one,
+// which no other has.
+func Open(cfg Config, name string) (*Store, error) {
 	client, err := cfg.connection().Open()
 	if err != nil {
 		return nil, fmt.Errorf("cannot share steps in redis: %w", err)
 	}
-	return &Store{cfg: cfg, client: client}, nil
+	return &Store{cfg: cfg, name: name, client: client}, nil
+}
+
+// Check asks Redis whether it answers.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.client.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("cannot share steps in redis: %w", err)
+	}
+	return nil
 }
 
 // Close closes the connections. Closing twice does no harm.
@@ -98,8 +108,7 @@ const maxVersion = 1 << 53
 func era(version uint64) uint64 { return version >> 32 }
 
 // Merge returns what a mirror's word becomes when it hears another, and whether it is then
-// owed: the newer of both, unless they stand in two eras of one number, which is a rollback of
-// them both. What is owed comes after everything.
+// owed: the newer of both, unless none comes after the other, which is a rollback of them both. What is owed comes after everything.
 func Merge(mine Word, owed bool, heard Word) (Word, bool) {
 	switch {
 	case owed:
@@ -116,13 +125,24 @@ func Merge(mine Word, owed bool, heard Word) (Word, bool) {
 	return mine, false
 }
 
-func torn(a, b Word) bool { return era(a.Version) == era(b.Version) && a.Era != b.Era }
+// torn reports whether two words cannot come one after the other: they are of two eras of one
+// number, or of one version, which two mirrors set after Redis had lost it.
+func torn(a, b Word) bool {
+	return era(a.Version) == era(b.Version) && (a.Era != b.Era || a.Version == b.Version && (a.Step != b.Step || !a.At.Equal(b.At) || a.Paused != b.Paused))
+}
 
 // Follow sets a word after another, in its era, and returns it with its version. ErrMoved is
 // that there is a newer one, any other error that Redis did not answer: then nobody knows
 // whether it was set.
 func (s *Step) Follow(ctx context.Context, after, w Word) (Word, error) {
 	w.Era = after.Era
+	now, err := s.set(ctx, "after", after.Version, w)
+	if !errors.Is(err, ErrMoved) || now.Version >= after.Version {
+		return now, err
+	}
+	if err := s.PutBack(ctx, after); err != nil { // Redis has lost it
+		return now, err
+	}
 	return s.set(ctx, "after", after.Version, w)
 }
 
@@ -164,21 +184,4 @@ func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word
 		err = ErrMoved
 	}
 	return w, err
-}
-
-// Get returns the word that Redis holds; false if it holds none.
-func (s *Step) Get(ctx context.Context) (Word, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
-	defer cancel()
-	held, err := s.store.client.HMGet(ctx, s.key, "version", "word").Result()
-	if err != nil {
-		return Word{}, false, fmt.Errorf("cannot read the step from redis: %w", err)
-	}
-	version, there := held[0].(string)
-	text, also := held[1].(string)
-	if !there || !also {
-		return Word{}, false, nil
-	}
-	w, err := parseWord(version, text)
-	return w, err == nil, err
 }

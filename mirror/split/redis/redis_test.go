@@ -3,9 +3,11 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,11 +18,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var named atomic.Int64
+
 func open(t testing.TB, r *rig.Redis) *Store {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.URL = "unix://" + r.Socket
-	s, err := Open(cfg)
+	s, err := Open(cfg, fmt.Sprintf("mirror-%d", named.Add(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,11 +34,12 @@ func open(t testing.TB, r *rig.Redis) *Store {
 
 // replica is a mirror without a splitter.
 type replica struct {
-	mu   sync.Mutex
-	word Word
-	owed bool
-	err  error
-	step *Step
+	mu    sync.Mutex
+	word  Word
+	owed  bool
+	err   error
+	peers []Peer
+	step  *Step
 }
 
 func (r *replica) Word() (Word, bool) {
@@ -57,10 +62,10 @@ func (r *replica) Paid(owed, now Word) {
 	}
 }
 
-func (r *replica) Reached(err error) {
+func (r *replica) Reached(peers []Peer, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.err = err
+	r.peers, r.err = peers, err
 }
 
 // raise moves the step as a person does, who is refused where another was faster.
@@ -145,9 +150,17 @@ func TestMirrorsShareAStep(t *testing.T) {
 	}
 	agreed(t, all)
 	all[2].rollback(ctx)
-	if w := agreed(t, all); w.Step != 0 {
+	w := agreed(t, all)
+	if w.Step != 0 {
 		t.Errorf("%+v after a rollback", w)
 	}
+	rig.Eventually(t, "both others are known to have heard", func() error {
+		peers, err := all[0].step.Peers(ctx)
+		if behind := Behind(peers, w.Version); err != nil || len(peers) != 2 || len(behind) > 0 {
+			return fmt.Errorf("%v, behind: %v, %v", peers, behind, err)
+		}
+		return nil
+	})
 }
 
 // TestOnlyOneFollows: of many who move a step from one version, one does.
@@ -254,7 +267,7 @@ func TestWordsThatCannotBe(t *testing.T) {
 		if err := step.store.client.HSet(ctx, step.key, "version", version, "word", text).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := step.Get(ctx); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := step.Peers(ctx); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s %s: %v, want %q", version, text, err, want)
 		}
 	}

@@ -25,6 +25,7 @@ func Steps() []int { return []int{0, 100, 500, 2500, 5000, 10000, 2500, 0} }
 // Scenario is users who ask a splitter while somebody moves the step.
 type Scenario struct {
 	URL         string                                    // that callers use
+	Beside      []string                                  // URLs of others that share the step; every user asks all by turns
 	Users       int                                       // 10000 for figures; fewer make wider shares
 	Connections int                                       // kept alive throughout; users share them
 	Steps       []int                                     // in basis points; Steps when empty
@@ -89,6 +90,7 @@ type run struct {
 type user struct {
 	name    string
 	cookies map[string]string
+	asked   int          // requests
 	at      int          // index of the step that leg is of, and one
 	leg     parallax.Leg // that answered there
 	before  parallax.Leg // and at the step before
@@ -169,7 +171,7 @@ func (r *run) ask(client *http.Client, u *user, resets *int) {
 
 // send sends a request and reads who answered it.
 func (r *run) send(client *http.Client, u *user) (parallax.Leg, error) {
-	req, err := http.NewRequestWithContext(r.t.Context(), "GET", r.URL, nil)
+	req, err := http.NewRequestWithContext(r.t.Context(), "GET", r.next(u), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -195,6 +197,15 @@ func (r *run) send(client *http.Client, u *user) (parallax.Leg, error) {
 		u.cookies[c.Name] = c.Value
 	}
 	return r.legOf(strings.TrimSpace(string(text)))
+}
+
+// next is where a user asks next.
+func (r *run) next(u *user) string {
+	u.asked++
+	if n := u.asked % (1 + len(r.Beside)); n > 0 {
+		return r.Beside[n-1]
+	}
+	return r.URL
 }
 
 func (r *run) legOf(text string) (parallax.Leg, error) {
