@@ -159,7 +159,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, s.validateGraphQL()...)
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	faults = append(faults, s.idleDeclarations()...)
-	faults = append(faults, parallax.Under("net", s.Net.validate())...)
+	faults = append(faults, parallax.Under("net", s.Net.validate(len(s.Candidate.URLs) > 0 || s.Tap))...)
 	faults = append(faults, s.undeclaredActs()...)
 	_, wrong := ids.Compile(s.Identifiers)
 	faults = append(faults, parallax.Under("identifiers", wrong)...)

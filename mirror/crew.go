@@ -24,6 +24,7 @@ type job struct {
 
 // ask asks a shadow leg, and returns at once.
 func (c *crew) ask(f *flight, l *leg) {
+	f.net.asks(l)
 	j := job{f, l}
 	c.mu.Lock()
 	n := len(c.free)

@@ -331,7 +331,7 @@ func (f *flight) leaveLive(out caller) {
 func (f *flight) leave() {
 	if left := f.pending.Add(-1); left > 0 {
 		if left == 1 {
-			f.net.nobodyElse() // but the live leg is under way
+			f.net.settle(foundNothing) // nothing but the live leg is under way
 		}
 		return
 	}

@@ -97,6 +97,13 @@ const (
 // or broke before an answer to a safe request. Every try is counted. The instance
 // is to be told how it ended; it is nil when there is none.
 func (f *flight) askInstances(ctx context.Context, l *leg, r role, c *parallax.Call, request *outgoing) (*answer, *upstream.Instance, error) {
+	caught := f.net != nil && l == f.live
+	held := holdBody(request, l.pool.Size() > 1 || caught)
+	if caught {
+		f.net.hold(held)
+	} else {
+		defer held.letGo()
+	}
 	key := l.hashBy.of(f.in)
 	at := l.pool.Pick(key, nil)
 	if at == nil {
@@ -105,8 +112,6 @@ func (f *flight) askInstances(ctx context.Context, l *leg, r role, c *parallax.C
 		}
 		return nil, nil, errNoInstance
 	}
-	held := holdBody(request, l.pool.Size() > 1)
-	defer held.letGo()
 	asked := 0 // tries of which the leg may have seen something
 	for try := 1; ; try++ {
 		request.Addr = at.Addr()
@@ -138,7 +143,11 @@ func (f *flight) nextInstance(l *leg, key uint64, at *upstream.Instance, held *h
 	case !ok || !legFailed(e.kind):
 		return nil
 	case e.unsent && held.again():
-		return l.pool.Pick(key, at)
+		next := l.pool.Pick(key, at)
+		if next == nil {
+			held.stay()
+		}
+		return next
 	case e.kind != parallax.Reset || !f.endpoint.safe || f.body != nil || f.upgrade != "" || *asked >= max(1, min(maxAsked, l.pool.Size()-1)):
 		return nil
 	case f.endpoint.act.of(f.in.Target) != "":
@@ -201,6 +210,8 @@ type heldBody struct {
 	gone    bool   // more was read than is kept
 	free    bool   // there will be no other try
 	pending bool   // to be closed when it is let go
+
+	left chan struct{} // closed when it is pending; nil: nobody asks
 }
 
 // holdBody puts a held body in place of a request's own, if it may be tried again.
@@ -253,6 +264,9 @@ func (h *heldBody) keep(p []byte) {
 // Close implements io.Closer.
 func (h *heldBody) Close() error {
 	h.mu.Lock()
+	if h.left != nil && !h.pending {
+		close(h.left)
+	}
 	h.pending = true
 	now := h.gone || h.free
 	h.mu.Unlock()
@@ -273,8 +287,18 @@ func (h *heldBody) again() bool {
 	if h.gone {
 		return false
 	}
+	if h.left != nil && h.pending {
+		h.left = make(chan struct{})
+	}
 	h.at, h.pending = 0, false
 	return true
+}
+
+// stay takes again back: there is no further try.
+func (h *heldBody) stay() {
+	if h != nil {
+		_ = h.Close() // it only takes note
+	}
 }
 
 // letGo says that there will be no other try.

@@ -61,7 +61,7 @@ func (f *flight) restComes(err error) bool {
 // the call's. Its end is recorded in c.
 func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r role, c *parallax.Call) error {
 	if err := unfit(c); err != nil {
-		return f.refuseUnfit(out, l, c, err)
+		return f.refuseUnfit(ctx, out, l, c, err)
 	}
 	request := f.outgoing(l, c)
 	request.Upgrade = f.upgrade
@@ -76,44 +76,40 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	defer l.inFlight.Add(-1)
 	c.Start = f.since()
 	a, at, err := f.askInstances(legCtx, l, r, c, request)
-	held := f.net.holds(a, err) && !f.callerGone(ctx)
+	a, err = f.net.decide(a, err)
 	if err == nil {
 		c.First, c.Request.Proto = f.since(), a.Proto
+	} else {
+		c.Done = f.since() // whatever the caller gets instead takes
 	}
-	switch {
-	case held && err == nil:
-		err = f.net.late(f.setAside(a, c))
-	case held:
-		err = f.net.late(err)
-	case err == nil:
+	if f.caught(ctx, out, c, a, err) {
+		done(at, c)
+		f.count(l, r, c)
+		return nil
+	}
+	if err == nil {
 		err = f.pass(a, out, c)
-	case !f.callerGone(ctx):
+		c.Done = f.since()
+	} else if !f.callerGone(ctx) {
 		f.answeredLive()
 		f.refuse(out, problemOf(err))
 	}
 	f.answeredLive()
-	c.Done = f.since()
 	if err != nil {
 		c.Err = callErr(err)
-	}
-	if held {
-		done(at, c)
-		f.count(l, r, c)
-		f.catch(ctx, out, c, err)
-		return err
 	}
 	if err != nil && (f.callerGone(ctx) || errors.Is(err, errCallerGone)) {
 		c.Err = parallax.CallErr{Kind: parallax.CallerGone, Text: errCallerGone.Error()}
 		out.Abort()
 	} else if err != nil && c.Response.Status != 0 {
 		out.Abort() // the caller must see that the answer is not complete
+		f.brokeOff(c)
 	}
 	if err == nil {
 		_ = out.End() // the leg has answered, whether the caller is still there or not
 	}
 	done(at, c)
 	f.count(l, r, c)
-	f.noteUncaught(r, c)
 	return err
 }
 
@@ -131,7 +127,7 @@ func (f *flight) tryAgain(l *leg, r role, c *parallax.Call, err error) {
 // shutdown ends every call.
 func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
 	if f.net != nil {
-		return f.net.ctx, func() {}
+		return &netContext{ctx, f.net}, func() {}
 	}
 	if f.endpoint.safe {
 		return ctx, func() {}

@@ -297,7 +297,7 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	default:
 		f.plan()      // which other legs may get it
 		f.enterLane() // behind what its user did before
-		f.spread(ctx) // what catches a live candidate's failure
+		f.spread()    // what catches a live candidate's failure
 		if f.endpoint.safe && f.rpc == nil {
 			f.dispatch() // before the live leg is asked; an unsafe one after its status line
 		}

@@ -1,8 +1,11 @@
 package mirror
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,10 +21,15 @@ type Net struct {
 	Statuses []int         `yaml:"statuses" doc:"statuses of the candidate's, 500 to 599, in whose place callers of safe methods get the primary's answer"`
 }
 
-func (n Net) validate() []parallax.Fault {
+// validate returns what makes no sense of the net. live says that there may be a candidate
+// to be live, or that its absence is somebody else's to find.
+func (n Net) validate(live bool) []parallax.Fault {
 	var faults []parallax.Fault
 	fault := func(path, text, hint string) {
 		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
+	}
+	if n.Wait > 0 && !live {
+		fault("", "there is no candidate whose failures it could catch", "take it out, or write candidate.urls")
 	}
 	if n.Wait < 0 {
 		fault("wait", "want no negative time", "write a duration such as 500ms")
@@ -37,273 +45,465 @@ func (n Net) validate() []parallax.Fault {
 	return faults
 }
 
+// catches reports whether a status counts as a failure.
+func (n Net) catches(status int) bool { return slices.Contains(n.Statuses, status) }
+
 // catcher is what catches one request of a live candidate. The primary is asked for its answer as
-// the shadow leg it is anyway; only where that was not, or its answer is not whole, it is
-// asked for this caller.
+// the shadow leg it is anyway; only where that was not, or its answer cannot be had whole, it is
+// asked for this caller. The candidate's answer never waits for the primary's: only a failure does.
+// A nil one catches nothing.
 type catcher struct {
 	Net
-	ctx   context.Context // the candidate's; ends with the caller's, or when it is too late
-	end   context.CancelFunc
-	state atomic.Int32 // who was first: the head of the candidate's answer, or the wait
-	once  sync.Once
-	timer atomic.Pointer[time.Timer] // of the wait; nil: it has not begun
-	over  chan struct{}              // closed when the primary has answered as a shadow, or failed
+	asked atomic.Bool   // the primary is being asked as the shadow
+	over  chan struct{} // closed when it is known what that has come to
+	held  *heldBody     // of the live call; nil: it has read none
+
+	mu      sync.Mutex
+	found   found
+	settled bool        // over is closed
+	decided bool        // the head of the candidate's answer is there, or it has failed: nothing is late any more
+	late    bool        // the candidate's answer is not waited for any longer
+	timer   *time.Timer // of the wait; nil: it has not begun
+	told    context.Context
+	end     context.CancelFunc
 }
 
-// The states of a catcher.
+// found is what the primary's part as a shadow has come to.
+type found uint8
+
 const (
-	undecided int32 = iota
-	inTime
-	tooLate
+	foundNothing found = iota // it was not asked, or its answer is not kept: it can be asked for this caller
+	foundFailure              // it gave no answer
+	foundAnswer               // its whole answer is there
 )
 
 // spread puts a net below a request, if the service has one and the request is one that it can
-// catch: it is safe, so that both legs may be asked, and has no body that may be gone.
-func (f *flight) spread(ctx context.Context) {
-	if f.service.cfg.Net.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || !f.endpoint.safe || f.body != nil || f.looksLikeAct() {
+// catch: it is safe, so that both legs may be asked. Its body is kept for as long as it is
+// under way, as that of one that is mirrored is anyway.
+func (f *flight) spread() {
+	if f.service.cfg.Net.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || !f.endpoint.safe || f.rpc != nil || f.looksLikeAct() {
 		return
 	}
-	n := &catcher{Net: f.service.cfg.Net, over: make(chan struct{})}
-	n.ctx, n.end = context.WithCancel(ctx)
-	f.net = n
+	f.net = &catcher{Net: f.service.cfg.Net, over: make(chan struct{})}
+	if f.body != nil && f.body.copy == nil {
+		f.keepBody()
+	}
+}
+
+// asks is called when a leg is about to be asked as a shadow.
+func (n *catcher) asks(l *leg) {
+	if n != nil && l.name == parallax.Primary {
+		n.asked.Store(true)
+	}
+}
+
+// primaryBegan is called with the head of the primary's answer as a shadow. One that may
+// never end, or is longer than what is kept, is not waited for; and of a stream of events the
+// head is all that the candidate can be late behind.
+func (f *flight) primaryBegan(l *leg, a *answer) {
+	if f.net == nil || l.name != parallax.Primary {
+		return
+	}
+	events := isEventStream(a.Headers)
+	if events || !f.bodyless(a) && a.Length > int64(f.service.options.MaxBody) {
+		f.net.settle(foundNothing)
+	}
+	if events {
+		f.net.await(a.Status)
+	}
 }
 
 // primaryAnswered is called when the primary's part as a shadow is over. From then on the
 // candidate has as long as the net waits.
-func (n *catcher) primaryAnswered(c *parallax.Call) {
+func (n *catcher) primaryAnswered(l *leg, c *parallax.Call, kept *capture) {
+	switch {
+	case n == nil || l.name != parallax.Primary:
+	case c.Err.Kind == parallax.NoError && kept != nil && kept.ended && kept.cut == "":
+		n.settle(foundAnswer)
+		n.await(c.Response.Status)
+	case c.Err.Kind == parallax.NoError:
+		n.settle(foundNothing) // longer than what is kept
+		n.await(c.Response.Status)
+	case c.Err.Kind == parallax.Timeout && c.Response.Status != 0:
+		n.settle(foundNothing) // it goes on for longer than a shadow may take
+	default:
+		n.settle(foundFailure)
+	}
+}
+
+// primaryPassedOver is called when a leg is not asked as a shadow after all.
+func (n *catcher) primaryPassedOver(l *leg) {
+	if l.name == parallax.Primary {
+		n.settle(foundNothing)
+	}
+}
+
+// settle says what the primary's part as a shadow has come to. Only the first word counts.
+func (n *catcher) settle(what found) {
 	if n == nil {
 		return
 	}
-	n.once.Do(func() {
-		if c.Err.Kind == parallax.NoError && n.state.Load() == undecided {
-			n.timer.Store(time.AfterFunc(n.Wait, n.giveUp))
-		}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.settled {
+		n.settled, n.found = true, what
 		close(n.over)
-	})
-}
-
-// nobodyElse is called when no shadow is under way any more: the primary has answered, or was not
-// asked and will not be.
-func (n *catcher) nobodyElse() {
-	if n != nil {
-		n.once.Do(func() { close(n.over) })
 	}
 }
 
-// giveUp ends the candidate's call unless its answer has begun.
+// await begins the wait for the candidate. A failure of the primary's is no reason to hurry
+// it. Fast path: a candidate that was quicker needs no timer (BenchmarkNet).
+func (n *catcher) await(status int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.timer == nil && !n.decided && status < 500 {
+		n.timer = time.AfterFunc(n.Wait, n.expire)
+	}
+}
+
+// expire gives the candidate's call up unless its answer has begun.
+func (n *catcher) expire() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.decided {
+		n.giveUp()
+	}
+}
+
+// giveUp ends the candidate's call. n.mu is held.
 func (n *catcher) giveUp() {
-	if n.state.CompareAndSwap(undecided, tooLate) {
+	n.late = true
+	if n.end != nil {
 		n.end()
 	}
 }
 
-// holds reports whether what the candidate gave is kept from the caller: nothing, or a
-// status that is caught. Nil holds nothing.
-func (n *catcher) holds(a *answer, err error) bool {
-	switch {
-	case n == nil:
-		return false
-	case err != nil:
-		return true
-	case !n.state.CompareAndSwap(undecided, inTime):
-		return true
+// decide is told what the candidate's call has come to, and says what it is to count as: from
+// here on nothing is late.
+func (n *catcher) decide(a *answer, err error) (*answer, error) {
+	if n == nil {
+		return a, err
 	}
-	return slices.Contains(n.Statuses, a.Status)
-}
-
-// late says how the candidate failed if it was given up.
-func (n *catcher) late(err error) error {
-	if n != nil && n.state.Load() == tooLate {
-		return &sendError{kind: parallax.Timeout, err: fmt.Errorf("no answer within %v after the primary's", n.Wait)}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.decided = true
+	if n.timer != nil {
+		n.timer.Stop()
 	}
-	return err
+	if !n.late {
+		return a, err
+	}
+	if a != nil && a.Body != nil {
+		a.Body.Close()
+	}
+	return nil, &sendError{kind: parallax.Timeout, err: fmt.Errorf("no answer within %v after the primary's", n.Wait)}
 }
 
 // fold ends what the net holds, once the caller has an answer.
 func (n *catcher) fold() {
-	if n != nil {
-		n.state.CompareAndSwap(undecided, inTime)
-		if timer := n.timer.Load(); timer != nil { // one that is only just begun ends by itself
-			timer.Stop()
-		}
-		n.end()
-	}
-}
-
-// setAside reads an answer that the caller does not get, for the comparison, and for the
-// caller after all if the primary has none. It takes no longer than the net waits.
-func (f *flight) setAside(a *answer, c *parallax.Call) error {
-	defer a.Body.Close()
-	c.Response.Status, c.Response.Headers = a.Status, a.Headers
-	patience := time.AfterFunc(f.net.Wait, f.net.end)
-	defer patience.Stop()
-	keep := f.keepAnswer(f.live, a.Length)
-	if err := f.drain(f.live, a, keep); err != nil {
-		if !patience.Stop() {
-			return &sendError{kind: parallax.Timeout, err: fmt.Errorf("its answer was not complete within %v", f.net.Wait)}
-		}
-		return err
-	}
-	if keep.ended {
-		c.Response.Trailers = fieldsThat(unframed, a.Trailers())
-	}
-	return nil
-}
-
-// catch gives the caller the primary's answer in place of the candidate's, which failed as
-// its call says; or that, if the primary has none either.
-func (f *flight) catch(ctx context.Context, out caller, c *parallax.Call, err error) {
-	primary := f.service.legs[parallax.Primary]
-	gave, failed := f.giveShadows(ctx, out, primary)
-	if gave || !failed && f.giveFresh(ctx, out, primary) {
-		f.x.Covered = true
-		f.endpoint.counts.cover()
+	if n == nil {
 		return
 	}
-	gone := f.callerGone(ctx)
-	if !gone {
-		f.endpoint.counts.uncover(f.whyUncaught(primary))
+	n.held.letGo()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.decided = true
+	if n.timer != nil {
+		n.timer.Stop()
 	}
+	n.giveUp()
+}
+
+// netContext is what a live call runs under when there is a net. Fast path: as long as nobody
+// asks for Done there is nothing to it (BenchmarkNet).
+type netContext struct {
+	context.Context // the caller's
+	net             *catcher
+}
+
+// Err implements context.Context.
+func (c *netContext) Err() error {
+	c.net.mu.Lock()
+	told, late := c.net.told, c.net.late
+	c.net.mu.Unlock()
 	switch {
-	case gone:
-		out.Abort()
-	case c.Err.Kind == parallax.NoError && isWhole(f.captures[f.live.name]):
-		f.give(out, c, f.captures[f.live.name])
-	default:
-		f.refuse(out, problemOf(err))
-		_ = out.End()
+	case told != nil: // else it could be over without an error, which package context takes for a defect
+		return told.Err()
+	case late:
+		return context.Canceled
 	}
+	return c.Context.Err()
 }
 
-// giveShadows gives the answer that the primary has given as a shadow, and reports whether
-// there is one, and whether the primary failed, so that it need not be asked once more. It
-// waits for it for as long as a shadow may take, and at most twice as long.
-func (f *flight) giveShadows(ctx context.Context, out caller, primary *leg) (gave, failed bool) {
-	named := f.service.ids.Declared() // by their names on the primary: the caller's may be another's there
-	if !f.asksAsShadow(primary) || !named && (f.turns != nil || f.mayName()) {
-		return false, named // it was not asked, or not for this caller's very request, or will be in its turn
+// Done implements context.Context.
+func (c *netContext) Done() <-chan struct{} {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	if c.net.told == nil {
+		c.net.told, c.net.end = context.WithCancel(c.Context)
+		if c.net.late {
+			c.net.end()
+		}
 	}
-	patience := time.NewTimer(laneWaits * f.service.options.Timeout) // a shadow's own deadline is a little late
-	defer patience.Stop()
-	select {
-	case <-f.net.over:
-	case <-patience.C:
-		return false, true
-	case <-ctx.Done():
-		return false, true
-	}
-	c, kept := f.x.Legs[parallax.Primary], f.captures[parallax.Primary]
-	if c != nil && c.Err.Kind == parallax.Timeout && c.Response.Status != 0 {
-		return false, named // it goes on for longer than a shadow may take, as streams of events do
-	}
-	if c == nil || c.Err.Kind != parallax.NoError {
-		return false, true
-	}
-	if !isWhole(kept) {
-		return false, named // longer than what is kept
-	}
-	f.give(out, c, kept)
-	return true, false
-}
-
-// asksAsShadow reports whether a leg was asked as a shadow, or will be.
-func (f *flight) asksAsShadow(l *leg) bool {
-	return f.dispatched && f.reason == "" && f.endpoint.operations == nil && slices.Contains(f.shadows, l)
+	return c.net.told.Done()
 }
 
 // Why a failure of a live candidate's is not caught.
 const (
 	uncaughtBegun   = "begun"          // its answer had begun
-	uncaughtPrimary = "primary_failed" // the primary has no answer either
-	uncaughtNames   = "identifiers"    // it was not asked by the names that it knows
-	uncaughtBody    = "request_body"   // the request has a body, which may be gone
+	uncaughtPrimary = "primary_failed" // the primary failed too
+	uncaughtNames   = "identifiers"    // it cannot be asked by the names that it knows
+	uncaughtBody    = "request_body"   // there is no complete copy of the request's body
 )
 
-// whyUncaught says why the primary gave no answer in place of the candidate's.
-func (f *flight) whyUncaught(primary *leg) string {
-	if f.service.ids.Declared() && !f.asksAsShadow(primary) {
-		return uncaughtNames
+// caught gives the caller the primary's answer if the candidate's call, which runs under ctx,
+// failed before its answer had begun, and reports whether it did. If not, nothing is written.
+func (f *flight) caught(ctx context.Context, out caller, c *parallax.Call, a *answer, err error) bool {
+	if f.net == nil || err == nil && !f.net.catches(a.Status) || f.callerGone(ctx) {
+		return false
 	}
-	return uncaughtPrimary
+	ended := f.since()
+	switch why := f.replace(ctx, out, c, a); {
+	case why == "":
+		if f.x.Covered = true; err != nil {
+			c.Err = callErr(err)
+		}
+		c.Done = ended
+		f.endpoint.counts.cover()
+		return true
+	case !f.callerGone(ctx):
+		f.endpoint.counts.uncover(why)
+	}
+	return false
 }
 
-// noteUncaught counts a live call that went to the caller as it was, if it failed and there is a
-// net. Acts, and what is no plain request, are none of its business.
-func (f *flight) noteUncaught(r role, c *parallax.Call) {
-	n := f.service.cfg.Net
-	if r != live || n.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || !f.endpoint.safe || f.rpc != nil || f.upgrade != "" {
-		return
+// replace gives the caller the primary's answer in place of the candidate's, which is nil if it
+// has none, or says why not.
+func (f *flight) replace(ctx context.Context, out caller, c *parallax.Call, a *answer) (why string) {
+	if !f.hasWholeBody() {
+		return uncaughtBody
 	}
-	switch broke := legFailed(c.Err.Kind); {
-	case broke && f.net != nil:
-		f.endpoint.counts.uncover(uncaughtBegun)
-	case f.body != nil && (broke || slices.Contains(n.Statuses, c.Response.Status)):
-		f.endpoint.counts.uncover(uncaughtBody)
+	switch f.awaitPrimary(ctx) {
+	case foundAnswer:
+		return f.giveShadows(out, c, a)
+	case foundFailure:
+		return uncaughtPrimary
+	}
+	switch {
+	case f.callerGone(ctx):
+		return uncaughtPrimary // nobody hears of it
+	case f.service.ids.Declared():
+		return uncaughtNames // the caller's may be another's there
+	}
+	return f.giveFresh(ctx, out, c, a)
+}
+
+// hasWholeBody reports whether there is a complete copy of the request's body. What the candidate's call has
+// no more use for is read first; what is still being sent to it is hardly waited for.
+func (f *flight) hasWholeBody() bool {
+	if f.body == nil {
+		return true
+	}
+	if f.net.held.leftWithin(lateBody, f.body.over) {
+		buf := f.m.pool.get()
+		defer f.m.pool.put(buf)
+		f.body.readOn(*buf)
+	}
+	return f.body.isCopied()
+}
+
+// hold keeps the live call's body from being closed before the caller has an answer.
+func (n *catcher) hold(h *heldBody) {
+	if h != nil {
+		h.left = make(chan struct{})
+	}
+	n.held = h
+}
+
+// leftWithin waits until nobody reads the body any more, and reports whether that is so. It
+// waits no longer when the body is over.
+func (h *heldBody) leftWithin(d time.Duration, over <-chan struct{}) bool {
+	if h == nil {
+		return true
+	}
+	h.mu.Lock()
+	left := h.left
+	h.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-left:
+		return true
+	case <-over:
+	case <-timer.C:
+	}
+	return false
+}
+
+// awaitPrimary returns what the primary's part as a shadow has come to, and waits for that as
+// long as a shadow may take, and at most twice as long. It waits for no turn: but for those
+// that know the primary's names nobody has to.
+func (f *flight) awaitPrimary(ctx context.Context) found {
+	named := f.service.ids.Declared()
+	switch {
+	case !f.dispatched || f.service.changes.any(): // what a shadow is asked otherwise is no answer to the caller
+		return foundNothing
+	case !named && (f.mayName() || f.turns != nil && !f.net.asked.Load()):
+		return foundNothing
+	}
+	patience := time.NewTimer(laneWaits * f.service.options.Timeout) // a shadow's own deadline is a little late
+	defer patience.Stop()
+	select {
+	case <-f.net.over:
+		return f.net.found // not written any more
+	case <-patience.C:
+		return foundFailure
+	case <-ctx.Done():
+		return foundNothing
 	}
 }
 
-func isWhole(c *capture) bool { return c != nil && c.ended && c.cut == "" }
-
-// give sends an answer that was kept.
-func (f *flight) give(out caller, c *parallax.Call, kept *capture) {
-	names := make([]string, len(c.Response.Trailers))
-	for i, t := range c.Response.Trailers {
+// giveShadows gives the caller the answer that the primary has given as a shadow, unless that is a
+// failure as much as the candidate's.
+func (f *flight) giveShadows(out caller, c *parallax.Call, a *answer) (why string) {
+	p, kept := f.x.Legs[parallax.Primary], f.captures[parallax.Primary]
+	if a != nil && f.net.catches(p.Response.Status) {
+		return uncaughtPrimary
+	}
+	f.setAside(a, c)
+	f.answeredLive()
+	names := make([]string, len(p.Response.Trailers))
+	for i, t := range p.Response.Trailers {
 		names[i] = t.Name
 	}
-	out.Head(c.Response.Status, f.named(c.Response.Headers), kept.hint, names, false)
-	_, err := out.Write(kept.bytes)
-	if len(c.Response.Trailers) > 0 {
-		out.Trailers(c.Response.Trailers)
+	out.Head(p.Response.Status, f.named(p.Response.Headers), kept.hint, names, !f.body.sent())
+	if len(kept.bytes) > 0 {
+		_, _ = out.Write(kept.bytes) // a caller that is gone needs no answer
 	}
-	if err == nil {
-		_ = out.End() // a caller that is gone needs no answer
+	if len(p.Response.Trailers) > 0 {
+		out.Trailers(p.Response.Trailers)
 	}
+	_ = out.End()
+	return ""
 }
 
-// giveFresh asks the primary for this caller, and reports whether it gave an answer.
-func (f *flight) giveFresh(ctx context.Context, out caller, primary *leg) bool {
+// giveFresh asks the primary for this caller and streams its answer, unless that is a failure
+// as much as the candidate's. Nothing of this call is compared.
+func (f *flight) giveFresh(ctx context.Context, out caller, failed *parallax.Call, instead *answer) (why string) {
+	primary := f.service.legs[parallax.Primary]
 	c := &parallax.Call{Request: parallax.Request{
 		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1", Headers: f.headersFor(primary, live),
 	}}
 	f.rewrite(primary, c)
 	if unfit(c) != nil {
-		return false
+		return uncaughtPrimary
 	}
 	primary.inFlight.Add(1)
 	defer primary.inFlight.Add(-1)
 	c.Start = f.since()
-	a, at, err := f.askInstances(ctx, primary, live, c, &outgoing{
-		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host, Headers: c.Request.Headers, Length: f.in.Length,
-		Again: func(err error) { f.tryAgain(primary, live, c, err) },
-	})
-	began := err == nil
-	if began {
-		err = f.passFresh(a, out, c)
+	a, at, err := f.askInstances(ctx, primary, live, c, f.outgoingAgain(primary, c))
+	why = uncaughtPrimary
+	if err == nil {
+		why, err = f.passFresh(a, out, c, failed, instead)
 	}
-	if c.Done = f.since(); err != nil {
+	c.Done = f.since()
+	switch {
+	case err != nil && f.callerGone(ctx), errors.Is(err, errCallerGone):
+		c.Err = parallax.CallErr{Kind: parallax.CallerGone, Text: errCallerGone.Error()}
+	case err != nil:
 		c.Err = callErr(err)
-		if f.callerGone(ctx) {
-			c.Err = parallax.CallErr{Kind: parallax.CallerGone, Text: errCallerGone.Error()}
-		}
 	}
 	done(at, c)
 	f.count(primary, live, c)
-	return began
+	return why
 }
 
-// passFresh streams the primary's answer to the caller.
-func (f *flight) passFresh(a *answer, out caller, c *parallax.Call) error {
+// outgoingAgain is the request of a further call, with the copy of its body.
+func (f *flight) outgoingAgain(l *leg, c *parallax.Call) *outgoing {
+	r := &outgoing{
+		Method: c.Request.Method, Target: c.Request.Target, Host: c.Request.Host, Headers: c.Request.Headers, Length: f.in.Length,
+		Again: func(err error) { f.tryAgain(l, live, c, err) },
+	}
+	if f.body != nil {
+		r.Ready, r.Body = true, io.NopCloser(bytes.NewReader(f.body.copy.bytes))
+		r.TrailerNames, r.Trailers = namesThat(mayTrail, f.in.TrailerNames), func() []parallax.Field { return f.body.tail }
+	}
+	return r
+}
+
+// passFresh streams the primary's answer to the caller. Once it has begun, its end is the caller's.
+func (f *flight) passFresh(a *answer, out caller, c, failed *parallax.Call, instead *answer) (why string, err error) {
 	defer a.Body.Close()
 	c.First, c.Request.Proto = f.since(), a.Proto
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
-	out.Head(a.Status, f.named(a.Headers), a.Length, namesThat(unframed, a.TrailerNames), false)
+	if instead != nil && f.net.catches(a.Status) {
+		return uncaughtPrimary, nil
+	}
+	f.setAside(instead, failed)
+	f.answeredLive()
+	out.Head(a.Status, f.named(a.Headers), a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, nil); err != nil {
 		out.Abort()
-		return err
+		return "", err
 	}
 	if trailers := fieldsThat(unframed, a.Trailers()); len(trailers) > 0 {
 		out.Trailers(trailers)
 	}
 	_ = out.End() // the leg has answered, whether the caller is still there or not
+	return "", nil
+}
+
+// setAside reads what is there of an answer that the caller does not get: it says what went
+// wrong. The rest is hardly waited for, and no more of it is read than is kept.
+func (f *flight) setAside(a *answer, c *parallax.Call) {
+	if a == nil {
+		return
+	}
+	defer a.Body.Close()
+	c.Response.Status, c.Response.Headers = a.Status, a.Headers
+	if f.reason != "" {
+		return
+	}
+	patience := time.AfterFunc(lateBody, f.net.giveUpBody)
+	err := f.readAside(a, c)
+	switch inTime := patience.Stop(); {
+	case err != nil && !inTime:
+		c.Err = callErr(&sendError{kind: parallax.Timeout, err: fmt.Errorf("the rest of its answer did not come within %v", lateBody)})
+	case err != nil:
+		c.Err = callErr(err)
+	}
+}
+
+// giveUpBody ends the candidate's call, whose answer has begun.
+func (n *catcher) giveUpBody() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.giveUp()
+}
+
+// readAside reads an answer to its end, or as far as it is kept.
+func (f *flight) readAside(a *answer, c *parallax.Call) error {
+	keep := f.keepAnswer(f.live, a.Length)
+	buf := f.m.pool.get()
+	defer f.m.pool.put(buf)
+	for keep.cut == "" {
+		n, err := a.Body.Read(*buf)
+		keep.write((*buf)[:n])
+		if err == io.EOF {
+			keep.ended, c.Response.Trailers = true, fieldsThat(unframed, a.Trailers())
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// brokeOff counts a failure that the caller sees because the answer had begun. That of a request
+// which the net does not catch is none of its business.
+func (f *flight) brokeOff(c *parallax.Call) {
+	if f.net != nil && legFailed(c.Err.Kind) {
+		f.endpoint.counts.uncover(uncaughtBegun)
+	}
 }

@@ -222,23 +222,6 @@ func TestHeadIsCaught(t *testing.T) {
 	r.settled(2)
 }
 
-// BenchmarkNet is what a net costs below a candidate that answers in time: beside the same
-// without one, in the same run.
-func BenchmarkNet(b *testing.B) {
-	for _, c := range []struct {
-		name string
-		net  mirror.Net
-	}{{"without", mirror.Net{}}, {"with", mirror.Net{Wait: time.Second, Statuses: []int{500}}}} {
-		b.Run(c.name, func(b *testing.B) {
-			cfg := pair(mirrortest.NewBackend(b, mirrortest.Sized(1<<10)).Forget().URL, mirrortest.NewBackend(b, mirrortest.Sized(1<<10)).Forget().URL, mirror.None)
-			cfg.Net = c.net
-			r := start(b, cfg, func(d *mirror.Deps) { d.Ledger, d.Queue = free{}, free{} })
-			r.Mirror.Split().SetStep(10_000)
-			drive(b, r.URL, r.Client.Transport.(*http.Transport))
-		})
-	}
-}
-
 // TestAskingAfreshLeavesTheRecordAlone: what the candidate was sent is what the exchange says.
 func TestAskingAfreshLeavesTheRecordAlone(t *testing.T) {
 	t.Parallel()
@@ -303,7 +286,7 @@ func TestWhatIsNotCaughtIsCounted(t *testing.T) {
 			r.Mirror.Split().SetStep(10_000)
 			body := ""
 			if method == "POST" {
-				body = "q"
+				body = "qq"
 			}
 			req, err := http.NewRequestWithContext(t.Context(), method, r.URL+"/orders", strings.NewReader(body))
 			if err != nil {
@@ -326,7 +309,7 @@ parallax_uncovered_total{reason=%q,service="shop"} 1
 	}
 	f("GET", good, mirrortest.Lie, "begun", nil)
 	f("GET", mirrortest.Reset, mirrortest.Status(500), "primary_failed", nil)
-	f("POST", good, mirrortest.Status(500), "request_body", nil)
+	f("POST", good, mirrortest.Status(500), "request_body", func(s *mirror.Service) { s.Mirror.MaxBody = 1 })
 	f("GET", good, mirrortest.Status(500), "identifiers", func(s *mirror.Service) {
 		s.Mirror.Sample = 0
 		s.Identifiers = []ids.Config{{Name: "order", From: ids.At("POST /orders $.id"), In: ids.At("path:/orders/{id}")}}

@@ -157,6 +157,7 @@ func (f *flight) askNow(l *leg) {
 // passOver gives back the turn at a leg that is not asked, and notes why. Without
 // the secondary only the measure of noise is missing.
 func (f *flight) passOver(l *leg, why parallax.Place) {
+	f.net.primaryPassedOver(l)
 	f.miss(l)
 	f.endTurn(l)
 	if f.needs(l) {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -361,15 +362,18 @@ func unfit(c *parallax.Call) error {
 }
 
 // refuseUnfit answers a caller whose request cannot be made into one for the leg
-// that answers it. It is the configuration that is wrong, not the request.
-func (f *flight) refuseUnfit(out caller, l *leg, c *parallax.Call, err error) error {
+// that answers it, unless the net catches that. It is the configuration that is wrong, not the request.
+func (f *flight) refuseUnfit(ctx context.Context, out caller, l *leg, c *parallax.Call, err error) error {
 	c.Start = f.since()
 	c.Done = c.Start
-	f.answeredLive()
-	f.refuse(out, notRewritten)
-	_ = out.End() // a caller that is gone needs no answer
 	if !l.rewriting.told.Swap(true) {
 		f.m.deps.Log.Error("a request cannot be rewritten for the leg that answers it: correct its rewrite rules", "leg", l.name.String(), "endpoint", f.x.Endpoint, "error", err)
 	}
+	if f.caught(ctx, out, c, nil, err) {
+		return err
+	}
+	f.answeredLive()
+	f.refuse(out, notRewritten)
+	_ = out.End() // a caller that is gone needs no answer
 	return err
 }

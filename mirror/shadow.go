@@ -180,9 +180,6 @@ func (f *flight) askShadow(l *leg) {
 	ended := parallax.NotAsked // if a defect ends it
 	defer func() { l.gate.passed(f.eras[l.name], ended) }()
 	c := f.newCall(l, shadow)
-	if l.name == parallax.Primary {
-		defer f.net.primaryAnswered(c)
-	}
 	n := f.conceal(l, c, f.putNames(l, c))
 	f.x.Legs[l.name] = c
 	l.inFlight.Add(1)
@@ -200,6 +197,7 @@ func (f *flight) askShadow(l *leg) {
 	c.Done = f.since()
 	ended = c.Err.Kind
 	f.count(l, shadow, c)
+	f.net.primaryAnswered(l, c, f.captures[l.name])
 	f.shadowNames(l)
 	f.askOthers(l, c)
 }
@@ -238,6 +236,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call, n *renamed) (err error) {
 	c.First, c.Request.Proto = f.since(), a.Proto
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
 	defer a.Body.Close()
+	f.primaryBegan(l, a)
 	keep := f.keepAnswer(l, a.Length)
 	if err := f.drain(l, a, keep); err != nil {
 		return err

@@ -139,6 +139,23 @@ func (t *tap) sent() bool {
 	return t.whole
 }
 
+// readOn reads the rest of the body for the copy, as long as there may be one. Nobody
+// else reads any more.
+func (t *tap) readOn(buf []byte) {
+	for t.why() == "" && !t.sent() {
+		if _, err := t.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// isCopied reports whether the body came to its end and all of it is kept.
+func (t *tap) isCopied() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.whole && t.copy != nil && t.copy.ended
+}
+
 // why returns the reason for which there is no complete copy, "" when there is
 // one or there may still be.
 func (t *tap) why() parallax.Place {

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"os"
 	"strings"
@@ -310,5 +311,34 @@ func TestMarkOfOneRoleIsNotTheOthers(t *testing.T) {
 		if got, ok := readMark(key, forged); ok {
 			t.Errorf("forged mark %q is taken for %+v", forged, got)
 		}
+	}
+}
+
+// TestANetContextIsNeverOverWithoutAnError: package context panics on one that is.
+func TestANetContextIsNeverOverWithoutAnError(t *testing.T) {
+	f := func(name string, end func(*catcher, context.CancelFunc), first bool) {
+		caller, leave := context.WithCancel(t.Context())
+		n := &catcher{}
+		c := &netContext{caller, n}
+		if err := c.Err(); err != nil {
+			t.Errorf("%s: %v before it is over", name, err)
+		}
+		if first {
+			end(n, leave)
+		}
+		done := c.Done()
+		if !first {
+			end(n, leave)
+		}
+		<-done
+		if c.Err() == nil || context.Cause(c) == nil {
+			t.Errorf("%s: over with %v, because of %v", name, c.Err(), context.Cause(c))
+		}
+		leave()
+	}
+	for _, first := range []bool{false, true} {
+		f("the caller leaves", func(_ *catcher, leave context.CancelFunc) { leave() }, first)
+		f("it is late", func(n *catcher, _ context.CancelFunc) { n.expire() }, first)
+		f("it is folded", func(n *catcher, _ context.CancelFunc) { n.fold() }, first)
 	}
 }
