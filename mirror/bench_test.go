@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"parallax"
 	"parallax/mirror"
@@ -77,14 +78,19 @@ func BenchmarkMirrored(b *testing.B) {
 	})
 }
 
-func mirrored(b *testing.B, request string) {
+func mirrored(b *testing.B, request string) { mirroredAs(b, request, 0, func(*mirror.Service) {}) }
+
+func mirroredAs(b *testing.B, request string, step int, change func(*mirror.Service)) {
 	options := mirror.DefaultOptions()
 	options.Unsafe = mirror.UnsafeAllowed
 	offers := new(counted)
-	r := start(b, mirror.Service{
+	cfg := mirror.Service{
 		Name: "shop", Mirror: options, Endpoints: []string{"GET /items/{id}", "POST /items"},
 		Primary: at("http://"+plainLeg(b), ""), Candidate: at("http://"+plainLeg(b), mirror.None),
-	}, func(d *mirror.Deps) { d.Ledger, d.Queue = free{}, offers })
+	}
+	change(&cfg)
+	r := start(b, cfg, func(d *mirror.Deps) { d.Ledger, d.Queue = free{}, offers })
+	r.Mirror.Split().SetStep(step)
 	address := strings.TrimPrefix(r.URL, "http://")
 	b.ReportAllocs()
 	b.SetParallelism(8)
@@ -173,4 +179,29 @@ func lengthOf(head []byte) int {
 	digits, _, _ := bytes.Cut(rest, lengthName[:2])
 	n, _ := strconv.Atoi(string(digits)) // the benchmark wrote it
 	return n
+}
+
+// BenchmarkNet is BenchmarkMirrored with the candidate live, without and with a net below it:
+// what it costs where nothing fails, and a caller whose candidate is down or answers 500.
+func BenchmarkNet(b *testing.B) {
+	const request = "GET /items/17 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: bench/1.0\r\nAccept: application/json\r\n\r\n"
+	spread := mirror.Net{Wait: 2 * time.Second, Statuses: []int{500, 502, 503, 504}}
+	for _, c := range []struct {
+		name      string
+		net       mirror.Net
+		candidate func() string
+	}{
+		{"none", mirror.Net{}, nil},
+		{"spread", spread, nil},
+		{"catches a refused connection", spread, func() string { return mirrortest.Refused(b) }},
+		{"catches 500", spread, func() string { return mirrortest.NewBackend(b, mirrortest.Status(500)).Forget().URL }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			mirroredAs(b, request, 10_000, func(s *mirror.Service) {
+				if s.Net = c.net; c.candidate != nil {
+					s.Candidate.URLs = mirror.LegURLs(c.candidate())
+				}
+			})
+		})
+	}
 }
