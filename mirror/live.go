@@ -80,11 +80,9 @@ func (f *flight) passThrough(ctx, legCtx context.Context, out caller, l *leg, r 
 	if err == nil {
 		c.First, c.Request.Proto = f.since(), a.Proto
 	} else {
-		c.Done = f.since() // whatever the caller gets instead takes
+		c.Done = f.since()
 	}
-	if f.caught(ctx, out, c, a, err) {
-		done(at, c)
-		f.count(l, r, c)
+	if f.caught(ctx, out, failure{c, a, at, err}) {
 		return nil
 	}
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"parallax/mirror/upstream"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,7 @@ type catcher struct {
 	Net
 	asked atomic.Bool   // the primary is being asked as the shadow
 	over  chan struct{} // closed when it is known what that has come to
+	anew  bool          // the primary can be asked for this caller too
 	held  *heldBody     // of the live call; nil: it has read none
 
 	mu      sync.Mutex
@@ -84,7 +86,7 @@ func (f *flight) spread() {
 	if f.service.cfg.Net.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || !f.endpoint.safe || f.rpc != nil || f.looksLikeAct() {
 		return
 	}
-	f.net = &catcher{Net: f.service.cfg.Net, over: make(chan struct{})}
+	f.net = &catcher{Net: f.service.cfg.Net, over: make(chan struct{}), anew: !f.service.ids.Declared()}
 	if f.body != nil && f.body.copy == nil {
 		f.keepBody()
 	}
@@ -108,22 +110,28 @@ func (f *flight) primaryBegan(l *leg, a *answer) {
 	if events || !f.bodyless(a) && a.Length > int64(f.service.options.MaxBody) {
 		f.net.settle(foundNothing)
 	}
-	if events {
+	if events && f.net.anew {
 		f.net.await(a.Status)
 	}
 }
 
 // primaryAnswered is called when the primary's part as a shadow is over. From then on the
-// candidate has as long as the net waits.
-func (n *catcher) primaryAnswered(l *leg, c *parallax.Call, kept *capture) {
+// candidate has as long as the net waits, if there is an answer to replace its.
+func (f *flight) primaryAnswered(l *leg, c *parallax.Call) {
+	if f.net == nil || l.name != parallax.Primary {
+		return
+	}
+	n, kept := f.net, f.captures[l.name]
+	whole := kept != nil && kept.ended && kept.cut == "" && !f.service.changes.any()
 	switch {
-	case n == nil || l.name != parallax.Primary:
-	case c.Err.Kind == parallax.NoError && kept != nil && kept.ended && kept.cut == "":
+	case c.Err.Kind == parallax.NoError && whole:
 		n.settle(foundAnswer)
 		n.await(c.Response.Status)
 	case c.Err.Kind == parallax.NoError:
-		n.settle(foundNothing) // longer than what is kept
-		n.await(c.Response.Status)
+		n.settle(foundNothing) // longer than what is kept, or to another question
+		if n.anew {
+			n.await(c.Response.Status)
+		}
 	case c.Err.Kind == parallax.Timeout && c.Response.Status != 0:
 		n.settle(foundNothing) // it goes on for longer than a shadow may take
 	default:
@@ -256,46 +264,46 @@ const (
 	uncaughtBody    = "request_body"   // there is no complete copy of the request's body
 )
 
-// caught gives the caller the primary's answer if the candidate's call, which runs under ctx,
-// failed before its answer had begun, and reports whether it did. If not, nothing is written.
-func (f *flight) caught(ctx context.Context, out caller, c *parallax.Call, a *answer, err error) bool {
-	if f.net == nil || err == nil && !f.net.catches(a.Status) || f.callerGone(ctx) {
-		return false
-	}
-	ended := f.since()
-	switch why := f.replace(ctx, out, c, a); {
-	case why == "":
-		if f.x.Covered = true; err != nil {
-			c.Err = callErr(err)
-		}
-		c.Done = ended
-		f.endpoint.counts.cover()
-		return true
-	case !f.callerGone(ctx):
-		f.endpoint.counts.uncover(why)
-	}
-	return false
+// failure is a live candidate's call that failed before its answer had begun.
+type failure struct {
+	c   *parallax.Call
+	a   *answer            // one whose status is caught; nil: there is none
+	at  *upstream.Instance // nil: none was asked
+	err error              // nil with an answer
 }
 
-// replace gives the caller the primary's answer in place of the candidate's, which is nil if it
-// has none, or says why not.
-func (f *flight) replace(ctx context.Context, out caller, c *parallax.Call, a *answer) (why string) {
+// caught gives the caller, whose request runs under ctx, the primary's answer if the candidate's
+// call failed before its answer had begun, and reports whether it did. If not, nothing is written.
+func (f *flight) caught(ctx context.Context, out caller, x failure) bool {
+	if f.net == nil || x.err == nil && !f.net.catches(x.a.Status) || f.callerGone(ctx) {
+		return false
+	}
+	x.c.Done = f.since() // whatever the caller gets instead takes
+	why := f.replace(ctx, out, x)
+	if why != "" && !f.callerGone(ctx) {
+		f.endpoint.counts.uncover(why)
+	}
+	return why == ""
+}
+
+// replace gives the caller the primary's answer, or says why not.
+func (f *flight) replace(ctx context.Context, out caller, x failure) (why string) {
 	if !f.hasWholeBody() {
 		return uncaughtBody
 	}
 	switch f.awaitPrimary(ctx) {
 	case foundAnswer:
-		return f.giveShadows(out, c, a)
+		return f.giveShadows(out, x)
 	case foundFailure:
 		return uncaughtPrimary
 	}
 	switch {
 	case f.callerGone(ctx):
 		return uncaughtPrimary // nobody hears of it
-	case f.service.ids.Declared():
+	case !f.net.anew:
 		return uncaughtNames // the caller's may be another's there
 	}
-	return f.giveFresh(ctx, out, c, a)
+	return f.giveFresh(ctx, out, x)
 }
 
 // hasWholeBody reports whether there is a complete copy of the request's body. What the candidate's call has
@@ -344,11 +352,10 @@ func (h *heldBody) leftWithin(d time.Duration, over <-chan struct{}) bool {
 // long as a shadow may take, and at most twice as long. It waits for no turn: but for those
 // that know the primary's names nobody has to.
 func (f *flight) awaitPrimary(ctx context.Context) found {
-	named := f.service.ids.Declared()
 	switch {
 	case !f.dispatched || f.service.changes.any(): // what a shadow is asked otherwise is no answer to the caller
 		return foundNothing
-	case !named && (f.mayName() || f.turns != nil && !f.net.asked.Load()):
+	case f.net.anew && (f.mayName() || f.turns != nil && !f.net.asked.Load()):
 		return foundNothing
 	}
 	patience := time.NewTimer(laneWaits * f.service.options.Timeout) // a shadow's own deadline is a little late
@@ -365,13 +372,12 @@ func (f *flight) awaitPrimary(ctx context.Context) found {
 
 // giveShadows gives the caller the answer that the primary has given as a shadow, unless that is a
 // failure as much as the candidate's.
-func (f *flight) giveShadows(out caller, c *parallax.Call, a *answer) (why string) {
+func (f *flight) giveShadows(out caller, x failure) (why string) {
 	p, kept := f.x.Legs[parallax.Primary], f.captures[parallax.Primary]
-	if a != nil && f.net.catches(p.Response.Status) {
+	if x.a != nil && f.net.catches(p.Response.Status) {
 		return uncaughtPrimary
 	}
-	f.setAside(a, c)
-	f.answeredLive()
+	f.giveWay(x)
 	names := make([]string, len(p.Response.Trailers))
 	for i, t := range p.Response.Trailers {
 		names[i] = t.Name
@@ -389,7 +395,7 @@ func (f *flight) giveShadows(out caller, c *parallax.Call, a *answer) (why strin
 
 // giveFresh asks the primary for this caller and streams its answer, unless that is a failure
 // as much as the candidate's. Nothing of this call is compared.
-func (f *flight) giveFresh(ctx context.Context, out caller, failed *parallax.Call, instead *answer) (why string) {
+func (f *flight) giveFresh(ctx context.Context, out caller, x failure) (why string) {
 	primary := f.service.legs[parallax.Primary]
 	c := &parallax.Call{Request: parallax.Request{
 		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1", Headers: f.headersFor(primary, live),
@@ -404,7 +410,7 @@ func (f *flight) giveFresh(ctx context.Context, out caller, failed *parallax.Cal
 	a, at, err := f.askInstances(ctx, primary, live, c, f.outgoingAgain(primary, c))
 	why = uncaughtPrimary
 	if err == nil {
-		why, err = f.passFresh(a, out, c, failed, instead)
+		why, err = f.passFresh(a, out, c, x)
 	}
 	c.Done = f.since()
 	switch {
@@ -432,15 +438,14 @@ func (f *flight) outgoingAgain(l *leg, c *parallax.Call) *outgoing {
 }
 
 // passFresh streams the primary's answer to the caller. Once it has begun, its end is the caller's.
-func (f *flight) passFresh(a *answer, out caller, c, failed *parallax.Call, instead *answer) (why string, err error) {
+func (f *flight) passFresh(a *answer, out caller, c *parallax.Call, x failure) (why string, err error) {
 	defer a.Body.Close()
 	c.First, c.Request.Proto = f.since(), a.Proto
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
-	if instead != nil && f.net.catches(a.Status) {
+	if x.a != nil && f.net.catches(a.Status) {
 		return uncaughtPrimary, nil
 	}
-	f.setAside(instead, failed)
-	f.answeredLive()
+	f.giveWay(x)
 	out.Head(a.Status, f.named(a.Headers), a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
 	if err := f.copyAnswer(a, out, nil); err != nil {
 		out.Abort()
@@ -453,12 +458,24 @@ func (f *flight) passFresh(a *answer, out caller, c, failed *parallax.Call, inst
 	return "", nil
 }
 
+// giveWay ends a failed call of the candidate's just before the caller gets the primary's answer. It counts
+// from now on, however long that one takes.
+func (f *flight) giveWay(x failure) {
+	if x.err != nil {
+		x.c.Err = callErr(x.err)
+	} else {
+		f.setAside(x.a, x.c)
+	}
+	f.answeredLive()
+	done(x.at, x.c)
+	f.count(f.live, live, x.c)
+	f.x.Covered = true
+	f.endpoint.counts.cover()
+}
+
 // setAside reads what is there of an answer that the caller does not get: it says what went
 // wrong. The rest is hardly waited for, and no more of it is read than is kept.
 func (f *flight) setAside(a *answer, c *parallax.Call) {
-	if a == nil {
-		return
-	}
 	defer a.Body.Close()
 	c.Response.Status, c.Response.Headers = a.Status, a.Headers
 	if f.reason != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parallax"
+	"parallax/internal/ids"
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
 )
@@ -55,6 +56,25 @@ func sumOf(t testing.TB, reg *prometheus.Registry, name string) (sum float64) {
 		}
 		for _, m := range f.GetMetric() {
 			sum += m.GetCounter().GetValue()
+		}
+	}
+	return sum
+}
+
+// callsOf returns how many calls of a leg are counted.
+func callsOf(t testing.TB, reg *prometheus.Registry, leg string) (sum float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "parallax_requests_total" && l.GetName() == "leg" && l.GetValue() == leg {
+					sum += m.GetCounter().GetValue()
+				}
+			}
 		}
 	}
 	return sum
@@ -237,6 +257,10 @@ func TestAStreamOfEventsIsCaughtAtOnce(t *testing.T) {
 			part := make([]byte, len("data: live\n\n"))
 			if _, err := io.ReadFull(res.Body, part); err != nil || string(part) != "data: live\n\n" {
 				t.Errorf("the caller got %q, %v", part, err)
+			}
+			counts(t, reg, 1, 0) // and against the candidate, long before the stream is over
+			if got := callsOf(t, reg, "candidate"); got != 1 {
+				t.Errorf("%v calls of the candidate are counted", got)
 			}
 			primary.Stop()
 			_, _ = io.Copy(io.Discard, res.Body) // it ends where the primary does
@@ -554,4 +578,84 @@ func ask(ctx context.Context, r *rig) error {
 		return err
 	}
 	return res.Body.Close()
+}
+
+// TestTheNetHoldsNoAnswerBack: the candidate's never waits for the primary, only a failure does.
+func TestTheNetHoldsNoAnswerBack(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Hang)
+	r, reg := startNet(t, primary.URL, backendOr(t, mirrortest.JSON(`{}`)), func(s *mirror.Service) { s.Mirror.Timeout, s.Mirror.InFlight = time.Hour, 8 })
+	for range 24 {
+		if res, got := r.do("GET", "/orders/7", ""); res.StatusCode != 200 || got != `{}` {
+			t.Fatalf("the caller got %s %q", res.Status, got)
+		}
+	}
+	r.atShadows(8)
+	primary.Stop()
+	r.settled(24)
+	counts(t, reg, 0, 0)
+}
+
+// TestNothingIsCutThatCannotBeReplaced: by names that the primary does not know it is not asked anew, so a late
+// candidate is the best there is.
+func TestNothingIsCutThatCannotBeReplaced(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	primary := mirrortest.NewBackend(t, mirrortest.Sized(4<<10))
+	candidate := mirrortest.NewBackend(t, mirrortest.Held(release, mirrortest.JSON(`"late"`)))
+	r, reg := startNet(t, primary.URL, candidate.URL, func(s *mirror.Service) {
+		s.Net.Wait, s.Mirror.MaxBody = time.Nanosecond, 1<<10
+		s.Identifiers = []ids.Config{{Name: "order", Unmapped: ids.UnmappedSame, From: ids.At("POST /orders $.id"), In: ids.At("path:/orders/{id}")}}
+	})
+	go func() {
+		primary.Wait(t, 1)
+		candidate.Wait(t, 1)
+		r.untilIdle(parallax.Primary)
+		close(release)
+	}()
+	if res, got := r.do("GET", "/orders/7", ""); got != `"late"` {
+		t.Errorf("the caller got %s %q", res.Status, got)
+	}
+	r.settled(1)
+	counts(t, reg, 0, 0)
+}
+
+// TestTheNetNeedsNoCopies: where the budget of copies is used up, the primary is asked for the caller.
+func TestTheNetNeedsNoCopies(t *testing.T) {
+	t.Parallel()
+	cfg := caught(backendOr(t, mirrortest.Sized(100<<10)), backendOr(t, mirrortest.Status(500)))
+	cfg.Mirror.Endpoints = map[string]mirror.EndpointOptions{"POST /orders": {Safe: new(true)}}
+	reg := prometheus.NewRegistry()
+	r := start(t, cfg, func(d *mirror.Deps) { d.Metrics, d.Budget = mirror.NewMetrics(reg), mirror.NewBudget(1) })
+	r.Mirror.Split().SetStep(10_000)
+	if res, got := r.do("GET", "/orders/7", ""); res.StatusCode != 200 || len(got) != 100<<10 {
+		t.Errorf("the caller got %s with %d bytes", res.Status, len(got))
+	}
+	if res, _ := r.do("POST", "/orders", "ask"); res.StatusCode != 500 {
+		t.Errorf("without a copy of the question the caller got %s", res.Status)
+	}
+	r.settled(2)
+	counts(t, reg, 1, 1)
+}
+
+// TestManyOnOneConnection are caught each for itself.
+func TestManyOnOneConnection(t *testing.T) {
+	t.Parallel()
+	primary := mirrortest.NewBackend(t, mirrortest.Raw(mirrortest.Message(206, `{"from":"old"}`, "X-Leg: primary")))
+	for name, candidate := range map[string]mirrortest.Answer{"refuses": nil, "resets": mirrortest.Reset, "is not HTTP": mirrortest.Garbage, "answers 500": mirrortest.Status(500)} {
+		r, reg := startNet(t, primary.URL, backendOr(t, candidate))
+		for i := range 12 {
+			method := []string{"GET", "HEAD", "OPTIONS", "GET"}[i%4]
+			res, got := r.do(method, "/orders/7", "", "Range: bytes=0-")
+			want := map[bool]string{false: `{"from":"old"}`}[method == "HEAD"]
+			if res.StatusCode != 206 || got != want || res.Header.Get("X-Leg") != "primary" || res.ContentLength != 14 {
+				t.Fatalf("%s: %s: the caller got %s, %d bytes, %q", name, method, res.Status, res.ContentLength, got)
+			}
+		}
+		r.settled(12)
+		counts(t, reg, 12, 0)
+	}
+	if got := primary.Count(); got != 4*12 {
+		t.Errorf("the primary was asked %d times, want %d", got, 4*12)
+	}
 }

@@ -369,7 +369,7 @@ func (f *flight) refuseUnfit(ctx context.Context, out caller, l *leg, c *paralla
 	if !l.rewriting.told.Swap(true) {
 		f.m.deps.Log.Error("a request cannot be rewritten for the leg that answers it: correct its rewrite rules", "leg", l.name.String(), "endpoint", f.x.Endpoint, "error", err)
 	}
-	if f.caught(ctx, out, c, nil, err) {
+	if f.caught(ctx, out, failure{c: c, err: err}) {
 		return err
 	}
 	f.answeredLive()

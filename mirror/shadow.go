@@ -197,7 +197,7 @@ func (f *flight) askShadow(l *leg) {
 	c.Done = f.since()
 	ended = c.Err.Kind
 	f.count(l, shadow, c)
-	f.net.primaryAnswered(l, c, f.captures[l.name])
+	f.primaryAnswered(l, c)
 	f.shadowNames(l)
 	f.askOthers(l, c)
 }
