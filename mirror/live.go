@@ -291,16 +291,24 @@ func (f *flight) passUnmirrored(ctx context.Context, out caller, l *leg, r role)
 
 // count records the end of a call.
 func (f *flight) count(l *leg, r role, c *parallax.Call) {
+	f.countAside(l, r, c)
+	if c.Err.Kind != parallax.NotAsked {
+		f.endpoint.sight[l.name][r].count(c)
+		if r == live {
+			f.endpoint.sight[l.name][r].time(c)
+		}
+	}
+}
+
+// countAside records the end of a call that says nothing about the leg beside the other: it
+// was made because of what that one had answered.
+func (f *flight) countAside(l *leg, r role, c *parallax.Call) {
 	if l.version != "" {
 		c.Version = value(c.Response.Headers, l.version)
 	}
 	l.finished(c, f.start.Add(c.Done))
 	if c.Err.Kind != parallax.NotAsked {
 		f.endpoint.counts.count(l.name, r, c)
-		f.endpoint.sight[l.name][r].count(c)
-		if r == live {
-			f.endpoint.sight[l.name][r].time(c)
-		}
 	}
 }
 

@@ -420,7 +420,7 @@ func (f *flight) giveFresh(ctx context.Context, out caller, x failure) (why stri
 		c.Err = callErr(err)
 	}
 	done(at, c)
-	f.count(primary, live, c)
+	f.countAside(primary, live, c)
 	return why
 }
 

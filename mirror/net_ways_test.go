@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -530,16 +531,25 @@ func echoWithSum(w http.ResponseWriter, r *http.Request) {
 // TestCallersLeaveWhileBothLegsAreAsked: they are nobody's failure, and nothing goes on for them.
 func TestCallersLeaveWhileBothLegsAreAsked(t *testing.T) {
 	t.Parallel()
-	for name, answers := range map[string]struct{ primary, candidate mirrortest.Answer }{
-		"both hang":                  {mirrortest.Hang, mirrortest.Hang},
-		"the candidate has failed":   {mirrortest.Hang, mirrortest.Status(500)},
-		"the candidate's 500 stalls": {mirrortest.Hang, stalls500},
+	for name, answers := range map[string]struct {
+		primary, candidate mirrortest.Answer
+		http2              bool
+	}{
+		"both hang":                        {mirrortest.Hang, mirrortest.Hang, false},
+		"both hang, HTTP/2":                {mirrortest.Hang, mirrortest.Hang, true},
+		"the candidate has failed":         {mirrortest.Hang, mirrortest.Status(500), false},
+		"the candidate has failed, HTTP/2": {mirrortest.Hang, mirrortest.Status(500), true},
+		"the candidate's 500 stalls":       {mirrortest.Hang, stalls500, false},
+		"the primary streams":              {events, mirrortest.Hang, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const callers = 8
 			primary, candidate := mirrortest.NewBackend(t, answers.primary), mirrortest.NewBackend(t, answers.candidate)
 			r, reg := startNet(t, primary.URL, candidate.URL, func(s *mirror.Service) { s.Mirror.Timeout = time.Second })
+			if answers.http2 {
+				r.Client = h2c(t)
+			}
 			ctx, leave := context.WithCancel(t.Context())
 			left := make(chan error, callers)
 			for range callers {
@@ -658,4 +668,118 @@ func TestManyOnOneConnection(t *testing.T) {
 	if got := primary.Count(); got != 4*12 {
 		t.Errorf("the primary was asked %d times, want %d", got, 4*12)
 	}
+}
+
+// TestWhatIsAskedForACallerIsNoEvidence: the primary was asked because the candidate had failed, so how often it fails then
+// says nothing about how often it does.
+func TestWhatIsAskedForACallerIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	r, reg := startNet(t, backendOr(t, mirrortest.Status(503)), backendOr(t, mirrortest.Status(500)), func(s *mirror.Service) { s.Mirror.Sample = 0 })
+	r.do("GET", "/orders/7", "")
+	r.settled(1)
+	for _, s := range r.Mirror.Seen() {
+		if s.Leg != parallax.Candidate || !s.Live || s.ServerErrors[500] != 1 {
+			t.Errorf("seen: %+v", s)
+		}
+	}
+	if got := callsOf(t, reg, "primary"); got != 1 {
+		t.Errorf("%v calls of the primary are counted", got)
+	}
+}
+
+// behaviours are what a leg does with a request, by a header that says so.
+var behaviours = map[string]mirrortest.Answer{
+	"200": nil, "404": mirrortest.Status(404), "500": mirrortest.Status(500), "501": mirrortest.Status(501),
+	"resets": mirrortest.Reset, "hangs": mirrortest.Hang, "breaks off": mirrortest.Lie,
+}
+
+// told answers as the header of its leg says.
+func told(leg string) mirrortest.Answer {
+	return func(b *mirrortest.Backend, conn net.Conn, r *mirrortest.Seen) bool {
+		if answer := behaviours[r.Header.Get("X-"+leg)]; answer != nil {
+			return answer(b, conn, r)
+		}
+		return mirrortest.JSON(`"`+leg+`"`)(b, conn, r)
+	}
+}
+
+// whatCallersGet is the promise of the net: by what the two legs do with a request, and whether it is mirrored.
+func whatCallersGet(primary, candidate string, mirrored bool) (answer string, covered, uncovered bool) {
+	switch candidate {
+	case "200":
+		return `200 "candidate"`, false, false
+	case "404", "501":
+		return candidate + " status " + candidate + "\n", false, false
+	case "breaks off":
+		return "broken", false, true
+	}
+	own := map[string]string{"500": "500 status 500\n", "resets": "502", "hangs": "504"}[candidate]
+	switch {
+	case primary == "200":
+		return `200 "primary"`, true, false
+	case primary == "breaks off" && !mirrored:
+		return "broken", true, false
+	case primary == "resets", primary == "hangs", primary == "breaks off", primary == "500" && candidate == "500":
+		return own, false, true
+	}
+	return primary + " status " + primary + "\n", true, false
+}
+
+// TestEveryPairOfFailures keeps the promise, for requests with a body and without.
+func TestEveryPairOfFailures(t *testing.T) {
+	t.Parallel()
+	primary, candidate := mirrortest.NewBackend(t, told("primary")), mirrortest.NewBackend(t, told("candidate"))
+	for _, mirrored := range []bool{true, false} {
+		r, reg := startNet(t, primary.URL, candidate.URL, func(s *mirror.Service) {
+			s.Mirror.Endpoints = map[string]mirror.EndpointOptions{"POST /orders": {Safe: new(true)}}
+			s.Primary.Timeout, s.Candidate.Timeout, s.Mirror.Timeout = time.Second, time.Second, time.Second
+			s.Primary.Breaker = mirror.Breaker{Of: 20, OpenFor: time.Second, HalfOpen: 1} // never
+			s.Mirror.Sample = map[bool]float64{true: 1}[mirrored]
+		})
+		var callers sync.WaitGroup
+		var all, covered, uncovered float64
+		for p := range behaviours {
+			for c := range behaviours {
+				want, yes, no := whatCallersGet(p, c, mirrored)
+				for _, body := range []string{"", "ask"} {
+					all++
+					covered += map[bool]float64{true: 1}[yes]
+					uncovered += map[bool]float64{true: 1}[no]
+					callers.Go(func() {
+						got := answerTo(r, body, p, c)
+						if got != want && !strings.HasPrefix(got, want+" {") {
+							t.Errorf("primary %s, candidate %s, mirrored %t, body %q: the caller got %q, want %q", p, c, mirrored, body, got, want)
+						}
+					})
+				}
+			}
+		}
+		callers.Wait()
+		r.settled(int(all))
+		counts(t, reg, covered, uncovered)
+	}
+}
+
+// answerTo returns the status and the body of an answer, or that it broke off.
+func answerTo(r *rig, body, primary, candidate string) string {
+	method, reader := "GET", io.Reader(nil)
+	if body != "" {
+		method, reader = "POST", strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.URL+"/orders", reader)
+	if err != nil {
+		return err.Error()
+	}
+	req.Header.Set("X-Primary", primary)
+	req.Header.Set("X-Candidate", candidate)
+	res, err := r.Client.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "broken"
+	}
+	return fmt.Sprint(res.StatusCode, " ", string(text))
 }
