@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop soak statistics fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop bench-split soak statistics fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ bench-compare: ## measure the comparison of JSON beside go-cmp, jsondiff and jd,
 bench-shop: setup ## measure Parallax with both databases of the demo shop, 3 minutes; RATE=200 FOR=10s HOW=tag is shorter
 	@bash scripts/setup-postgres.sh
 	@for how in $(or $(HOW),tag trace); do SHOP_HOW=$$how SHOP_RATE=$(RATE) SHOP_FOR=$(FOR) go test -count 1 -timeout 20m -run '^TestShopLoad$$' -v ./cmd/parallax; done
+
+bench-split: setup ## take 10 000 users through the steps of each splitter, a minute (docs/split.md)
+	@bash scripts/setup-test.sh
+	go test -p 1 -run '^$$' -bench 'UsersThroughTheSteps|UsersOfThreeMirrors' -benchtime 1x -timeout 20m ./mirror ./mirror/split/... ./cmd/parallax
 
 soak: setup ## kill and clone databases under load, again and again: COUNT=20 times
 	@bash scripts/setup-test.sh

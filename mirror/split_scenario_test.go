@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,26 +30,21 @@ func splitting(t testing.TB) *rig {
 
 func named(r *http.Request, user string) { r.AddCookie(&http.Cookie{Name: "px", Value: user}) }
 
-// TestUsersThroughTheSteps takes users with sticky cookies through the steps, on
-// connections that are kept alive: 10 000, and 1 000 with -short.
-func TestUsersThroughTheSteps(t *testing.T) {
-	t.Parallel()
-	users := 10000
-	if testing.Short() {
-		users = 1000
-	}
-	r := splitting(t)
-	got := splittest.Scenario{
-		URL: r.URL + "/orders/1", Users: users, Connections: 16, Name: named,
+// scenario takes users with sticky cookies through the steps, on connections that are
+// kept alive.
+func scenario(r *rig, users int) splittest.Scenario {
+	return splittest.Scenario{
+		URL: r.URL + "/orders/1", Users: users, Connections: 16, Want: splittest.Shares("orders", users), Name: named,
 		SetStep: func(_ context.Context, step int) error { r.Mirror.Split().SetStep(step); return nil },
-	}.Run(t)
-	if want := []int{0, 98, 511, 2554, 5041, 10000, 2554, 0}; users == 10000 && !slices.Equal(got.Shares, want) {
-		t.Errorf("users on the candidate: %v, want %v", got.Shares, want)
-	}
-	if want := users * 2 * len(got.Shares); got.Requests != want {
-		t.Errorf("%d answers, want %d", got.Requests, want)
 	}
 }
+
+func TestUsersThroughTheSteps(t *testing.T) {
+	t.Parallel()
+	scenario(splitting(t), splittest.Few).Run(t)
+}
+
+func BenchmarkUsersThroughTheSteps(b *testing.B) { scenario(splitting(b), splittest.Many).Bench(b) }
 
 // BenchmarkRollback sends 2 000 requests a second, half of them for the candidate,
 // and rolls back. It reports how long after the call returned the candidate was

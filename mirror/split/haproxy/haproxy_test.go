@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,28 +77,20 @@ func (s *splitter) reload(t testing.TB, m push.Splitter) {
 
 func named(r *http.Request, user string) { r.AddCookie(&http.Cookie{Name: "px", Value: user}) }
 
-// TestUsersThroughTheSteps takes users with sticky cookies through the steps, on
-// connections that are kept alive: 10 000, and 1 000 with -short. HAProxy splits the
-// very users that the built-in splitter does.
-func TestUsersThroughTheSteps(t *testing.T) {
-	users := 10000
-	if testing.Short() {
-		users = 1000
-	}
+// scenario takes users with sticky cookies through the steps, on connections that are
+// kept alive. HAProxy splits the very users that the built-in splitter does.
+func scenario(t testing.TB, users int) splittest.Scenario {
 	s := start(t)
 	p := splittest.Pusher(t, haproxy.New(s.cfg))
-	got := splittest.Scenario{
-		URL: s.url, Users: users, Connections: 16, Name: named,
+	return splittest.Scenario{
+		URL: s.url, Users: users, Connections: 16, Want: splittest.Shares("orders", users), Name: named,
 		SetStep: func(ctx context.Context, step int) error { return splittest.Set(ctx, p, step) },
-	}.Run(t)
-	if want := []int{0, 98, 511, 2554, 5041, 10000, 2554, 0}; users == 10000 && !slices.Equal(got.Shares, want) {
-		t.Errorf("users on the candidate: %v, want %v", got.Shares, want)
 	}
-	if want := users * 2 * len(got.Shares); got.Requests != want {
-		t.Errorf("%d answers, want %d", got.Requests, want)
-	}
-	t.Logf("%+v", got)
 }
+
+func TestUsersThroughTheSteps(t *testing.T) { scenario(t, splittest.Few).Run(t) }
+
+func BenchmarkUsersThroughTheSteps(b *testing.B) { scenario(b, splittest.Many).Bench(b) }
 
 func TestDriver(t *testing.T) {
 	t.Parallel()

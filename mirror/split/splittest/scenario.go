@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,16 +23,23 @@ import (
 // Steps are those a release goes through, and back, in basis points.
 func Steps() []int { return []int{0, 100, 500, 2500, 5000, 10000, 2500, 0} }
 
+// How many users take part.
+const (
+	Few  = 1_000  // in a test
+	Many = 10_000 // in a benchmark: the figures of docs/split.md
+)
+
 // Scenario is users who ask a splitter while somebody moves the step.
 type Scenario struct {
 	URL         string                                    // that callers use
 	Beside      []string                                  // URLs of others that share the step; every user asks all by turns
-	Users       int                                       // 10000 for figures; fewer make wider shares
+	Users       int                                       // Few or Many; fewer make wider shares
 	Connections int                                       // kept alive throughout; users share them
 	Steps       []int                                     // in basis points; Steps when empty
 	SetStep     func(ctx context.Context, step int) error // returns when the step is acknowledged
 	Name        func(r *http.Request, user string)        // tells the splitter who asks; nil: cookies that it gave do
 	Leg         func(answer string) parallax.Leg          // by the text of an answer; nil: it is the leg's name
+	Want        []int                                     // users that should be on the candidate at each step; nil: any within three standard deviations
 	Resets      int                                       // requests of a connection and step that may fail and be answered on one retry
 }
 
@@ -48,7 +56,7 @@ type Result struct {
 //   - a request that was sent after a step was acknowledged, and answered before the
 //     next was begun, comes from another leg than the user's others at that step,
 //     or at step 0 from the candidate;
-//   - a share is more than three standard deviations off;
+//   - a share is more than three standard deviations off, or not that of Want;
 //   - a raise moves a user to the primary, or a lower step one to the candidate;
 //   - a request fails, beyond Resets.
 func (s Scenario) Run(t testing.TB) Result {
@@ -59,7 +67,7 @@ func (s Scenario) Run(t testing.TB) Result {
 	r := &run{Scenario: s, t: t, users: make([]user, s.Users)}
 	r.acknowledged.Store(-1)
 	for i := range r.users {
-		r.users[i] = user{name: fmt.Sprintf("user-%d", i), cookies: map[string]string{}}
+		r.users[i] = user{name: nameOf(i), cookies: map[string]string{}}
 	}
 	clients := make([]*http.Client, s.Connections)
 	for i := range clients {
@@ -72,8 +80,36 @@ func (s Scenario) Run(t testing.TB) Result {
 	}
 	r.Requests = int(r.answered.Load())
 	r.Retried = int(r.retried.Load())
+	if s.Want != nil && !slices.Equal(r.Shares, s.Want) {
+		t.Errorf("users on the candidate: %v, want %v", r.Shares, s.Want)
+	}
 	return r.Result
 }
+
+// Bench runs the scenario and prints what was seen.
+func (s Scenario) Bench(b *testing.B) {
+	b.Helper()
+	for b.Loop() {
+		b.Logf("%+v", s.Run(b))
+	}
+}
+
+// Shares counts the users on the candidate at each of Steps where they are split as
+// Parallax does with a salt.
+func Shares(salt string, users int) []int {
+	shares := make([]int, len(Steps()))
+	for u := range users {
+		bucket := split.Bucket(salt, nameOf(u))
+		for i, step := range Steps() {
+			if bucket < step {
+				shares[i]++
+			}
+		}
+	}
+	return shares
+}
+
+func nameOf(u int) string { return fmt.Sprintf("user-%d", u) }
 
 // run is a scenario at work.
 type run struct {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,7 +33,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 }
 
 // scenario runs the scenario against a server and returns the first fault.
-func scenario(t *testing.T, pick func(step int, user string) parallax.Leg, setStep func(to int, step *atomic.Int64)) string {
+func scenario(t *testing.T, pick func(step int, user string) parallax.Leg, want []int, setStep func(to int, step *atomic.Int64)) string {
 	t.Helper()
 	var step atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +42,7 @@ func scenario(t *testing.T, pick func(step int, user string) parallax.Leg, setSt
 	defer server.Close()
 	r := &recorder{TB: t}
 	splittest.Scenario{
-		URL: server.URL, Users: 400, Connections: 4,
+		URL: server.URL, Users: 400, Connections: 4, Want: want,
 		Name:    func(r *http.Request, user string) { r.Header.Set("X-User", user) },
 		SetStep: func(_ context.Context, to int) error { setStep(to, &step); return nil },
 	}.Run(r)
@@ -62,12 +64,12 @@ func TestScenarioSeesWhatIsWrong(t *testing.T) {
 		}
 	}
 	sticky := by(func(_ int, user string) int { return split.Bucket("orders", user) })
-	if fault := scenario(t, sticky, set); fault != "" {
+	if fault := scenario(t, sticky, splittest.Shares("orders", 400), set); fault != "" {
 		t.Errorf("a splitter that is right: %s", fault)
 	}
 	f := func(name, want string, pick func(int, string) parallax.Leg, setStep func(int, *atomic.Int64)) {
 		t.Helper()
-		if fault := scenario(t, pick, setStep); !strings.Contains(fault, want) {
+		if fault := scenario(t, pick, nil, setStep); !strings.Contains(fault, want) {
 			t.Errorf("%s: %q, want %q in it", name, fault, want)
 		}
 	}
@@ -80,4 +82,21 @@ func TestScenarioSeesWhatIsWrong(t *testing.T) {
 	f("requests take turns", "and by the", by(func(int, string) int { return int(turn.Add(3571) % split.Buckets) }), set)
 	f("each step shuffles users", "against its direction", by(func(step int, user string) int { return split.Bucket(fmt.Sprint(step), user) }), set)
 	f("too many users", "on the candidate, which is not", by(func(_ int, user string) int { return split.Bucket("orders", user) / 2 }), set)
+	if fault := scenario(t, sticky, splittest.Shares("another", 400), set); !strings.Contains(fault, "users on the candidate: ") {
+		t.Errorf("other users than with the salt: %q", fault)
+	}
+}
+
+// TestSharesAreThoseOfTheDocuments: what is computed here is what docs/split.md says
+// was counted.
+func TestSharesAreThoseOfTheDocuments(t *testing.T) {
+	t.Parallel()
+	got := splittest.Shares("orders", splittest.Many)
+	if want := []int{0, 98, 511, 2554, 5041, 10000, 2554, 0}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	text, err := os.ReadFile("../../../docs/split.md")
+	if want := "0, 98, 511, 2554, 5041, 10000, 2554 and 0\n"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("%q is not in docs/split.md, %v", want, err)
+	}
 }
