@@ -12,7 +12,8 @@
 //     here on the [Ledger] knows it, in exactly one place at any time.
 //  2. The request streams to the live leg and the answer streams back (live.go).
 //     Copies of both bodies ride along, bounded per body and by one [Budget] for
-//     all (tap.go, capture.go).
+//     all (tap.go, capture.go). With a net, the answer of a live candidate that
+//     fails before its first byte is replaced by the primary's (net.go).
 //  3. The other legs get the copy (shadow.go): a safe request once the copy is
 //     complete, an unsafe one only after the live leg's status line, and only if
 //     that leg's declared [State] allows it and mirror.unsafe does.

@@ -746,7 +746,7 @@ func TestEveryPairOfFailures(t *testing.T) {
 					covered += map[bool]float64{true: 1}[yes]
 					uncovered += map[bool]float64{true: 1}[no]
 					callers.Go(func() {
-						got := answerTo(r, body, p, c)
+						got := answerTo(t.Context(), r, body, p, c)
 						if got != want && !strings.HasPrefix(got, want+" {") {
 							t.Errorf("primary %s, candidate %s, mirrored %t, body %q: the caller got %q, want %q", p, c, mirrored, body, got, want)
 						}
@@ -760,13 +760,52 @@ func TestEveryPairOfFailures(t *testing.T) {
 	}
 }
 
+// TestCallersLeaveAtAnyMoment, whatever the legs do: nothing is under way any more, and everything is accounted for.
+func TestCallersLeaveAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	primary, candidate := mirrortest.NewBackend(t, told("primary")), mirrortest.NewBackend(t, told("candidate"))
+	r, _ := startNet(t, primary.URL, candidate.URL, func(s *mirror.Service) {
+		s.Mirror.Endpoints = map[string]mirror.EndpointOptions{"POST /orders": {Safe: new(true)}}
+		s.Net.Wait, s.Mirror.Timeout, s.Mirror.Sample = time.Millisecond, 50*time.Millisecond, 0.7
+	})
+	var callers sync.WaitGroup
+	all := 0
+	for p := range behaviours {
+		for c := range behaviours {
+			for i := range 6 {
+				all++
+				callers.Go(func() {
+					ctx, leave := context.WithTimeout(t.Context(), time.Duration(i*i*4)*time.Millisecond+time.Microsecond)
+					defer leave()
+					_ = answerTo(ctx, r, []string{"", "ask"}[i%2], p, c)
+				})
+			}
+		}
+	}
+	callers.Wait()
+	r.Stop() // some of them may only be coming in
+	places := r.settled(0)
+	entered := 0
+	for _, n := range places {
+		entered += n
+	}
+	if entered == 0 || entered > all {
+		t.Errorf("%d requests came, of %d: %v", entered, all, places)
+	}
+	for _, l := range r.Mirror.Legs() {
+		if l.InFlight != 0 {
+			t.Errorf("%d requests to the %s are under way", l.InFlight, l.Leg)
+		}
+	}
+}
+
 // answerTo returns the status and the body of an answer, or that it broke off.
-func answerTo(r *rig, body, primary, candidate string) string {
+func answerTo(ctx context.Context, r *rig, body, primary, candidate string) string {
 	method, reader := "GET", io.Reader(nil)
 	if body != "" {
 		method, reader = "POST", strings.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(r.t.Context(), method, r.URL+"/orders", reader)
+	req, err := http.NewRequestWithContext(ctx, method, r.URL+"/orders", reader)
 	if err != nil {
 		return err.Error()
 	}
