@@ -159,7 +159,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, s.validateGraphQL()...)
 	faults = append(faults, parallax.Under("mirror", s.Mirror.Validate())...)
 	faults = append(faults, s.idleDeclarations()...)
-	faults = append(faults, parallax.Under("net", s.Net.validate(len(s.Candidate.URLs) > 0 || s.Tap))...)
+	faults = append(faults, parallax.Under("net", append(s.idleNet(), s.Net.validate()...))...)
 	faults = append(faults, s.undeclaredActs()...)
 	_, wrong := ids.Compile(s.Identifiers)
 	faults = append(faults, parallax.Under("identifiers", wrong)...)
@@ -194,9 +194,6 @@ func (s Service) tapContradictions() []parallax.Fault {
 	var faults []parallax.Fault
 	if len(s.Candidate.URLs) == 0 {
 		faults = append(faults, parallax.Fault{Path: "candidate.urls", Text: "with tap there is nothing to do without a candidate", Hint: `write urls: ["http://127.0.0.1:9002"]`})
-	}
-	if s.Net.Wait > 0 {
-		faults = append(faults, parallax.Fault{Path: "net", Text: "with tap another proxy answers the callers", Hint: "take it out"})
 	}
 	if c := s.Split; c.Key != "" || c.Salt != "" || len(c.Endpoints) > 0 || len(c.Pin) > 0 {
 		faults = append(faults, parallax.Fault{Path: "split", Text: "with tap another proxy decides who answers the callers", Hint: "take it out; mirror.order_by has a key of its own"})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"parallax/mirror/upstream"
 	"slices"
 	"sync"
@@ -22,15 +23,26 @@ type Net struct {
 	Statuses []int         `yaml:"statuses" doc:"statuses of the candidate's, 500 to 599, in whose place callers of safe methods get the primary's answer"`
 }
 
-// validate returns what makes no sense of the net. live says that there may be a candidate
-// to be live, or that its absence is somebody else's to find.
-func (n Net) validate(live bool) []parallax.Fault {
+// idleNet returns why a net has nothing to catch, which it must not look as if it had.
+func (s Service) idleNet() []parallax.Fault {
+	pinned := slices.Contains(slices.Collect(maps.Values(s.Split.Pin)), parallax.Candidate.String())
+	switch {
+	case s.Net.Wait <= 0:
+		return nil
+	case s.Tap:
+		return []parallax.Fault{{Text: "with tap another proxy answers the callers", Hint: "take it out"}}
+	case len(s.Candidate.URLs) == 0:
+		return []parallax.Fault{{Text: "there is no candidate whose failures it could catch", Hint: "take it out, or write candidate.urls"}}
+	case len(s.Split.Push) > 0 && !pinned:
+		return []parallax.Fault{{Text: "with split.push whoever gets the candidate does not come through here, so it catches nothing", Hint: "take it out, or pin users to the candidate"}}
+	}
+	return nil
+}
+
+func (n Net) validate() []parallax.Fault {
 	var faults []parallax.Fault
 	fault := func(path, text, hint string) {
 		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
-	}
-	if n.Wait > 0 && !live {
-		fault("", "there is no candidate whose failures it could catch", "take it out, or write candidate.urls")
 	}
 	if n.Wait < 0 {
 		fault("wait", "want no negative time", "write a duration such as 500ms")

@@ -18,6 +18,7 @@ import (
 	"parallax/internal/ids"
 	"parallax/mirror"
 	"parallax/mirror/mirrortest"
+	"parallax/mirror/split"
 )
 
 // startNet starts a service whose candidate is live for everybody, with a net below it that waits for
@@ -107,6 +108,11 @@ func TestTheNetIsRefusedWhereItCannotBe(t *testing.T) {
 	f("", func(*mirror.Service) {})
 	f("net", func(s *mirror.Service) { s.Tap, s.Split.Key = true, "" })
 	f("net", func(s *mirror.Service) { s.Candidate.URLs = nil })
+	outside := []split.Outside{{HAProxy: &split.HAProxy{Socket: "/run/admin.sock", Map: "/etc/split.map"}}}
+	f("net", func(s *mirror.Service) { s.Split.Push = outside })
+	f("", func(s *mirror.Service) {
+		s.Split.Push, s.Split.Key, s.Split.Pin = outside, "ip", map[string]string{"127.0.0.1": "candidate"}
+	})
 	f("net.wait", func(s *mirror.Service) { s.Net.Wait = -1; s.Net.Statuses = nil })
 	f("net.wait", func(s *mirror.Service) { s.Net.Wait = 0 })
 	f("net.statuses[1]", func(s *mirror.Service) { s.Net.Statuses = []int{500, 404} })
