@@ -293,7 +293,7 @@ func (f *flight) passUnmirrored(ctx context.Context, out caller, l *leg, r role)
 func (f *flight) count(l *leg, r role, c *parallax.Call) {
 	f.countAside(l, r, c)
 	if c.Err.Kind != parallax.NotAsked {
-		f.endpoint.sight[l.name][r].count(c)
+		f.endpoint.sight[l.name][r].count(r, c)
 		if r == live {
 			f.endpoint.sight[l.name][r].time(c)
 		}

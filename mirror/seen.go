@@ -17,7 +17,7 @@ type Seen struct {
 	Live     bool // its answers went to callers
 
 	Requests     uint64
-	Errors       uint64         // no complete answer
+	Errors       uint64         // no complete answer; of a shadow that was cut off in the middle of one, none
 	ServerErrors map[int]uint64 // complete answers by a status from 500 to 599; nil for none
 }
 
@@ -91,13 +91,16 @@ type outcomes struct {
 	times            atomic.Pointer[[TimeBuckets]atomic.Uint64]
 }
 
-func (o *outcomes) count(c *parallax.Call) {
+// count counts a finished call. A shadow that was cut off in the middle of its answer counts by
+// its status: a live leg may go on for as long as it likes, as streams of events do.
+func (o *outcomes) count(r role, c *parallax.Call) {
 	if c.Err.Kind == parallax.CallerGone {
 		return
 	}
+	cut := r == shadow && c.Err.Kind == parallax.Timeout && c.Response.Status != 0
 	o.requests.Add(1) // before its failure: who reads them the other way round finds no more failures than requests
 	switch status := c.Response.Status; {
-	case c.Err.Kind != parallax.NoError:
+	case c.Err.Kind != parallax.NoError && !cut:
 		o.errors.Add(1)
 	case status >= 500 && status < 600:
 		o.serverErrors()[status-500].Add(1)

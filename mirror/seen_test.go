@@ -102,3 +102,25 @@ func TestOnlyCallersWaitsAreTimed(t *testing.T) {
 		t.Errorf("of an unknown endpoint: %v", got)
 	}
 }
+
+// TestAShadowOfAStreamIsNoFailure: it is cut off because it goes on, which live answers may; and a leg that gives
+// no answer in time fails as ever.
+func TestAShadowOfAStreamIsNoFailure(t *testing.T) {
+	t.Parallel()
+	f := func(answer mirrortest.Answer, errors uint64) {
+		primary := mirrortest.NewBackend(t, answer)
+		cfg := pair(primary.URL, mirrortest.Refused(t), mirror.None)
+		cfg.Mirror.Timeout = 50 * time.Millisecond
+		r := start(t, cfg)
+		r.Mirror.Split().SetStep(10_000)
+		r.do("GET", "/orders/7", "")
+		r.settled(1)
+		for _, s := range r.Mirror.Seen() {
+			if s.Leg == parallax.Primary && (s.Requests != 1 || s.Errors != errors) {
+				t.Errorf("of %d requests %d count as failed, want %d", s.Requests, s.Errors, errors)
+			}
+		}
+	}
+	f(events, 0)
+	f(mirrortest.Hang, 1)
+}
