@@ -181,9 +181,9 @@ func done(at *upstream.Instance, c *parallax.Call) {
 
 // shadowOutcome is what the end of a shadow call says about the instance: nothing
 // when a shutdown gave it up.
-func (f *flight) shadowOutcome(err error) upstream.Outcome {
+func (f *flight) shadowOutcome(c *parallax.Call, err error) upstream.Outcome {
 	switch {
-	case err == nil:
+	case err == nil, streamCut(c, callErr(err).Kind):
 		return upstream.Answered
 	case f.m.shadows.Err() != nil:
 		return upstream.Neutral

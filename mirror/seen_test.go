@@ -124,3 +124,27 @@ func TestAShadowOfAStreamIsNoFailure(t *testing.T) {
 	f(events, 0)
 	f(mirrortest.Hang, 1)
 }
+
+// TestStreamsOpenNoBreaker: a leg that is cut off in streams of events has answered them.
+func TestStreamsOpenNoBreaker(t *testing.T) {
+	t.Parallel()
+	primary, candidate := mirrortest.NewBackend(t, events), mirrortest.NewBackend(t, events)
+	cfg := pair(primary.URL, candidate.URL, mirror.Shared)
+	cfg.Mirror.Timeout = 50 * time.Millisecond
+	cfg.Candidate.Breaker = mirror.Breaker{Failures: 2, Of: 2, OpenFor: time.Hour, HalfOpen: 1}
+	r := start(t, cfg)
+	for i := range 4 {
+		in, conn := r.raw("GET /orders/7 HTTP/1.1\r\nHost: x\r\n\r\n")
+		head(t, in)
+		candidate.Wait(t, i+1)
+		r.untilIdle(parallax.Candidate) // cut off
+		conn.Close()
+	}
+	r.settled(4)
+	candidate.Become(mirrortest.Status(200))
+	primary.Become(mirrortest.Status(200))
+	r.do("GET", "/orders/8", "")
+	if got := r.next().Legs[parallax.Candidate]; got == nil || got.Response.Status != 200 {
+		t.Errorf("the candidate was not asked: %+v", got)
+	}
+}

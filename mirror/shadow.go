@@ -195,7 +195,9 @@ func (f *flight) askShadow(l *leg) {
 	}
 	f.tried(l, askAgain)
 	c.Done = f.since()
-	ended = c.Err.Kind
+	if ended = c.Err.Kind; streamCut(c, ended) {
+		ended = parallax.NoError
+	}
 	f.count(l, shadow, c)
 	f.primaryAnswered(l, c)
 	f.shadowNames(l)
@@ -212,7 +214,7 @@ func (f *flight) shadowCall(l *leg, c *parallax.Call, n *renamed) (err error) {
 	if at == nil {
 		return errNoInstance
 	}
-	defer func() { at.Done(f.shadowOutcome(err)) }()
+	defer func() { at.Done(f.shadowOutcome(c, err)) }()
 	r := f.outgoing(l, c)
 	r.Addr = at.Addr()
 	r.Deadline = time.Now().Add(f.service.options.Timeout)

@@ -14,6 +14,12 @@ func isEventStream(headers []parallax.Field) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
 }
 
+// streamCut reports whether a shadow's call of this kind of end was cut off in a stream of events:
+// the leg has answered, and goes on for longer than a shadow may take.
+func streamCut(c *parallax.Call, kind parallax.ErrKind) bool {
+	return kind == parallax.Timeout && isEventStream(c.Response.Headers)
+}
+
 // outlived reports whether the live answer went on for longer than a shadow leg
 // may take, and one was cut off in the middle of its answer: it had no chance to
 // be the same.
