@@ -136,8 +136,8 @@ func (p *Pusher) Run(ctx context.Context) error {
 
 // round looks at the splitter once, does what is to be done, and returns how long
 // to wait for the next round.
-func (p *Pusher) round(ctx context.Context) time.Duration {
-	word, ctx, end := p.begin(ctx)
+func (p *Pusher) round(running context.Context) time.Duration {
+	word, ctx, end := p.begin(running)
 	defer end()
 	if word.rollback() && !p.last.holds(word) {
 		p.push(ctx, word) // before anything is looked at
@@ -146,6 +146,9 @@ func (p *Pusher) round(ctx context.Context) time.Duration {
 	if err == nil && p.wants(word, s) {
 		p.push(ctx, word)
 		s, err = p.read(ctx)
+	}
+	if err != nil && running.Err() != nil {
+		return every // Run ends, which says nothing about the splitter
 	}
 	return p.conclude(word, s, err)
 }

@@ -204,6 +204,22 @@ func TestRollbackWaitsForNobody(t *testing.T) {
 	})
 }
 
+// TestTheEndIsNoFault: a pusher that is stopped in the middle of a read does not say
+// that the splitter is away.
+func TestTheEndIsNoFault(t *testing.T) {
+	t.Parallel()
+	m := &memory{slow: time.Hour}
+	var ended *Pusher
+	play(t, m, Confirmed{}, func(t *testing.T, p *Pusher, _ *Confirmed) {
+		p.Set(Word{Step: 500, At: time.Now()})
+		synctest.Wait()
+		ended = p
+	})
+	if got := ended.Status(); got.State != Pushing || got.Error != "" {
+		t.Errorf("%+v, want what was known before the end", got)
+	}
+}
+
 // TestPusherAfterARestartOfItsOwn leaves what was changed meanwhile, and pushes what
 // had not got there.
 func TestPusherAfterARestartOfItsOwn(t *testing.T) {
