@@ -73,10 +73,13 @@ func (s *Servers) serve(ctx context.Context, prefix string, step, primary, candi
 		return err
 	}
 	switch step {
-	case 0:
-		return errors.Join(set(s.names.Primary, "state ready"), set(s.names.Candidate, "state maint"))
+	case 0: // whatever becomes of the primary's server
+		return errors.Join(set(s.names.Primary, "weight 1"), set(s.names.Primary, "state ready"), set(s.names.Candidate, "state maint"))
 	case split.Buckets:
-		return errors.Join(set(s.names.Candidate, "state ready"), set(s.names.Primary, "state maint"))
+		if err := errors.Join(set(s.names.Candidate, "weight 1"), set(s.names.Candidate, "state ready")); err != nil {
+			return err // the primary's stays, or nobody would serve
+		}
+		return set(s.names.Primary, "state maint")
 	}
 	return errors.Join(
 		set(s.names.Primary, fmt.Sprintf("weight %d", primary)), set(s.names.Candidate, fmt.Sprintf("weight %d", candidate)),

@@ -14,8 +14,9 @@ import (
 	"parallax/mirror/split/splittest"
 )
 
-// startServers is an HAProxy that splits by weights, with cookies that hold users.
-func startServers(t testing.TB) (url string, cfg split.HAProxy) {
+// startServers is an HAProxy that splits by weights, with cookies that hold users. Both
+// servers have a weight, and the candidate's is disabled.
+func startServers(t testing.TB, weight int) (url string, cfg split.HAProxy) {
 	t.Helper()
 	dir, address := t.TempDir(), rig.FreeAddress(t)
 	socket := filepath.Join(dir, "admin.sock")
@@ -30,15 +31,15 @@ defaults
 listen shop
     bind %s
     cookie px insert indirect nocache
-    server p1 %s cookie p1 weight 1
-    server c1 %s cookie c1 weight 1 disabled
-`, socket, address, backend(t, "primary"), backend(t, "candidate")), address)
+    server p1 %s cookie p1 weight %d
+    server c1 %s cookie c1 weight %d disabled
+`, socket, address, backend(t, "primary"), weight, backend(t, "candidate"), weight), address)
 	return "http://" + address, split.HAProxy{Socket: socket, Weights: &split.Weights{Backend: "shop", Primary: "p1", Candidate: "c1"}}
 }
 
 func TestServersDriver(t *testing.T) {
 	t.Parallel()
-	_, cfg := startServers(t)
+	_, cfg := startServers(t, 1)
 	s := haproxy.New(cfg)
 	var steps []int
 	for step := range 101 { // every whole percent has weights
@@ -62,6 +63,34 @@ func TestServersDriver(t *testing.T) {
 	if got, err := haproxy.New(cfg).Read(t.Context()); err == nil {
 		t.Errorf("%+v", got)
 	}
+	before, _ := s.Read(t.Context())
+	if err := haproxy.New(cfg).Push(t.Context(), 10000); err == nil {
+		t.Error("nobody is to serve")
+	}
+	if got, err := s.Read(t.Context()); err != nil || got != before {
+		t.Errorf("%+v, %v; want %+v: the primary's server serves where the other is unknown", got, err, before)
+	}
+}
+
+// TestAServerWithoutWeightIsGivenOne: it would be ready and serve nobody, while the
+// other one is out.
+func TestAServerWithoutWeightIsGivenOne(t *testing.T) {
+	t.Parallel()
+	url, cfg := startServers(t, 0)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for step, want := range map[int]string{10000: "candidate", 0: "primary"} {
+		if err := haproxy.New(cfg).Push(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if leg, _ := answer(t, client, req, "px"); leg != want {
+			t.Errorf("step %d: %q answers, want %s", step, leg, want)
+		}
+	}
 }
 
 // TestNoCookieHoldsAUserOnTheCandidate: users with cookies of the candidate's server,
@@ -69,7 +98,7 @@ func TestServersDriver(t *testing.T) {
 // no request fails.
 func TestNoCookieHoldsAUserOnTheCandidate(t *testing.T) {
 	t.Parallel()
-	url, cfg := startServers(t)
+	url, cfg := startServers(t, 1)
 	p := splittest.Pusher(t, haproxy.New(cfg))
 	if err := splittest.Set(t.Context(), p, 5000); err != nil {
 		t.Fatal(err)
