@@ -29,6 +29,7 @@ type File struct {
 	client *http.Client
 
 	leaving []worker // that served before a reload
+	reloads int      // asked for, and not seen to their end
 }
 
 var _ push.Splitter = (*File)(nil)
@@ -83,7 +84,7 @@ func (f *File) Read(ctx context.Context) (push.Standing, error) {
 }
 
 func errLeft(workers int) error {
-	return fmt.Errorf("%d workers of nginx from before the reload still serve connections: worker_shutdown_timeout in nginx.conf bounds that", workers)
+	return fmt.Errorf("workers of nginx from before the reload that still serve connections: %d; worker_shutdown_timeout in nginx.conf bounds that", workers)
 }
 
 // write replaces the file, unless it says so already, and tests the configuration.
@@ -137,7 +138,8 @@ func (f *File) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.leaving = append(f.remaining(gone), before...)
+	f.leaving = union(f.remaining(gone), before)
+	f.reloads++
 	if len(f.cfg.Reload) > 0 {
 		return run(ctx, f.cfg.Reload)
 	}
@@ -154,8 +156,8 @@ func (f *File) settle(ctx context.Context, step int) error {
 		if err != nil {
 			since = time.Now()
 		}
-		if err == nil && (f.cfg.PID != "" || time.Since(since) > quiet) {
-			f.leaving = f.remaining(gone)
+		if err == nil && (f.seen() || time.Since(since) > quiet) {
+			f.leaving, f.reloads = f.remaining(gone), 0
 			return nil
 		}
 		if ctx.Err() == nil || why == nil { // what its end made of a look says nothing
@@ -168,6 +170,11 @@ func (f *File) settle(ctx context.Context, step int) error {
 		}
 	}
 }
+
+// seen reports whether all workers of before are known. Those of a reload that was
+// still being carried out as the next one was asked for are not: nginx has them close
+// within 100 ms of starting those that follow them.
+func (f *File) seen() bool { return f.cfg.PID != "" && f.reloads <= 1 }
 
 // unsettled says what a reload is waited for, if it is.
 func (f *File) unsettled(ctx context.Context, step int) error {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,18 +131,7 @@ func TestRollbackWaitsForOpenConnections(t *testing.T) {
 	if err := f.Push(t.Context(), 10000); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	// The worker has taken the connection when it has answered this one, and waits for more.
-	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n")
-	first, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, 1<<20)), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first.Body.Close()
+	conn, _ := hold(t, s.address)
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if err := f.Push(short, 0); err == nil || !strings.Contains(err.Error(), "worker_shutdown_timeout") {
@@ -153,13 +143,123 @@ func TestRollbackWaitsForOpenConnections(t *testing.T) {
 	if err := f.Push(t.Context(), 0); err != nil {
 		t.Error(err)
 	}
+	notByTheCandidate(t, conn)
+	if got, err := f.Read(t.Context()); err != nil || got.Step != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// hold connects, asks once, and begins to ask again: the worker has taken the connection
+// when it has answered, and waits for more.
+func hold(t *testing.T, address string) (conn net.Conn, leg string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n")
+	first, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, 1<<20)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Body.Close()
+	text, err := io.ReadAll(first.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, string(text)
+}
+
+// notByTheCandidate sends the rest of the request that hold has begun.
+func notByTheCandidate(t *testing.T, conn net.Conn) {
+	t.Helper()
 	fmt.Fprint(conn, "Host: x\r\n\r\n") // it may be closed
 	if text, err := io.ReadAll(conn); err == nil && strings.Contains(string(text), "candidate") {
 		t.Errorf("answered after the rollback was confirmed: %q", text)
 	}
-	if got, err := f.Read(t.Context()); err != nil || got.Step != 0 {
-		t.Errorf("%+v, %v", got, err)
+}
+
+// slowly has nginx take more than a second to read its configuration. The channel gives
+// a value when it has read the step and is at the rest.
+func (s *splitter) slowly(t *testing.T) (reading <-chan struct{}) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Dir, "conf"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	include := "include " + s.cfg.File + ";"
+	fifo, long := filepath.Join(s.Dir, "fifo"), filepath.Join(s.Dir, "long.conf")
+	var entries strings.Builder
+	for i := range 400_000 {
+		fmt.Fprintf(&entries, "/%d %d;\n", i, i)
+	}
+	conf := strings.NewReplacer("http {", "http { map_hash_max_size 1000000;", include, include+"include "+fifo+"; include "+long+";").Replace(string(text))
+	err = errors.Join(
+		syscall.Mkfifo(fifo, 0o600),
+		os.WriteFile(long, []byte("map $uri $long {\n"+entries.String()+"}\n"), 0o600),
+		os.WriteFile(filepath.Join(s.Dir, "conf"), []byte(conf), 0o600),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan struct{}, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		file, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits until somebody reads
+		opened <- struct{}{}
+		<-t.Context().Done()
+		if err == nil {
+			file.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		if file, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil { // if nobody did
+			defer file.Close()
+		}
+		<-ended
+	})
+	return opened
+}
+
+// TestRollbackIntoAReload: a rollback that comes while nginx still reads its configuration
+// for a raise. Workers with the raise are started after the rollback was asked for, serve
+// while it is read, and are waited for too.
+func TestRollbackIntoAReload(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.cfg.Test = []string{"true"} // which would take long too
+	reading := s.slowly(t)
+	f := nginx.New(s.cfg)
+	raise, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	raised := make(chan error, 1)
+	go func() { raised <- f.Push(raise, 10000) }()
+	select {
+	case <-reading:
+		interrupt()
+	case err := <-raised:
+		t.Fatalf("nginx has not read its configuration: %v", err)
+	}
+	if err := <-raised; err == nil {
+		t.Fatal("the raise was in force before it could be")
+	}
+	back := make(chan error, 1)
+	go func() { back <- f.Push(t.Context(), 0) }()
+	var conn net.Conn
+	rig.Eventually(t, "a worker with the raise", func() error {
+		held, leg := hold(t, s.address)
+		if leg != "candidate" {
+			return errors.Join(fmt.Errorf("the %s answers", leg), held.Close())
+		}
+		conn = held
+		return nil
+	})
+	if err := <-back; err != nil {
+		t.Fatal(err)
+	}
+	notByTheCandidate(t, conn)
 }
 
 // TestAnotherOwner is left alone.

@@ -78,9 +78,40 @@ func (m master) workers() ([]worker, error) {
 	return out, nil
 }
 
-// remaining lists the workers of before that are not as far as that.
+// remaining lists the workers of before that are not as far as that: those that were
+// there when a reload was asked for and, where these may not be all, those that nginx has
+// told to go.
 func (f *File) remaining(far leave) []worker {
-	return slices.DeleteFunc(slices.Clone(f.leaving), func(w worker) bool { return w.is(far) })
+	before := f.leaving
+	if f.reloads > 1 {
+		before = union(before, f.told())
+	}
+	return slices.DeleteFunc(slices.Clone(before), func(w worker) bool { return w.is(far) })
+}
+
+// told lists the workers that nginx has told to go. Where its processes cannot be seen
+// there are none, which a push says.
+func (f *File) told() []worker {
+	m, err := f.master()
+	if err != nil {
+		return nil
+	}
+	present, err := m.workers()
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(present, func(w worker) bool { return !w.is(closing) })
+}
+
+// union returns the workers of both lists, each once.
+func union(a, b []worker) []worker {
+	out := slices.Clone(a)
+	for _, w := range b {
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func (f *File) left(far leave) int { return len(f.remaining(far)) }
