@@ -145,9 +145,11 @@ func TestWaitsInLanesAreNobodysLatency(t *testing.T) {
 	r.atShadows(1)
 	close(release)
 	r.settled(2)
-	first, second := r.next().Legs[parallax.Candidate], r.next()
-	if c := second.Legs[parallax.Candidate]; c.Start < second.Legs[parallax.Primary].Done || c.Request.Target != "/second" || first.Request.Target != "/first" {
-		t.Errorf("%s: asked at %v, before %v, when its wait began", c.Request.Target, c.Start, second.Legs[parallax.Primary].Done)
+	for range 2 { // in any order: the second one goes on as soon as the first is answered
+		x := r.next()
+		if c := x.Legs[parallax.Candidate]; c.Request.Target == "/second" && c.Start < x.Legs[parallax.Primary].Done {
+			t.Errorf("%s: asked at %v, before %v, when its wait began", c.Request.Target, c.Start, x.Legs[parallax.Primary].Done)
+		}
 	}
 }
 
