@@ -27,9 +27,13 @@ type adminQuestion struct {
 
 // ask returns the answer. One that is no success is an error that says what the server says.
 func (a admin) ask(ctx context.Context, q adminQuestion) ([]byte, error) {
+	return askAt(ctx, a.server.JoinPath("api", "v1", "services", url.PathEscape(a.service), q.what), q)
+}
+
+// askAt is ask at a resource that is not the service's own.
+func askAt(ctx context.Context, target *url.URL, q adminQuestion) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.within)
 	defer cancel()
-	target := a.server.JoinPath("api", "v1", "services", url.PathEscape(a.service), q.what)
 	target.RawQuery = q.query.Encode()
 	request, err := http.NewRequestWithContext(ctx, q.method, target.String(), bytes.NewReader(q.body))
 	if err != nil {

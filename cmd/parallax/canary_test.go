@@ -213,6 +213,9 @@ func seeVerbs(t *testing.T, p *rig.Parallax) {
 	for _, format := range []string{"text", "json", "markdown", "junit"} {
 		verbs = append(verbs, []string{"verdict", "--format", format})
 	}
+	for _, format := range []string{"text", "json", "markdown"} {
+		verbs = append(verbs, []string{"finish", "--format", format})
+	}
 	for _, format := range []string{"text", "json"} {
 		verbs = append(verbs, []string{"rules", "dry-run", "--format", format, rules}, []string{"rules", "rejudge", "--format", format, rules})
 	}

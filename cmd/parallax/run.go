@@ -59,6 +59,7 @@ func verbs() []verb {
 		{"verdict", verdictUsageLine, "ask a running Parallax, for CI",
 			func(ctx context.Context, e env, args []string) int { return runVerdict(ctx, args, e.stdout, e.stderr) }},
 		{"audit", auditUsage, "whether the chain of decisions is whole", runAudit},
+		{"finish", finishUsage, "report on a run that ends, and say how Parallax is taken out", runFinish},
 		{"replay", replayUsage, "ask recorded requests of both versions again, and report", runReplay},
 		{"demo", "demo [--for 90s --exit] [--json]", "compare two releases of a real service, here and now", runDemo},
 		{"version", "version", "print the version", runVersion},
