@@ -3,6 +3,7 @@ package reports
 import (
 	"math"
 	"slices"
+	"time"
 )
 
 // Sight is what was newly seen of one endpoint: how many requests each leg finished, and how
@@ -26,64 +27,101 @@ func (t Tally) whole() Tally { return Tally{t.N, min(t.Failed, t.N)} }
 // what one process sees from one moment to the next, so that it takes seconds where the
 // verdict, which asks for more proof, may take long. The zero value is ready.
 //
-// Each endpoint has two detectors, and so have all endpoints together:
+// Each endpoint has two detectors, each the mean of e^W over alternatives, see [cusum]. Their
+// steps are logarithms of likelihood ratios, whose mean is at most 1 while the candidate keeps
+// to what the detector is about:
 //
-//   - one against max_error_rate: [cusum], over the candidate's failures;
-//   - one against the primary: of the failures of both legs in one look, the candidate's
-//     share is at most s = 2n/(2n+m) as long as it fails at most twice as often as the primary,
-//     with n and m requests of the candidate and of the primary. For an alternative of 2*times,
-//     a failure of the candidate multiplies the odds by s'/s and one of the primary by
-//     (1-s')/(1-s), where s' = 2*times*n/(2*times*n+m). Given their sum, failures are
-//     hypergeometric, for which this is no more than for the binomial it is exact for
-//     (Hoeffding 1963). Where the primary was asked nothing, the first detector speaks alone.
+//   - one against max_error_rate, as in [cusum], over the candidate's failures;
+//   - one against the primary, that the candidate fails at most twice as often: with n and m
+//     requests of the candidate and of the primary, K and L of them failed, and
+//     u = (2n+m)/(2*times*n+m), the step is K ln(times) + (K+L) ln(u). With rates 2p and p, as
+//     1+x <= e^x, the mean of its exponential is at most
+//     exp(2pn(times*u - 1) + pm(u - 1)) = exp(p(u(2*times*n + m) - 2n - m)) = 1; less if the
+//     candidate fails less often, or if both are likelier to fail together. p may be another
+//     one at each step.
 //
 // An alarm needs both: the smaller of two e-detectors is one for either of their
-// hypotheses. So a database that both legs have lost is nobody's fault. Detector j, in the
-// order of first sight, has the share 6/(pi^2 j^2) of beta for a million requests.
+// hypotheses. So a database that both legs have lost is nobody's fault. For that the primary's
+// requests are waited for, see [detector.pair]; where it is asked nothing, the step
+// against the limit counts for both.
+//
+// All endpoints together have two detectors as well, whose steps are the sums of the
+// endpoints' steps, each by its own limit and beside its own primary. Sums of requests would
+// accuse a candidate of which callers ask more of what fails in both versions.
+//
+// Detector j, in the order of first sight, has the share 6/(pi^2 j^2) of beta for a million
+// requests.
 type Watch struct {
 	detectors map[string]*detector
-	order     int
 }
 
 // detector is the state for one endpoint.
 type detector struct {
-	order  int
-	limit  cusum
-	beside [4]float64 // W of the alternatives in cusumRates, as in cusum
-	seen   Tally      // of the candidate, since the limit's detector was last at its floor
+	order         int
+	limit, beside bets
+	seen          Tally     // of the candidate, since the limit's detector was last at its floor
+	failed        time.Time // when the candidate last failed
+
+	waiting                    Sight // what is not paired yet
+	candidateIdle, primaryIdle int   // looks in a row without a request
 }
+
+// bets are W of the alternatives in cusumRates, as in [cusum], and a gain is a step of
+// theirs. An alternative that is a rate of 1 or more never moves.
+type (
+	bets [len(cusumRates)]float64
+	gain [len(cusumRates)]float64
+)
 
 // everything is the name of what is watched over all endpoints together.
 const everything = ""
 
-// See takes in what is new, and returns the alarm of the endpoint that fails most, nil for
-// none. The endpoint of an alarm is empty where all of them together raised it.
-func (w *Watch) See(sights []Sight, policy Promotion) *Reason {
-	var total Sight
+// How long a look waits for the other leg, in looks, of which there are four a second.
+const (
+	// aloneAfter is after how many looks without a request to the primary the limit speaks
+	// alone. Until then it may be that the primary fails as well, and nobody has seen it yet.
+	aloneAfter = 40
+	// keepPrimary is for how many looks what the primary answered waits for the candidate:
+	// what was good long ago is no measure of now.
+	keepPrimary = 4
+)
+
+// See takes in what is new at a time, a quarter of a second after the time before, and
+// returns the alarm of the endpoint that fails most, nil for none. The endpoint of an alarm
+// is empty where all of them together raised it. Endpoints that are waived are in neither.
+func (w *Watch) See(now time.Time, sights []Sight, policy Promotion) *Reason {
 	var worst *Reason
-	most := 0.0
+	var all findings
+	most, total := 0.0, w.of(everything)
 	for _, s := range sights {
-		total.Candidate, total.Primary = total.Candidate.plus(s.Candidate.whole()), total.Primary.plus(s.Primary.whole())
-		if over, r := w.see(s, policy.of(s.Endpoint)); over > most {
-			most, worst = over, &r
+		d := w.watched(now, s, policy)
+		if d == nil {
+			continue
+		}
+		own := policy.of(s.Endpoint)
+		f := d.look(s.Candidate.whole(), s.Primary.whole(), own.MaxErrorRate)
+		d.fold(now, f)
+		all = all.plus(f)
+		if over := d.over(policy); f.news && over > most {
+			most, worst = over, d.alarm(s.Endpoint, own)
 		}
 	}
-	if over, r := w.see(total, policy); over > 0 && worst == nil {
-		worst = &r
+	if total.fold(now, all); worst == nil && all.news && total.over(policy) > 0 {
+		worst = total.alarm(everything, policy)
 	}
 	return worst
 }
 
-// see takes one sight in, and returns by how much the alarm level is passed, in logarithms.
-func (w *Watch) see(s Sight, policy Promotion) (over float64, r Reason) {
-	c, p := s.Candidate.whole(), s.Primary.whole()
-	if c.N == 0 {
-		return 0, r
+// watched returns the detector of a sight's endpoint, nil for one that the candidate was not
+// live for so far or that is waived.
+func (w *Watch) watched(now time.Time, s Sight, policy Promotion) *detector {
+	if _, _, waived := policy.waiver(s.Endpoint, now); waived {
+		return nil
 	}
-	d := w.of(s.Endpoint)
-	d.add(c, p, policy.MaxErrorRate)
-	level := math.Log(bakeSamples/policy.Beta) - lnWeight(d.order)
-	return d.value() - level, Reason{Code: LiveErrors, Endpoint: s.Endpoint, K: d.seen.Failed, N: d.seen.N, Threshold: policy.MaxErrorRate}
+	if s.Candidate.N == 0 {
+		return w.detectors[s.Endpoint]
+	}
+	return w.of(s.Endpoint)
 }
 
 // of returns the detector of an endpoint. There are as many as endpoints, which are bounded.
@@ -93,20 +131,26 @@ func (w *Watch) of(endpoint string) *detector {
 	}
 	d, ok := w.detectors[endpoint]
 	if !ok {
-		w.order++
-		d = &detector{order: w.order}
+		d = &detector{order: len(w.detectors) + 1}
 		w.detectors[endpoint] = d
 	}
 	return d
 }
 
-// Uneasy returns an endpoint of which the evidence against the candidate is too much to go on
-// as if nothing were, though not enough for an alarm: 1/alpha. The name is empty for all of them
-// together.
-func (w *Watch) Uneasy(policy Promotion) (endpoint string, uneasy bool) {
+// lately is for how long a failure counts as one of lately. Without an end, who failed twice
+// on what nobody asks any more, or was taken off by hand, would never be raised again.
+const lately = time.Hour
+
+// Uneasy returns an endpoint on which the candidate failed in the last hour, and of which the
+// evidence against it is too much to go on as if nothing were, though not enough for an alarm:
+// 1/alpha. The name is empty for all of them together.
+func (w *Watch) Uneasy(now time.Time, policy Promotion) (endpoint string, uneasy bool) {
 	var names []string
 	for name, d := range w.detectors {
-		if d.seen.Failed > 0 && d.value() >= -math.Log(policy.Alpha) {
+		if _, _, waived := policy.waiver(name, now); waived {
+			continue
+		}
+		if d.seen.Failed > 0 && now.Sub(d.failed) < lately && d.value() >= -math.Log(policy.Alpha) {
 			names = append(names, name)
 		}
 	}
@@ -116,31 +160,118 @@ func (w *Watch) Uneasy(policy Promotion) (endpoint string, uneasy bool) {
 	return slices.Max(names), true // the one over everything only if it is the only one
 }
 
-// add takes in a look at the candidate and, beside it, at the primary.
-func (d *detector) add(c, p Tally, limit float64) {
-	before := d.limit
-	at := d.limit.over(c.Failed, c.N, limit)
-	for i, times := range cusumRates {
-		step := d.limit.w[i] - max(before.w[i], 0)
-		if p.N > 0 {
-			step = againstPrimary(c, p, times)
-		}
-		d.beside[i] = max(d.beside[i], 0) + step
+// findings are what one look says about the candidate.
+type findings struct {
+	asked         Tally // of the candidate
+	limit, beside gain
+	news          bool // anything was found
+}
+
+func (f findings) plus(g findings) findings {
+	return findings{f.asked.plus(g.asked), f.limit.plus(g.limit), f.beside.plus(g.beside), f.news || g.news}
+}
+
+// look takes in what is new of both legs.
+func (d *detector) look(c, p Tally, limit float64) findings {
+	f := findings{asked: c, limit: againstLimit(c, limit), news: c.N > 0}
+	switch pair, complete := d.pair(c, p); {
+	case !complete:
+	case pair.Primary.N == 0:
+		f.beside, f.news = againstLimit(pair.Candidate, limit), true
+	default:
+		f.beside, f.news = againstPrimary(pair.Candidate, pair.Primary), true
 	}
-	if d.seen = d.seen.plus(c); at <= 0 {
+	return f
+}
+
+// pair returns requests of both legs that are from about the same time, complete if there are
+// some of each, or none of the primary's came for [aloneAfter] looks. When that is does not
+// depend on which of them failed.
+//
+// A look of a quarter of a second often has requests of one leg only: where there are few, and
+// while the primary, asked after the candidate, is still waiting for a database that both
+// have lost.
+func (d *detector) pair(c, p Tally) (pair Sight, complete bool) {
+	d.candidateIdle, d.primaryIdle = idle(d.candidateIdle, c), idle(d.primaryIdle, p)
+	w := &d.waiting
+	if w.Candidate.N+c.N == 0 && d.candidateIdle > keepPrimary {
+		w.Primary = Tally{}
+	}
+	w.Candidate, w.Primary = w.Candidate.plus(c).whole(), w.Primary.plus(p).whole()
+	if w.Candidate.N == 0 || w.Primary.N == 0 && d.primaryIdle < aloneAfter {
+		return Sight{}, false
+	}
+	pair, *w = *w, Sight{}
+	return pair, true
+}
+
+func idle(before int, t Tally) int {
+	if t.N > 0 {
+		return 0
+	}
+	return min(before+1, aloneAfter)
+}
+
+// fold adds what was found.
+func (d *detector) fold(now time.Time, f findings) {
+	d.limit.add(f.limit)
+	d.beside.add(f.beside)
+	if f.asked.Failed > 0 {
+		d.failed = now
+	}
+	if d.seen = d.seen.plus(f.asked); d.limit.value() <= 0 {
 		d.seen = Tally{}
 	}
 }
 
-// againstPrimary is the logarithm of the likelihood ratio of one look, see [Watch].
-func againstPrimary(c, p Tally, times float64) float64 {
-	n, m := 2*float64(c.N), float64(p.N)
-	s, alternative := n/(n+m), times*n/(times*n+m)
-	return float64(c.Failed)*math.Log(alternative/s) + float64(p.Failed)*math.Log((1-alternative)/(1-s))
+// over returns by how much the level of an alarm is passed, in logarithms.
+func (d *detector) over(policy Promotion) float64 {
+	return d.value() + lnWeight(d.order) - math.Log(bakeSamples/policy.Beta)
+}
+
+func (d *detector) alarm(endpoint string, policy Promotion) *Reason {
+	return &Reason{Code: LiveErrors, Endpoint: endpoint, K: d.seen.Failed, N: d.seen.N, Threshold: policy.MaxErrorRate}
 }
 
 // value is the smaller of both detectors, in logarithms.
-func (d *detector) value() float64 { return min(d.limit.value(), mean(d.beside[:])) }
+func (d *detector) value() float64 { return min(d.limit.value(), d.beside.value()) }
+
+// againstLimit is the logarithm of the likelihood ratio of one look, see [cusum].
+func againstLimit(c Tally, limit float64) (g gain) {
+	for i, times := range cusumRates {
+		if q := times * limit; q < 1 {
+			g[i] = float64(c.Failed)*math.Log(times) + float64(c.N-c.Failed)*(math.Log1p(-q)-math.Log1p(-limit))
+		}
+	}
+	return g
+}
+
+// againstPrimary is that of one pair, see [Watch].
+func againstPrimary(c, p Tally) (g gain) {
+	n, m := 2*float64(c.N), float64(p.N)
+	for i, times := range cusumRates {
+		u := math.Log((n + m) / (times*n + m))
+		g[i] = float64(c.Failed)*(math.Log(times)+u) + float64(p.Failed)*u
+	}
+	return g
+}
+
+func (g gain) plus(h gain) gain {
+	for i := range g {
+		g[i] += h[i]
+	}
+	return g
+}
+
+// add is a step: each W starts from 0 when it was below.
+func (b *bets) add(g gain) {
+	for i := range b {
+		b[i] = max(b[i], 0) + g[i]
+	}
+}
+
+// value is the logarithm of the mean of e^W.
+func (b *bets) value() float64 { return mean(b[:]) }
 
 // mean returns ln of the mean of e^w.
 func mean(w []float64) float64 {

@@ -1,9 +1,11 @@
 package reports
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 // users is traffic that one look sees: how many requests each leg answers, and which share of
@@ -25,7 +27,7 @@ func (u users) look(r *rand.Rand) []Sight {
 // within so many.
 func alarmAfter(r *rand.Rand, w *Watch, u users, most int) int {
 	for n := 0; n < most; n += u.candidate {
-		if alarm := w.See(u.look(r), DefaultPromotion()); alarm != nil {
+		if alarm := w.See(friday, u.look(r), DefaultPromotion()); alarm != nil {
 			return n + u.candidate
 		}
 	}
@@ -53,7 +55,7 @@ func TestWatchSeesFailures(t *testing.T) {
 			good := c.u
 			good.candidateFails = 0
 			for range 1000 {
-				w.See(good.look(r), DefaultPromotion())
+				w.See(friday, good.look(r), DefaultPromotion())
 			}
 			delays = append(delays, alarmAfter(r, &w, c.u, 100_000))
 		}
@@ -100,7 +102,7 @@ func TestWatchSeesWhatIsSpreadThinly(t *testing.T) {
 		sights = append(sights, Sight{Endpoint: string(rune('a' + i)), Candidate: Tally{1, 1}, Primary: Tally{5, 0}})
 	}
 	for range 3 {
-		if alarm := w.See(sights, DefaultPromotion()); alarm != nil {
+		if alarm := w.See(friday, sights, DefaultPromotion()); alarm != nil {
 			if alarm.Endpoint != everything || alarm.K < 30 {
 				t.Errorf("alarm %+v", alarm)
 			}
@@ -117,16 +119,21 @@ func TestWatchIsUneasy(t *testing.T) {
 	policy := DefaultPromotion()
 	see := func(candidate Tally, want bool) {
 		t.Helper()
-		if alarm := w.See([]Sight{{Endpoint: "GET /x", Candidate: candidate}}, policy); alarm != nil {
+		if alarm := w.See(friday, []Sight{{Endpoint: "GET /x", Candidate: candidate}}, policy); alarm != nil {
 			t.Fatalf("alarm %+v", alarm)
 		}
-		if endpoint, uneasy := w.Uneasy(policy); uneasy != want || uneasy && endpoint != "GET /x" {
+		if endpoint, uneasy := w.Uneasy(friday, policy); uneasy != want || uneasy && endpoint != "GET /x" {
 			t.Errorf("after %+v: uneasy %t about %q", candidate, uneasy, endpoint)
 		}
 	}
-	see(Tally{100, 0}, false)
+	for range aloneAfter {
+		see(Tally{100, 0}, false)
+	}
 	see(Tally{10, 2}, true)
 	see(Tally{10, 0}, true)
+	if endpoint, uneasy := w.Uneasy(friday.Add(lately), policy); uneasy {
+		t.Errorf("uneasy about %q an hour later", endpoint)
+	}
 	see(Tally{1000, 0}, false)
 }
 
@@ -139,11 +146,144 @@ func TestWatchTakesAnyCounts(t *testing.T) {
 		{}, {Candidate: Tally{0, 5}}, {Candidate: Tally{5, 50}, Primary: Tally{0, 5}}, {Candidate: Tally{huge, 0}, Primary: Tally{huge, huge}},
 		{Candidate: Tally{huge, huge}, Primary: Tally{huge, 0}}, {Candidate: Tally{1, 0}},
 	} {
-		w.See([]Sight{s, s}, DefaultPromotion())
+		w.See(friday, []Sight{s, s}, DefaultPromotion())
 		for name, d := range w.detectors {
 			if v := d.value(); v != v {
 				t.Errorf("after %+v: %q is not a number", s, name)
 			}
 		}
 	}
+}
+
+// lookFor has a watch see what may change from look to look, and returns the first alarm.
+func lookFor(looks int, policy Promotion, what func(look int) []Sight) *Reason {
+	var w Watch
+	for i := range looks {
+		if alarm := w.See(friday.Add(time.Duration(i)*time.Second/4), what(i), policy); alarm != nil {
+			return alarm
+		}
+	}
+	return nil
+}
+
+// TestWatchWaitsForThePrimary: both have lost their database, and hardly any look has requests
+// of both; or the primary's end seconds after the candidate's, in which nothing comes of it.
+func TestWatchWaitsForThePrimary(t *testing.T) {
+	t.Parallel()
+	in := func(look, every, at int) Tally {
+		if look%every == at {
+			return Tally{1, 1}
+		}
+		return Tally{}
+	}
+	for name, what := range map[string]func(look int) []Sight{
+		"by turns":           func(i int) []Sight { return []Sight{{"POST /x", in(i, 2, 0), in(i, 2, 1)}} },
+		"once in seconds":    func(i int) []Sight { return []Sight{{"POST /x", in(i, 12, 0), in(i, 30, 7)}} },
+		"the primary seldom": func(i int) []Sight { return []Sight{{"POST /x", Tally{3, 3}, in(i, 20, 5)}} },
+		"the primary later": func(i int) []Sight {
+			s := Sight{"POST /x", Tally{N: 10}, Tally{N: 10}}
+			if i >= 20 {
+				s.Candidate, s.Primary = Tally{10, 10}, Tally{}
+			}
+			if i >= 20+5*4 {
+				s.Primary = Tally{10, 10}
+			}
+			return []Sight{s}
+		},
+	} {
+		if alarm := lookFor(4_000, DefaultPromotion(), what); alarm != nil {
+			t.Errorf("%s: %+v", name, alarm)
+		}
+	}
+}
+
+// TestWatchSeesFailuresByTurns: where a look has requests of one leg only, the candidate's
+// failures show all the same.
+func TestWatchSeesFailuresByTurns(t *testing.T) {
+	t.Parallel()
+	answered := 0
+	alarm := lookFor(400, DefaultPromotion(), func(i int) []Sight {
+		if i%2 == 0 {
+			return []Sight{{"POST /x", Tally{}, Tally{N: 1}}}
+		}
+		answered++
+		return []Sight{{"POST /x", Tally{1, 1}, Tally{}}}
+	})
+	if alarm == nil || answered > 60 {
+		t.Errorf("%+v after %d failures", alarm, answered)
+	}
+}
+
+// TestWatchStopsWaiting: a primary that is asked no more has nothing to say after ten seconds,
+// and what it answered before is forgotten.
+func TestWatchStopsWaiting(t *testing.T) {
+	t.Parallel()
+	last := 0
+	alarm := lookFor(400, DefaultPromotion(), func(i int) []Sight {
+		last = i
+		if i < 100 {
+			return []Sight{{"POST /x", Tally{N: 5}, Tally{N: 5}}}
+		}
+		return []Sight{{"POST /x", Tally{5, 5}, Tally{}}}
+	})
+	if alarm == nil || last != 100+aloneAfter-1 {
+		t.Errorf("%+v at look %d, want one at %d", alarm, last, 100+aloneAfter-1)
+	}
+}
+
+// TestWatchOfAnotherMix: reads fail in both versions, and are all that the candidate is live
+// for; an endpoint with a limit of its own is within it; one is waived.
+func TestWatchOfAnotherMix(t *testing.T) {
+	t.Parallel()
+	policy := DefaultPromotion()
+	policy.Endpoints = map[string]Waiver{"GET /own": {MaxErrorRate: 0.1}, "GET /waived": {Waived: "2026-12-31 ann"}}
+	r := rand.New(rand.NewPCG(45, 46))
+	at := func(n int, rate float64) Tally { return Tally{uint64(n), divergencesIn(r, n, rate)} }
+	for name, what := range map[string]func(int) []Sight{
+		"reads alone": func(int) []Sight {
+			return []Sight{{"GET /x", at(20, 0.02), at(30, 0.02)}, {"POST /x", Tally{}, at(200, 0)}}
+		},
+		"mostly writes": func(int) []Sight {
+			return []Sight{{"GET /x", at(50, 0), at(50, 0)}, {"POST /x", at(50, 0.02), at(5, 0.02)}}
+		},
+		"a limit of its own": func(int) []Sight {
+			return []Sight{{"GET /own", at(50, 0.04), at(50, 0)}, {"GET /x", at(50, 0), at(50, 0)}}
+		},
+		"waived": func(int) []Sight { return []Sight{{"GET /waived", at(50, 1), at(50, 0)}} },
+	} {
+		if alarm := lookFor(4_000, policy, what); alarm != nil {
+			t.Errorf("%s: %+v", name, alarm)
+		}
+	}
+}
+
+// TestOddsAreFair: the mean of a pair's likelihood ratio, over all that may come of a few
+// requests, is at most 1 for a candidate that fails at most twice as often.
+func TestOddsAreFair(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 6; n++ {
+		for m := 1; m <= 6; m++ {
+			for _, p := range []float64{0.001, 0.05, 0.3, 0.5} {
+				for _, times := range []float64{1, 2} {
+					if most := slices.Max(meanOdds(n, m, times*p, p)); most > 1+1e-12 {
+						t.Errorf("%d and %d requests, rates %g and %g: %g", n, m, times*p, p, most)
+					}
+				}
+			}
+		}
+	}
+}
+
+// meanOdds is the mean of e^gain of each alternative.
+func meanOdds(n, m int, candidate, primary float64) []float64 {
+	out := make([]float64, len(cusumRates))
+	for k := range n + 1 {
+		for l := range m + 1 {
+			p := binomial(n, candidate)[k] * binomial(m, primary)[l]
+			for i, g := range againstPrimary(Tally{uint64(n), uint64(k)}, Tally{uint64(m), uint64(l)}) {
+				out[i] += p * math.Exp(g)
+			}
+		}
+	}
+	return out
 }

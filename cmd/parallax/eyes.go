@@ -3,6 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"parallax"
 	"parallax/mirror"
@@ -12,52 +15,78 @@ import (
 // eyes see what callers of one service get from each version, from one look to the next.
 type eyes struct {
 	watch    reports.Watch
-	version  string // of the candidate that is watched
-	before   map[string]reports.Sight
-	answered uint64 // requests that the candidate answered as the live leg
+	about    subject
+	began    time.Time // when watch began
+	accused  bool      // there was an alarm since then
+	before   sightings
+	answered uint64 // requests that the candidate answered as the live leg, since this process began
+}
+
+// subject is what a rollback is about. What was seen of another one is no evidence.
+type subject struct {
+	candidate               string // its version, empty while none is known
+	rules, accepted, policy string
+	from                    time.Time // when a person started new evidence
+}
+
+func (p *pilot) subject(now time.Time) subject {
+	t := p.svc.terms.Load()
+	return subject{
+		candidate: p.svc.judge.Verdict().CandidateVersion, rules: t.compares.Rules.Version(), accepted: t.compares.AcceptedAt(now),
+		policy: t.cfg.Promotion.Hash(), from: p.svc.steps.State().EvidenceFrom,
+	}
+}
+
+// versionStands is how long a version of the candidate is watched at least. While instances of
+// two builds answer by turns, every second would begin anew, and neither would be found out.
+const versionStands = time.Minute
+
+// turnTo watches another subject from nothing.
+func (e *eyes) turnTo(s subject, now time.Time) {
+	if s.candidate == "" || e.about.candidate != "" && now.Sub(e.began) < versionStands {
+		s.candidate = e.about.candidate
+	}
+	if s != e.about {
+		e.about, e.began, e.watch, e.accused = s, now, reports.Watch{}, false
+	}
 }
 
 // look takes in what the legs did since the look before, and returns an alarm.
 func (p *pilot) look() *reports.Reason {
-	terms, version := p.svc.terms.Load(), p.svc.judge.Verdict().CandidateVersion
-	normal := func(endpoint string, status int) bool {
-		return terms.compares.Rules.Normal(endpoint, p.svc.steps.now(), status)
-	}
-	seen := sightsOf(p.svc.mirror.Seen(), normal)
+	terms, now := p.svc.terms.Load(), p.svc.steps.now()
+	about := p.subject(now)
+	normal := func(endpoint string, status int) bool { return terms.compares.Rules.Normal(endpoint, now, status) }
+	seen := p.svc.mirror.Seen()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := &p.eyes
-	if version != "" && version != e.version {
-		e.version, e.watch = version, reports.Watch{} // another build: what is known is about the one before
-	}
-	var sights []reports.Sight
-	e.answered = 0
-	for name, now := range seen {
-		e.answered += now.Candidate.N - now.Candidate.Failed
-		sights = append(sights, since(e.before[name], now))
-	}
-	e.before = seen
-	return e.watch.See(sights, terms.cfg.Promotion)
+	e.turnTo(about, now)
+	return e.watch.See(now, e.sights(seen, normal), terms.cfg.Promotion)
 }
 
-func (p *pilot) uneasy() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	endpoint, uneasy := p.eyes.watch.Uneasy(p.svc.terms.Load().cfg.Promotion)
-	if !uneasy {
-		return ""
+// sights returns what is new of each endpoint.
+func (e *eyes) sights(seen []mirror.Seen, normal func(endpoint string, status int) bool) []reports.Sight {
+	news := e.before.next(seen, normal)
+	for _, s := range news {
+		e.answered += s.Candidate.N - min(s.Candidate.Failed, s.Candidate.N)
 	}
-	return cmp.Or(endpoint, "all endpoints together")
+	return slices.Collect(maps.Values(news))
 }
 
-// sightsOf adds up what was seen of each endpoint: of the candidate what callers got, of the
-// primary everything.
-func sightsOf(seen []mirror.Seen, normal func(endpoint string, status int) bool) map[string]reports.Sight {
-	out := map[string]reports.Sight{}
+// sightings are what was seen so far at a look. The zero value is from before the first one.
+type sightings map[seenOf]mirror.Seen
+
+// next returns what is new of each endpoint: of the candidate what callers got, of the primary
+// everything. What is no failure is asked of what is new alone: a rule that ends does not make
+// failures of what was normal until then.
+func (was *sightings) next(seen []mirror.Seen, normal func(endpoint string, status int) bool) map[string]reports.Sight {
+	is, sights := make(sightings, len(seen)), map[string]reports.Sight{}
 	for _, s := range seen {
-		sight := out[s.Endpoint]
+		key := seenOf{s.Endpoint, s.Leg, s.Live}
+		is[key] = s
+		sight := sights[s.Endpoint]
 		sight.Endpoint = s.Endpoint
-		tally := reports.Tally{N: s.Requests, Failed: failuresOf(s, normal)}
+		tally := since((*was)[key], s, normal)
 		switch {
 		case s.Leg == parallax.Primary:
 			sight.Primary.N, sight.Primary.Failed = sight.Primary.N+tally.N, sight.Primary.Failed+tally.Failed
@@ -66,45 +95,70 @@ func sightsOf(seen []mirror.Seen, normal func(endpoint string, status int) bool)
 		default:
 			continue
 		}
-		out[s.Endpoint] = sight
+		sights[s.Endpoint] = sight
 	}
-	return out
+	*was = is
+	return sights
 }
 
-// failuresOf counts requests without a complete answer, and with a 5xx that no rule
-// declares normal.
-func failuresOf(s mirror.Seen, normal func(endpoint string, status int) bool) uint64 {
-	n := s.Errors
-	for status, k := range s.ServerErrors {
-		if !normal(s.Endpoint, status) {
-			n += k
+// seenOf is what counts are of.
+type seenOf struct {
+	endpoint string
+	leg      parallax.Leg
+	live     bool
+}
+
+// since counts what is new, and of that what failed: requests without a complete answer, and
+// with a 5xx that no rule declares normal.
+func since(before, now mirror.Seen, normal func(endpoint string, status int) bool) reports.Tally {
+	t := reports.Tally{N: now.Requests - before.Requests, Failed: now.Errors - before.Errors}
+	for status, k := range now.ServerErrors {
+		if !normal(now.Endpoint, status) {
+			t.Failed += k - before.ServerErrors[status]
 		}
 	}
-	return n
+	return t
 }
 
-// since returns what is new. A failure may show up a look after its request, and a rule may
-// declare a status normal that was none: counts never go back.
-func since(before, now reports.Sight) reports.Sight {
-	less := func(a, b reports.Tally) reports.Tally {
-		return reports.Tally{N: a.N - min(a.N, b.N), Failed: a.Failed - min(a.Failed, b.Failed)}
+func (p *pilot) uneasy() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	endpoint, uneasy := p.eyes.watch.Uneasy(p.svc.steps.now(), p.svc.terms.Load().cfg.Promotion)
+	if !uneasy {
+		return ""
 	}
-	return reports.Sight{Endpoint: now.Endpoint, Candidate: less(now.Candidate, before.Candidate), Primary: less(now.Primary, before.Primary)}
+	return cmp.Or(endpoint, "all endpoints together")
 }
 
 // accuse latches a rollback on what callers got. Under a policy that is automatic, nobody
-// is on the candidate when it returns, unless a person's step stands or the primary is down.
+// is on the candidate when it returns, unless a person's step stands or the primary is down;
+// then the next alarm tries again, also while the store is away, and with it the verdict. The
+// latch is written once: before the judge hears of it, which may find at once that it is void.
 func (p *pilot) accuse(ctx context.Context, r reports.Reason) {
-	v, state := p.svc.judge.Verdict(), p.svc.steps.State()
+	v, state, now := p.svc.judge.Verdict(), p.svc.steps.State(), p.svc.steps.now().UTC()
+	about, known := p.accused()
 	latch := reports.Latch{
-		At: p.svc.steps.now().UTC(), RulesVersion: v.RulesVersion, Accepted: v.Accepted, PolicyVersion: v.PolicyVersion,
+		At: now, RulesVersion: about.rules, Accepted: about.accepted, PolicyVersion: about.policy,
 		CandidateVersion: v.CandidateVersion, Reasons: []reports.Reason{r},
 	}
-	p.svc.judge.Accuse(latch)
 	v.Decision, v.Reasons = reports.Rollback, latch.Reasons
-	p.follow(ctx, state, p.svc.terms.Load().cfg.Promotion.Course(latch.At, reports.Standing{State: state, Verdict: v, PrimaryDown: p.svc.primaryDown()}))
+	p.follow(ctx, state, p.svc.terms.Load().cfg.Promotion.Course(now, reports.Standing{State: state, Verdict: v, PrimaryDown: p.svc.primaryDown()}))
+	if known {
+		return
+	}
 	p.log.Warn("the candidate fails while it is live", "service", p.svc.name, "endpoint", r.Endpoint, "failed", r.K, "of", r.N)
 	if err := p.svc.steps.latch(latch); err != nil {
 		p.log.Error("the rollback would be forgotten at a restart", "service", p.svc.name, "error", err)
 	}
+	p.svc.judge.Accuse(latch)
+}
+
+// accused notes that there is an alarm, and reports whether there was one before. Its subject
+// is the one that was watched.
+func (p *pilot) accused() (about subject, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	about, known = p.eyes.about, p.eyes.accused
+	p.eyes.accused = true
+	return about, known
 }

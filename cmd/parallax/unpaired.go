@@ -14,12 +14,18 @@ import (
 // is new can be told: it is the evidence on a live candidate there.
 type lived struct {
 	mu       sync.Mutex
-	services map[string]map[string]*livedEndpoint // by service and endpoint; bounded as those are
+	services map[string]*livedService
+}
+
+// livedService is one service at the last look.
+type livedService struct {
+	seen      sightings
+	endpoints map[string]*livedEndpoint // bounded as endpoints are
 }
 
 // livedEndpoint is one endpoint at the last look.
 type livedEndpoint struct {
-	seen   reports.Sight
+	met    bool            // a caller met the candidate there
 	times  [2]mirror.Times // of the primary and of the candidate
 	recent recentTimes
 }
@@ -29,14 +35,14 @@ func (s *server) live() []divergence.Live {
 	s.unpaired.mu.Lock()
 	defer s.unpaired.mu.Unlock()
 	if s.unpaired.services == nil {
-		s.unpaired.services = map[string]map[string]*livedEndpoint{}
+		s.unpaired.services = map[string]*livedService{}
 	}
 	lineup := s.current.Load()
 	var out []divergence.Live
 	for name, svc := range lineup.byName {
 		known := s.unpaired.services[name]
 		if known == nil {
-			known = map[string]*livedEndpoint{}
+			known = &livedService{endpoints: map[string]*livedEndpoint{}}
 			s.unpaired.services[name] = known
 		}
 		out = append(out, svc.live(known)...)
@@ -50,20 +56,20 @@ func (s *server) live() []divergence.Live {
 }
 
 // live returns what is new on the endpoints of one service.
-func (svc *service) live(known map[string]*livedEndpoint) []divergence.Live {
+func (svc *service) live(known *livedService) []divergence.Live {
 	terms, at := svc.terms.Load(), svc.steps.now()
 	slower := terms.compares.Slower
 	normal := func(endpoint string, status int) bool { return terms.compares.Rules.Normal(endpoint, at, status) }
 	var out []divergence.Live
-	for endpoint, sight := range sightsOf(unmirrored(svc.mirror.Seen()), normal) {
-		e := known[endpoint]
+	for endpoint, news := range known.seen.next(unmirrored(svc.mirror.Seen()), normal) {
+		e := known.endpoints[endpoint]
 		if e == nil {
 			e = &livedEndpoint{}
-			known[endpoint] = e
+			known.endpoints[endpoint] = e
 		}
 		times := [2]mirror.Times{svc.mirror.LiveTimes(endpoint, parallax.Primary), svc.mirror.LiveTimes(endpoint, parallax.Candidate)}
-		l := e.next(sight, times, slower)
-		if l.Service, l.Endpoint = svc.name, endpoint; l.Candidate.N > 0 || sight.Candidate.N > 0 && l.Primary.N > 0 {
+		l := e.next(news, times, slower)
+		if l.Service, l.Endpoint = svc.name, endpoint; l.Candidate.N > 0 || e.met && l.Primary.N > 0 {
 			out = append(out, l)
 		}
 	}
@@ -85,10 +91,9 @@ func unmirrored(seen []mirror.Seen) []mirror.Seen {
 	return out
 }
 
-// next returns what is new on an endpoint. What is slow is told by what the primary took
+// next adds how much of what is new on an endpoint was slow. What is slow is told by what the primary took
 // before, never by the times that are judged.
-func (e *livedEndpoint) next(now reports.Sight, times [2]mirror.Times, slower divergence.Slower) divergence.Live {
-	news := since(e.seen, now)
+func (e *livedEndpoint) next(news reports.Sight, times [2]mirror.Times, slower divergence.Slower) divergence.Live {
 	primary, candidate := newTimes(e.times[0], times[0]), newTimes(e.times[1], times[1])
 	l := divergence.Live{
 		Primary:   divergence.Lived{N: news.Primary.N, Failed: news.Primary.Failed},
@@ -99,7 +104,7 @@ func (e *livedEndpoint) next(now reports.Sight, times [2]mirror.Times, slower di
 		l.Primary.Timed, l.Primary.Slow = above(primary, slow)
 		l.Candidate.Timed, l.Candidate.Slow = above(candidate, slow)
 	}
-	e.seen, e.times = now, times
+	e.met, e.times = e.met || news.Candidate.N > 0, times
 	e.recent.add(primary)
 	return l
 }

@@ -40,8 +40,8 @@ func TestWhatIsSlowIsToldByWhatThePrimaryTookBefore(t *testing.T) {
 	t.Parallel()
 	e := &livedEndpoint{}
 	slower := divergence.Slower{Ratio: 1.1, Plus: 2 * time.Millisecond}
-	sight := func(primary, candidate uint64) reports.Sight {
-		return reports.Sight{Primary: reports.Tally{N: primary}, Candidate: reports.Tally{N: candidate, Failed: 1}}
+	sight := func(primary, candidate, failed uint64) reports.Sight {
+		return reports.Sight{Primary: reports.Tally{N: primary}, Candidate: reports.Tally{N: candidate, Failed: failed}}
 	}
 	p, c := took(10*time.Millisecond, 19), took(30*time.Millisecond, 3)
 	want := func(name string, got, want divergence.Live) {
@@ -50,14 +50,14 @@ func TestWhatIsSlowIsToldByWhatThePrimaryTookBefore(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	want("at first", e.next(sight(19, 3), [2]mirror.Times{p, c}, slower), divergence.Live{Primary: divergence.Lived{N: 19}, Candidate: divergence.Lived{N: 3, Failed: 1}})
+	want("at first", e.next(sight(19, 3, 1), [2]mirror.Times{p, c}, slower), divergence.Live{Primary: divergence.Lived{N: 19}, Candidate: divergence.Lived{N: 3, Failed: 1}})
 	p = plus(p, took(10*time.Millisecond, 1))
-	want("19 are not enough", e.next(sight(20, 3), [2]mirror.Times{p, c}, slower), divergence.Live{Primary: divergence.Lived{N: 1}})
+	want("19 are not enough", e.next(sight(1, 0, 0), [2]mirror.Times{p, c}, slower), divergence.Live{Primary: divergence.Lived{N: 1}})
 	p, c = plus(p, took(10*time.Millisecond, 8), took(40*time.Millisecond, 2)), plus(c, took(12*time.Millisecond, 5), took(30*time.Millisecond, 4))
-	want("against a median of 10 ms", e.next(sight(30, 12), [2]mirror.Times{p, c}, slower), divergence.Live{
+	want("against a median of 10 ms", e.next(sight(10, 9, 0), [2]mirror.Times{p, c}, slower), divergence.Live{
 		Primary: divergence.Lived{N: 10, Timed: 10, Slow: 2}, Candidate: divergence.Lived{N: 9, Timed: 9, Slow: 4},
 	})
-	want("nothing new", e.next(sight(30, 12), [2]mirror.Times{p, c}, slower), divergence.Live{})
+	want("nothing new", e.next(sight(0, 0, 0), [2]mirror.Times{p, c}, slower), divergence.Live{})
 }
 
 // TestOldTimesFade: the median follows the primary, and what is kept stays bounded.
