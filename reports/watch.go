@@ -51,6 +51,11 @@ func (t Tally) whole() Tally { return Tally{t.N, min(t.Failed, t.N)} }
 //
 // Detector j, in the order of first sight, has the share 6/(pi^2 j^2) of beta for a million
 // requests.
+//
+// Where fewer than a tenth of requests go to the primary, as writes to a shared database at the
+// last steps, that is too much to ask of it: 45 good answers while the candidate only fails. So
+// there the second proof of an endpoint is a smaller one, see [lone]. What the primary did before says nothing
+// of whether both have lost their database now, and is no proof.
 type Watch struct {
 	detectors map[string]*detector
 }
@@ -59,6 +64,7 @@ type Watch struct {
 type detector struct {
 	order         int
 	limit, beside bets
+	lone          lone
 	seen          Tally     // of the candidate, since the limit's detector was last at its floor
 	failed        time.Time // when the candidate last failed
 
@@ -72,6 +78,45 @@ type (
 	bets [len(cusumRates)]float64
 	gain [len(cusumRates)]float64
 )
+
+// lone is the evidence beside a primary that is asked little: the mean of e^W over alternatives,
+// of the steps of the detector against the primary since the one against the limit was at the
+// level of an alarm, without a floor. That makes it an e-process, which reaches 1/alpha with a
+// probability of at most alpha however long both fail (Ville's inequality). It ends when the one
+// against the limit is at its floor.
+type lone struct {
+	open  bool
+	bets  bets
+	asked Sight // since it is open
+}
+
+// loneShare is how many requests of the candidate there are to one of the primary's at least.
+const loneShare = 9
+
+// foldLone adds a pair. What waited for the primary when it opened is left out: those may be
+// the very failures that opened it.
+func (d *detector) foldLone(pair Sight, policy Promotion) {
+	if d.limit.value() <= 0 {
+		d.lone = lone{}
+	}
+	switch {
+	case d.lone.open && pair.Primary.N > 0:
+		d.lone.add(pair)
+	case !d.lone.open && d.limit.value() >= d.level(policy):
+		d.lone.open, d.waiting = true, Sight{}
+	}
+}
+
+// add takes a step if the primary was asked little, which depends on no failure.
+func (l *lone) add(pair Sight) {
+	l.asked.Candidate, l.asked.Primary = l.asked.Candidate.plus(pair.Candidate), l.asked.Primary.plus(pair.Primary)
+	if l.asked.Candidate.N/loneShare < l.asked.Primary.N {
+		return
+	}
+	for i, g := range againstPrimary(pair.Candidate, pair.Primary) {
+		l.bets[i] += g
+	}
+}
 
 // everything is the name of what is watched over all endpoints together.
 const everything = ""
@@ -101,6 +146,7 @@ func (w *Watch) See(now time.Time, sights []Sight, policy Promotion) *Reason {
 		own := policy.of(s.Endpoint)
 		f := d.look(s.Candidate.whole(), s.Primary.whole(), own.MaxErrorRate)
 		d.fold(now, f)
+		d.foldLone(f.pair, policy)
 		all = all.plus(f)
 		if over := d.over(policy); f.news && over > most {
 			most, worst = over, d.alarm(s.Endpoint, own)
@@ -164,11 +210,12 @@ func (w *Watch) Uneasy(now time.Time, policy Promotion) (endpoint string, uneasy
 type findings struct {
 	asked         Tally // of the candidate
 	limit, beside gain
-	news          bool // anything was found
+	news          bool  // anything was found
+	pair          Sight // that beside is of, if it is complete; not added up
 }
 
 func (f findings) plus(g findings) findings {
-	return findings{f.asked.plus(g.asked), f.limit.plus(g.limit), f.beside.plus(g.beside), f.news || g.news}
+	return findings{asked: f.asked.plus(g.asked), limit: f.limit.plus(g.limit), beside: f.beside.plus(g.beside), news: f.news || g.news}
 }
 
 // look takes in what is new of both legs.
@@ -179,7 +226,7 @@ func (d *detector) look(c, p Tally, limit float64) findings {
 	case pair.Primary.N == 0:
 		f.beside, f.news = againstLimit(pair.Candidate, limit), true
 	default:
-		f.beside, f.news = againstPrimary(pair.Candidate, pair.Primary), true
+		f.beside, f.pair, f.news = againstPrimary(pair.Candidate, pair.Primary), pair, true
 	}
 	return f
 }
@@ -224,9 +271,15 @@ func (d *detector) fold(now time.Time, f findings) {
 	}
 }
 
+// level is where an alarm is, in logarithms.
+func (d *detector) level(policy Promotion) float64 {
+	return math.Log(bakeSamples/policy.Beta) - lnWeight(d.order)
+}
+
 // over returns by how much the level of an alarm is passed, in logarithms.
 func (d *detector) over(policy Promotion) float64 {
-	return d.value() + lnWeight(d.order) - math.Log(bakeSamples/policy.Beta)
+	lone := d.lone.value() + math.Log(policy.Alpha) + lnWeight(d.order)
+	return max(d.value()-d.level(policy), min(d.limit.value()-d.level(policy), lone))
 }
 
 func (d *detector) alarm(endpoint string, policy Promotion) *Reason {
@@ -272,6 +325,14 @@ func (b *bets) add(g gain) {
 
 // value is the logarithm of the mean of e^W.
 func (b *bets) value() float64 { return mean(b[:]) }
+
+// value is that of its bets, nothing before it is open.
+func (l *lone) value() float64 {
+	if !l.open {
+		return math.Inf(-1)
+	}
+	return l.bets.value()
+}
 
 // mean returns ln of the mean of e^w.
 func mean(w []float64) float64 {

@@ -68,6 +68,50 @@ func TestWatchSeesFailures(t *testing.T) {
 	}
 }
 
+// TestWatchSeesFailuresBesideALonePrimary: at the last steps the primary is asked one write in
+// twenty or fewer, and is not needed for a proof as sure as elsewhere.
+func TestWatchSeesFailuresBesideALonePrimary(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(47, 48))
+	for _, c := range []struct{ candidate, every int }{{19, 1}, {99, 1}, {5, 10}, {1, 36}} {
+		asked, what := 0, users{candidate: c.candidate}
+		alarm := lookFor(4_000, DefaultPromotion(), func(i int) []Sight {
+			if what.candidateFails = 0; i >= 1000 {
+				what.candidateFails = 1
+			}
+			if what.primary = 0; i%c.every == 0 {
+				what.primary = 1
+			}
+			if i >= 1000 {
+				asked += what.primary
+			}
+			return what.look(r)
+		})
+		if t.Logf("%d to one in %d looks: %+v, the primary was asked %d times", c.candidate, c.every, alarm, asked); alarm == nil || asked > 15 {
+			t.Errorf("%+v after %d requests to the primary", alarm, asked)
+		}
+	}
+}
+
+// TestErrorsBesideALonePrimary: who fails exactly twice as often as the primary, far above the
+// limit, is taken back with a probability of at most alpha.
+func TestErrorsBesideALonePrimary(t *testing.T) {
+	t.Parallel()
+	runs := statistics(200, 4000)
+	r := rand.New(rand.NewPCG(49, 50))
+	for _, p := range []float64{0.05, 0.2, 0.5} {
+		alarms := 0
+		for range runs {
+			u := users{candidate: 38, primary: 2, candidateFails: 2 * p, primaryFails: p}
+			alarms += min(alarmAfter(r, new(Watch), u, 38_000), 1)
+		}
+		t.Logf("at %g: %d of %d", p, alarms, runs)
+		if most := float64(runs) * 0.05; float64(alarms) > most+3*math.Sqrt(most) {
+			t.Errorf("%d alarms in %d runs at %g", alarms, runs, p)
+		}
+	}
+}
+
 // TestWatchIsQuiet: no alarm about a candidate that keeps the limit, nor about one that fails
 // as the primary does.
 func TestWatchIsQuiet(t *testing.T) {
@@ -82,6 +126,7 @@ func TestWatchIsQuiet(t *testing.T) {
 		{"half the limit", users{candidate: 50, primary: 50, candidateFails: 0.0005}, 1_000_000},
 		{"half the limit, where the primary is not asked", users{candidate: 50, candidateFails: 0.0005}, 1_000_000},
 		{"both fail", users{candidate: 50, primary: 150, candidateFails: 0.3, primaryFails: 0.3}, 100_000},
+		{"both fail, at a step of 95 %", users{candidate: 95, primary: 5, candidateFails: 0.3, primaryFails: 0.3}, 100_000},
 		{"both fail always", users{candidate: 50, primary: 5, candidateFails: 1, primaryFails: 1}, 100_000},
 		{"both fail, the candidate half as often again", users{candidate: 50, primary: 100, candidateFails: 0.15, primaryFails: 0.1}, 100_000},
 	} {
