@@ -277,6 +277,28 @@ func TestChainThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// TestNoHeadThatIsNotWritten: where the next file cannot be begun, as on a full disk, verdicts
+// show the last head that is there.
+func TestNoHeadThatIsNotWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	heads := decide(chainIn(dir, io.Discard), 3)
+	long := strings.Repeat("s", 255-len(".verdicts")-len(".3")) // a full file fits in a name, and a new one beside it does not
+	if err := os.Rename(ChainPath(dir, "shop"), ChainPath(dir, long)); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	c := NewChain(dir, long, func() time.Time { return noon }, slog.New(slog.NewTextHandler(&log, nil)))
+	c.most = 1
+	head := c.Decide(Verdict{Service: "shop", Decision: Promote}, Folded{})
+	if !strings.Contains(log.String(), "a decision is not in the chain") {
+		t.Fatalf("it was written\n%s", log.String())
+	}
+	if head != heads[2] {
+		t.Errorf("the head is %s, and the last one written %s", head, heads[2])
+	}
+}
+
 // FuzzWalkChain: no text makes the reader panic, and what is good is a beginning of it.
 func FuzzWalkChain(f *testing.F) {
 	dir := f.TempDir()

@@ -184,11 +184,7 @@ func (c *Chain) begin() error {
 	if name == "" {
 		return atomicfile.Replace(c.path, nil)
 	}
-	line, err := c.next(ChainRecord{Kind: ChainContinues, Note: "after " + filepath.Base(name)})
-	if err != nil {
-		return err
-	}
-	return c.replace(line)
+	return c.anew(nil, ChainRecord{Kind: ChainContinues, Note: "after " + filepath.Base(name)})
 }
 
 // cut takes off a last line that is not whole. Nobody was told of its record: it is
@@ -217,11 +213,7 @@ func (c *Chain) setAside(good []byte, before Link, fault error) error {
 	if len(record.Note) > maxChainLine/8 {
 		record.Note = strings.ToValidUTF8(record.Note[:maxChainLine/8], "")
 	}
-	line, err := c.next(record)
-	if err != nil {
-		return err
-	}
-	return c.replace(append(good, line...))
+	return c.anew(good, record)
 }
 
 // beside names a broken file that is kept.
@@ -237,11 +229,20 @@ func (c *Chain) next(r ChainRecord) ([]byte, error) {
 	return line, err
 }
 
-func (c *Chain) replace(text []byte) error {
-	if err := atomicfile.Replace(c.path, text); err != nil {
+// anew replaces the file by what is good of it and a record. After an error the end is where
+// it was: a head that is on no disk would make a log of CI accuse a good chain.
+func (c *Chain) anew(good []byte, r ChainRecord) error {
+	before := c.end
+	line, err := c.next(r)
+	if err == nil {
+		good = append(good, line...)
+		err = atomicfile.Replace(c.path, good)
+	}
+	if err != nil {
+		c.end = before
 		return err
 	}
-	c.size = int64(len(text))
+	c.size = int64(len(good))
 	return nil
 }
 
