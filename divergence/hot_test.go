@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"parallax"
+	"parallax/compare"
 )
 
 // asking is an exchange of somebody who asks something.
@@ -96,6 +97,36 @@ func TestEvidenceIsCountedApart(t *testing.T) {
 		if count != everyRequest {
 			t.Errorf("%+v: %d count, want %d", key, count, everyRequest)
 		}
+	}
+}
+
+// TestTicksTellWhatRepeatsCameTo: beside the evidence, and kept with it.
+func TestTicksTellWhatRepeatsCameTo(t *testing.T) {
+	t.Parallel()
+	s := openShared(t)
+	r := newRig(t, "repeats", s, s, Limits{})
+	record := func(seq int, c compare.Comparison, repeated bool) {
+		x := pair(seq, "GET /a", 200, 200)
+		x.Service = "repeats"
+		r.ledger.Enter(x.Stamp())
+		r.ledger.Move(x.Stamp(), parallax.InLive, parallax.InWorker)
+		rec := newRecord(x, c, nil, nil)
+		rec.repeated = repeated
+		r.add(rec)
+	}
+	record(1, compare.Comparison{Outcome: compare.Match}, false)
+	record(2, compare.Comparison{Outcome: compare.Match}, true)
+	record(3, compare.Comparison{Outcome: compare.Diverged}, true)
+	record(4, compare.Comparison{Outcome: compare.Diverged, CandidateFailed: true}, true)
+	record(5, compare.Comparison{Outcome: compare.Diverged, CandidateFailed: true, PrimaryFailed: true}, true)
+	r.mustFlush(t)
+	ticks, err := s.Ticks(t.Context(), "repeats", Cursor{}, 0)
+	if err != nil || len(ticks) != 1 {
+		t.Fatalf("%+v, %v", ticks, err)
+	}
+	got := ticks[0]
+	if got.N != 1 || got.K != 0 || got.B != 0 || got.Repeated != 4 || got.RepeatedK != 3 || got.RepeatedB != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 

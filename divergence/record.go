@@ -261,6 +261,8 @@ func (t *tally) add(r record) {
 	}
 	if r.repeated {
 		tick.Repeated++
+		tick.RepeatedK += one(r.outcome == compare.Diverged)
+		tick.RepeatedB += one(r.candidateFailed && !r.primaryFailed)
 		return
 	}
 	switch r.outcome {

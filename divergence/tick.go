@@ -21,8 +21,10 @@ type Tick struct {
 	Lost     uint64 // mirrored exchanges that will never be compared
 
 	// Repeated exchanges are compared, and in none of the counts below but Zero: their
-	// requests had been sent too often to be evidence.
-	Repeated uint64
+	// requests had been sent too often to be evidence. They may hold a verdict all the same:
+	// RepeatedK of them diverged, and in RepeatedB the candidate failed and the primary did not.
+	Repeated             uint64
+	RepeatedK, RepeatedB uint64
 
 	N, K          uint64 // match + diverged, diverged
 	NotComparable uint64

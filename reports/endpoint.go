@@ -36,6 +36,7 @@ type sums struct {
 	byKey                     uint64 // of n: their effects were found by key alone
 	noise                     uint64
 	repeated                  uint64 // compared, and in none of the others
+	repeatedK, repeatedB      uint64 // of repeated: diverged, and failed by the candidate alone
 	b, c                      uint64
 	timed, slowB, slowC       uint64
 }
@@ -64,6 +65,8 @@ func (s *sums) add(t sums) {
 	s.byKey += t.byKey
 	s.noise += t.noise
 	s.repeated += t.repeated
+	s.repeatedK += t.repeatedK
+	s.repeatedB += t.repeatedB
 	s.b += t.b
 	s.c += t.c
 	s.timed += t.timed
@@ -75,7 +78,7 @@ func (s *sums) add(t sums) {
 func (s *sums) bound() {
 	for _, n := range []*uint64{
 		&s.received, &s.lost, &s.n, &s.k, &s.notComparable, &s.unanswered, &s.transient, &s.unmapped, &s.unknown, &s.inherited, &s.byKey, &s.noise,
-		&s.repeated, &s.b, &s.c, &s.timed, &s.slowB, &s.slowC,
+		&s.repeated, &s.repeatedK, &s.repeatedB, &s.b, &s.c, &s.timed, &s.slowB, &s.slowC,
 	} {
 		*n = min(*n, most)
 	}
@@ -91,7 +94,7 @@ func sumsOf(t divergence.Tick) sums {
 	unknown := min(t.Unknown, t.NotComparable-unanswered-transient-unmapped)
 	slowB := min(t.SlowB, t.Timed)
 	return sums{
-		received: min(t.Received, most), lost: min(t.Lost, most), repeated: min(t.Repeated, most), n: t.N, k: min(t.K, t.N),
+		received: min(t.Received, most), lost: min(t.Lost, most), repeated: min(t.Repeated, most), repeatedK: min(t.RepeatedK, t.Repeated, most), repeatedB: min(t.RepeatedB, t.Repeated, most), n: t.N, k: min(t.K, t.N),
 		notComparable: t.NotComparable, unanswered: unanswered,
 		transient: transient, unmapped: unmapped,
 		unknown: unknown, inherited: min(t.Inherited, t.NotComparable-unanswered-transient-unmapped-unknown),

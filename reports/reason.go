@@ -29,6 +29,7 @@ const (
 	// The endpoint has traffic, and nothing of it can be compared or too little.
 	NotComparable Code = "not_comparable"
 	// Most exchanges repeat requests of which there were enough: K of N, which are no evidence.
+	// With a Test: K of all N exchanges count against the candidate, those that repeat included.
 	Repeated Code = "repeated"
 	// In too many exchanges the state of the primary moved, so that nothing is known.
 	TransientShare Code = "transient_share"
@@ -165,6 +166,9 @@ func (r Reason) clause() string {
 		}
 		return fmt.Sprintf("none of %s exchanges could be compared, so nothing is known about the candidate here", count(r.N))
 	case Repeated:
+		if r.Test != "" {
+			return r.repeatedClause()
+		}
 		return fmt.Sprintf("%s of %s exchanges repeat requests of which there were enough, so that they are no evidence; other requests are needed, or max_repeat_share: 1 for the endpoint, if it has no others",
 			count(r.K), count(r.N))
 	case TransientShare:
@@ -300,4 +304,10 @@ func span(seconds float64) string {
 		return fmt.Sprintf("%.1f h", d.Hours())
 	}
 	return fmt.Sprintf("%.0f days", d.Hours()/24)
+}
+
+// repeatedClause says that requests which are no evidence any more come out worse.
+func (r Reason) repeatedClause() string {
+	what := map[Test]string{DivergenceTest: "diverge", ErrorTest: "were failed by the candidate alone"}[r.Test]
+	return fmt.Sprintf("with requests that are sent over and over, %s of %s exchanges %s; at most %s is allowed", count(r.K), count(r.N), what, percent(r.Threshold))
 }

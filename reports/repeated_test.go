@@ -30,3 +30,31 @@ func TestRepeatsAreNoEvidence(t *testing.T) {
 	e.Add(late)
 	is(t, e.Verdict(late.At.Add(StaleAfter), Context{Service: "shop"}), Promote)
 }
+
+// TestRepeatsThatAreWorseHold: a request that is most of the traffic and hardly any of the
+// evidence holds by its share of all exchanges, whoever signed the endpoint.
+func TestRepeatsThatAreWorseHold(t *testing.T) {
+	t.Parallel()
+	repeats := func(n, k, b uint64) divergence.Tick {
+		x := tick("GET /a", 1, 1000, 0)
+		x.Received, x.Repeated, x.RepeatedK, x.RepeatedB = 1000+n, n, k, b
+		return x
+	}
+	is(t, at(fold(quick(), repeats(9000, 0, 0)), 1), Promote)
+	is(t, at(fold(quick(), repeats(9000, 100, 0)), 1), Promote) // exactly 1 %
+	is(t, at(fold(quick(), repeats(9000, 101, 0)), 1), Hold, "repeated GET /a")
+	is(t, at(fold(quick(), repeats(9000, 0, 101)), 1), Hold, "repeated GET /a")
+	is(t, at(fold(quick(), repeats(9000, 101, 101)), 1), Hold, "repeated GET /a", "repeated GET /a")
+
+	// It ends with the share, and what cannot be counts for no more than there was.
+	is(t, at(fold(quick(), repeats(9000, 101, 0), repeats(9000, 0, 0)), 1), Promote)
+	is(t, at(fold(quick(), repeats(0, 101, 101)), 1), Promote)
+
+	r := Reason{Code: Repeated, Endpoint: "GET /a", Test: DivergenceTest, K: 101, N: 10_000, Threshold: 0.01}
+	if r.rated() || r.unpaired() {
+		t.Error("a person could sign it away")
+	}
+	if want := "GET /a: with requests that are sent over and over, 101 of 10 000 exchanges diverge; at most 1 % is allowed."; r.Sentence() != want {
+		t.Errorf("%s\nwant %s", r.Sentence(), want)
+	}
+}

@@ -486,6 +486,7 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	if s.repeated > s.n && len(out) > 0 {
 		out = append(out, Reason{Code: Repeated, Endpoint: p.name, K: s.repeated, N: s.n + s.notComparable + s.repeated})
 	}
+	out = append(out, p.repeatedWorse(e.policy.of(p.name))...)
 	if p.regressed {
 		out = append(out, p.reason(e.policy.of(p.name), DivergenceTest, LateRegression))
 	}
@@ -498,6 +499,24 @@ func (e *Evidence) holding(p *endpoint, now time.Time) []Reason {
 	for _, check := range []func(string, sums) (Reason, bool){e.transientTooMany, e.unmappedTooMany, e.unknownTooMany, e.inheritedTooMany, e.byKeyTooMany, e.noisyTooMany} {
 		if r, over := check(p.name, s); over {
 			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// repeatedWorse returns what holds an endpoint by all its exchanges, also those that are no
+// evidence: a share above its threshold. Otherwise a request that is half of the traffic and
+// a hundredth of the evidence could diverge often, and hardly move the rate that is tested.
+func (p *endpoint) repeatedWorse(policy Promotion) []Reason {
+	var out []Reason
+	s := p.sums
+	for _, t := range []struct {
+		name        Test
+		k, repeated uint64
+		most        float64
+	}{{DivergenceTest, s.k, s.repeatedK, policy.MaxDivergenceRate}, {ErrorTest, s.b, s.repeatedB, policy.MaxErrorRate}} {
+		if t.repeated > 0 && float64(t.k+t.repeated) > t.most*float64(s.n+s.repeated) {
+			out = append(out, Reason{Code: Repeated, Endpoint: p.name, Test: t.name, K: t.k + t.repeated, N: s.n + s.repeated, Threshold: t.most})
 		}
 	}
 	return out
