@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -248,6 +249,22 @@ func (j *Judge) keep(v Verdict) {
 		return
 	}
 	j.cfg.Latch = &latch
+}
+
+// After returns the latch with the reasons of an earlier one that is about the same: each of
+// them stands until its own endpoint is waived.
+func (l Latch) After(earlier *Latch) Latch {
+	if earlier == nil || !earlier.about(l) || earlier.CandidateVersion != l.CandidateVersion {
+		return l
+	}
+	reasons := slices.Clone(earlier.Reasons)
+	for _, r := range l.Reasons {
+		if !slices.ContainsFunc(reasons, func(known Reason) bool { return known.Code == r.Code && known.Endpoint == r.Endpoint }) {
+			reasons = append(reasons, r)
+		}
+	}
+	l.Reasons = reasons
+	return l
 }
 
 // about says that both latches are about the same rules, policy and candidate. A

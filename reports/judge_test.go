@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -179,4 +180,35 @@ func TestJudgeKeepsARollbackOutsideTheStore(t *testing.T) {
 	// A new process whose store lost everything.
 	fresh := judgeOf(&ledger{}, func(c *JudgeConfig) { c.Latch = &kept[1] })
 	is(t, fresh.Look(t.Context()), Rollback, "divergence_rate GET /a")
+}
+
+// TestASecondEndpointIsOneMoreReason to stay away: the first may be waived later, and is not
+// the whole rollback. One about other rules says nothing of this one.
+func TestASecondEndpointIsOneMoreReason(t *testing.T) {
+	t.Parallel()
+	live := func(rules, endpoint string) Latch {
+		return Latch{At: friday, RulesVersion: rules, Reasons: []Reason{{Code: LiveErrors, Endpoint: endpoint}}}
+	}
+	first := live("r", "GET /a")
+	for _, c := range []struct {
+		latch   Latch
+		earlier *Latch
+		want    []string
+	}{
+		{live("r", "GET /b"), &first, []string{"GET /a", "GET /b"}},
+		{live("r", "GET /a"), &first, []string{"GET /a"}},
+		{live("s", "GET /b"), &first, []string{"GET /b"}},
+		{live("r", "GET /b"), nil, []string{"GET /b"}},
+	} {
+		var got []string
+		for _, r := range c.latch.After(c.earlier).Reasons {
+			got = append(got, r.Endpoint)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+	if len(first.Reasons) != 1 {
+		t.Errorf("the earlier one has %+v now", first.Reasons)
+	}
 }

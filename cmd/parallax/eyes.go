@@ -17,7 +17,7 @@ type eyes struct {
 	watch    reports.Watch
 	about    subject
 	began    time.Time // when watch began
-	accused  bool      // there was an alarm since then
+	accused  []string  // endpoints there was an alarm about since then; bounded as endpoints are
 	before   sightings
 	answered uint64 // requests that the candidate answered as the live leg, since this process began
 }
@@ -47,7 +47,7 @@ func (e *eyes) turnTo(s subject, now time.Time) {
 		s.candidate = e.about.candidate
 	}
 	if s != e.about {
-		e.about, e.began, e.watch, e.accused = s, now, reports.Watch{}, false
+		e.about, e.began, e.watch, e.accused = s, now, reports.Watch{}, nil
 	}
 }
 
@@ -133,15 +133,16 @@ func (p *pilot) uneasy() string {
 // accuse latches a rollback on what callers got. Under a policy that is automatic, nobody
 // is on the candidate when it returns, unless a person's step stands or the primary is down;
 // then the next alarm tries again, also while the store is away, and with it the verdict. The
-// latch is written once: before the judge hears of it, which may find at once that it is void.
+// latch is written once for an endpoint: before the judge hears of it, which may find at once
+// that it is void. Another endpoint is one more reason: the first may be waived later.
 func (p *pilot) accuse(ctx context.Context, r reports.Reason) {
 	v, state, now := p.svc.judge.Verdict(), p.svc.steps.State(), p.svc.steps.now().UTC()
-	about, known := p.accused()
+	about, known := p.accused(r.Endpoint)
 	latch := reports.Latch{
 		At: now, RulesVersion: about.rules, Accepted: about.accepted, PolicyVersion: about.policy,
 		CandidateVersion: v.CandidateVersion, Reasons: []reports.Reason{r},
-	}
-	v.Decision, v.Reasons = reports.Rollback, latch.Reasons
+	}.After(state.Latch)
+	v.Decision, v.Reasons = reports.Rollback, []reports.Reason{r}
 	p.follow(ctx, state, p.svc.terms.Load().cfg.Promotion.Course(now, reports.Standing{State: state, Verdict: v, PrimaryDown: p.svc.primaryDown()}))
 	if known {
 		return
@@ -153,12 +154,14 @@ func (p *pilot) accuse(ctx context.Context, r reports.Reason) {
 	p.svc.judge.Accuse(latch)
 }
 
-// accused notes that there is an alarm, and reports whether there was one before. Its subject
-// is the one that was watched.
-func (p *pilot) accused() (about subject, known bool) {
+// accused notes that there is an alarm about an endpoint, and reports whether there was one
+// before. Its subject is the one that was watched.
+func (p *pilot) accused(endpoint string) (about subject, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	about, known = p.eyes.about, p.eyes.accused
-	p.eyes.accused = true
-	return about, known
+	e := &p.eyes
+	if known = slices.Contains(e.accused, endpoint); !known {
+		e.accused = append(e.accused, endpoint)
+	}
+	return e.about, known
 }

@@ -61,14 +61,14 @@ func TestNewEvidenceIsWatchedAnew(t *testing.T) {
 		if !e.alarmed(50, 50) {
 			t.Fatal("no alarm though everything fails")
 		}
-		e.accused = true
+		e.accused = []string{"GET /x"}
 		s := was
 		if change != nil {
 			change(&s)
 		}
 		e.turnTo(s, now.Add(time.Hour))
-		if old := e.alarmed(1, 0); old != (change == nil) || e.accused != old {
-			t.Errorf("%s: alarm %t, accused %t", name, old, e.accused)
+		if old := e.alarmed(1, 0); old != (change == nil) || (len(e.accused) > 0) != old {
+			t.Errorf("%s: alarm %t, accused %q", name, old, e.accused)
 		}
 	}
 }
@@ -90,5 +90,19 @@ func TestTwoBuildsByTurnsAreWatched(t *testing.T) {
 	e.turnTo(subject{candidate: "2"}, now.Add(2*time.Minute))
 	if e.about.candidate != "2" || e.alarmed(1, 0) {
 		t.Errorf("%+v is still watched", e.about)
+	}
+}
+
+// TestEachEndpointIsAccusedOnce: another one is news, also where the first is waived by then.
+func TestEachEndpointIsAccusedOnce(t *testing.T) {
+	t.Parallel()
+	var p pilot
+	for i, c := range []struct {
+		endpoint string
+		known    bool
+	}{{"GET /a", false}, {"GET /a", true}, {"GET /b", false}, {"GET /b", true}, {"", false}} {
+		if _, known := p.accused(c.endpoint); known != c.known {
+			t.Errorf("%d: %q known %t", i, c.endpoint, known)
+		}
 	}
 }
