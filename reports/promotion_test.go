@@ -66,3 +66,16 @@ func TestPromotionHash(t *testing.T) {
 		seen[p.Hash()] = name
 	}
 }
+
+// TestVerdictNamesTheLimit: of an endpoint with a limit of its own, and of the others.
+func TestVerdictNamesTheLimit(t *testing.T) {
+	t.Parallel()
+	p := quick()
+	p.Endpoints = map[string]Waiver{"GET /b": {MaxDivergenceRate: 0.02}}
+	a, b := tick("GET /a", 1, 10, 0), tick("GET /b", 1, 10, 0)
+	a.PolicyHash, b.PolicyHash = p.Hash(), p.Hash()
+	v := at(fold(p, a, b), 1)
+	if len(v.Endpoints) != 2 || v.Endpoints[0].Limit != 0.01 || v.Endpoints[1].Limit != 0.02 {
+		t.Errorf("%+v", v.Endpoints)
+	}
+}

@@ -89,6 +89,7 @@ type EndpointVerdict struct {
 	NotCovered string
 	Waived     bool // on somebody's word
 	Reasons    []Reason
+	Limit      float64   // share of its exchanges that may diverge: its own, or the service's
 	Pool       string    // the pool that it is judged in, else ""
 	Unpaired   *Unpaired // what it is judged by where nothing is compared, nil for nothing
 
@@ -186,6 +187,7 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 	for _, p := range e.current(now, in) {
 		total.add(p.sums)
 		each := e.judgeEndpoint(p, now)
+		each.Limit = e.policy.of(p.name).MaxDivergenceRate
 		each.Offer = e.offer(p, each)
 		each = each.passedBy(e.signed(p, now, in.Said.Signed)).heldBy(held[p.name])
 		v.Endpoints = append(v.Endpoints, each)

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -25,6 +26,7 @@ type endpointView struct {
 	SignURL    string
 	Signed     *reports.Signed
 	Offer      *divergence.SignOff // what may be signed, nil for nothing
+	limit      float64             // share that may diverge, 0 for unknown
 	Stats      reports.Endpoint
 	Lookback   lookback
 	Charts     charts
@@ -149,6 +151,7 @@ func (s *Server) pageEndpoint(c echo.Context) error {
 	}
 	v := service.Judge.Verdict()
 	view.judge(service.Name, v)
+	view.limit = cmp.Or(view.limit, service.MaxDivergenceRate)
 	ctx := c.Request().Context()
 	err = s.readEndpoint(ctx, service, v, &view, f, here)
 	if view.Away = awayText(ctx, err); err != nil && view.Away == "" {
@@ -166,6 +169,7 @@ func (view *endpointView) judge(service string, v reports.Verdict) {
 			each = e
 		}
 	}
+	view.limit = each.Limit
 	view.Word, view.Class = decisionWord(each.Decision), decisionClass(each.Decision)
 	view.Reasons = reasonViews(service, each.Reasons)
 	view.SignURL, view.Signed, view.Offer = servicePath(service)+"/endpoint", each.Signed, each.Offer
@@ -197,7 +201,7 @@ func (s *Server) readEndpoint(ctx context.Context, service *Service, v reports.V
 	if err != nil {
 		return err
 	}
-	view.Charts = newCharts(series{points: points, limits: limitsOf(points, v.Alpha), threshold: service.MaxDivergenceRate}, 1112, 230)
+	view.Charts = newCharts(series{points: points, limits: limitsOf(points, v.Alpha), threshold: view.limit}, 1112, 230)
 	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Endpoint: view.Endpoint, Suppressed: true, Limit: 100, At: s.now()})
 	if err != nil {
 		return err

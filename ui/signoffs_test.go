@@ -135,3 +135,21 @@ func TestUnpairedVerdictsOnThePages(t *testing.T) {
 	page := endpointPath("shop", "POST /orders")
 	says(t, page, parsePage(t, r, page, 200), "POST /orders (unpaired): hold")
 }
+
+// TestAnEndpointsOwnLimit: the page of an endpoint draws the limit that it is judged by.
+func TestAnEndpointsOwnLimit(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	page := func() string {
+		return r.call("GET", "/services/shop/endpoint?endpoint=GET+%2Forders%2F%7Bid%7D", "").Body.String()
+	}
+	if text := page(); !strings.Contains(text, percent(0.001)+" allowed") {
+		t.Error("the service's limit is not drawn")
+	}
+	for i := range r.judge.verdict.Endpoints {
+		r.judge.verdict.Endpoints[i].Limit = 0.02
+	}
+	if text := page(); !strings.Contains(text, percent(0.02)+" allowed") || strings.Contains(text, percent(0.001)+" allowed") {
+		t.Error("the endpoint's own limit is not drawn")
+	}
+}
