@@ -92,6 +92,9 @@ func (m *Mirror) sendMissed(ctx context.Context, l parallax.Leg, w *spool.Write)
 		m.deps.Metrics.missed(m.name, l, became)
 		if became == missTainted {
 			m.deps.Log.Warn("a write that the leg has missed is given up", "leg", l.String(), "exchange", w.Exchange.ID.String(), "reason", why)
+			if s := m.spools[l].Load(); s != nil && w.Exchange.Legs[w.Exchange.Live] != nil && w.Exchange.Legs[w.Exchange.Live].Response.Status < 400 {
+				s.Lose(w.Exchange, why)
+			}
 			w.Taint(why)
 		} else {
 			w.Done()

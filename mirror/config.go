@@ -22,20 +22,22 @@ import (
 // legs and what may be sent to them. The doc tags are the documentation of the
 // keys; the published schema has them.
 type Service struct {
-	Name      string       `yaml:"name" doc:"what the service is called in pages, metrics and the API"`
-	Listen    string       `yaml:"listen" doc:"address that callers use, such as 127.0.0.1:8080"`
-	TLS       ListenerTLS  `yaml:"tls" doc:"certificate of the listener; without one callers are served in the clear"`
-	Primary   LegConfig    `yaml:"primary" doc:"the old version"`
-	Candidate LegConfig    `yaml:"candidate" doc:"the new version; without urls requests are passed on and nothing is mirrored"`
-	Secondary LegConfig    `yaml:"secondary" doc:"a second instance of the old version, to tell noise; without urls noise is not measured"`
-	Endpoints []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
-	OpenAPI   string       `yaml:"openapi" doc:"OpenAPI 3.0 or 3.1 document, JSON or YAML, whose operations are endpoints too, as seen from this file; where both describe a path, endpoints decides"`
-	GraphQL   []string     `yaml:"graphql" doc:"paths at which GraphQL is spoken, such as /graphql; each operation is an endpoint by its name, queries are safe"`
-	Timeouts  Timeouts     `yaml:"timeouts" doc:"how long callers may take"`
-	Mirror    Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
-	Tap       bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
-	Split     split.Config `yaml:"split" doc:"whose live leg is the candidate"`
-	Net       Net          `yaml:"net" doc:"what callers get when a live candidate fails"`
+	Name          string       `yaml:"name" doc:"what the service is called in pages, metrics and the API"`
+	Listen        string       `yaml:"listen" doc:"address that callers use, such as 127.0.0.1:8080"`
+	TLS           ListenerTLS  `yaml:"tls" doc:"certificate of the listener; without one callers are served in the clear"`
+	Primary       LegConfig    `yaml:"primary" doc:"the old version"`
+	Candidate     LegConfig    `yaml:"candidate" doc:"the new version; without urls requests are passed on and nothing is mirrored"`
+	Secondary     LegConfig    `yaml:"secondary" doc:"a second instance of the old version, to tell noise; without urls noise is not measured"`
+	Endpoints     []string     `yaml:"endpoints" doc:"method and route template, such as GET /orders/{id} or GET /files/{rest...}; unlisted paths are templated and capped"`
+	OpenAPI       string       `yaml:"openapi" doc:"OpenAPI 3.0 or 3.1 document, JSON or YAML, whose operations are endpoints too, as seen from this file; where both describe a path, endpoints decides"`
+	GraphQL       []string     `yaml:"graphql" doc:"paths at which GraphQL is spoken, such as /graphql; each operation is an endpoint by its name, queries are safe"`
+	Timeouts      Timeouts     `yaml:"timeouts" doc:"how long callers may take"`
+	Mirror        Options      `yaml:"mirror" doc:"what is sent to the other legs, and how"`
+	Tap           bool         `yaml:"tap" doc:"another proxy serves the callers and sends copies of their requests to listen: each is answered 202 at once and then sent to all legs, the primary included"`
+	Split         split.Config `yaml:"split" doc:"whose live leg is the candidate"`
+	PartitionedBy string       `yaml:"partitioned_by" enum:"split.key" doc:"split.key: the users that it names share no data, so that with databases of their own on both legs they may be live on the candidate for unsafe requests too; empty: nobody says so"`
+
+	Net Net `yaml:"net" doc:"what callers get when a live candidate fails"`
 
 	Identifiers []ids.Config `yaml:"identifiers" doc:"values that each leg makes up by itself, such as order numbers and session tokens: shadow requests get those of their leg, and answers are compared by what they stand for"`
 
@@ -123,12 +125,6 @@ func DefaultOptions() Options {
 	}
 }
 
-// NotYet lists the keys of a service that are part of the stable surface and
-// that this version refuses rather than ignores, as paths within the service.
-func NotYet() []string {
-	return []string{"partitioned_by"}
-}
-
 var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
 // Validate returns everything that is wrong with the service, with paths as
@@ -161,6 +157,7 @@ func (s Service) Validate() []parallax.Fault {
 	faults = append(faults, s.idleDeclarations()...)
 	faults = append(faults, parallax.Under("net", append(s.idleNet(), s.Net.validate()...))...)
 	faults = append(faults, s.undeclaredActs()...)
+	faults = append(faults, s.parts()...)
 	_, wrong := ids.Compile(s.Identifiers)
 	faults = append(faults, parallax.Under("identifiers", wrong)...)
 	return append(faults, parallax.Under("split", s.Split.Validate())...)

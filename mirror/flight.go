@@ -54,6 +54,7 @@ type flight struct {
 	lag        atomic.Pointer[spool.Lag]      // how the state of a leg that was asked is behind; nil: it is not
 	turns      *visit                         // its place in the lanes of its user; nil: it is not ordered
 	where      whereabouts                    // of an exchange that is ordered
+	owes       atomic.Bool                    // the other leg is still to get this write, of which the caller knows
 	naming     naming                         // what it knows of identifiers
 	rejected   atomic.Bool                    // the primary rejected a copy from another proxy
 	abandoned  atomic.Bool                    // a shadow leg was given up by a shutdown
@@ -320,6 +321,7 @@ func (f *flight) leaveLive(out caller) {
 		f.leave() // settling never waits, so that the next request on the connection hardly does
 		return
 	}
+	f.delivered()
 	f.leaveLanes()
 	f.releaseCopies()
 	f.service.leaveAtOnce()
@@ -355,6 +357,7 @@ func (f *flight) settle() {
 		endpoint = f.refined
 	}
 	f.noteGap(endpoint, why)
+	f.delivered()
 	if f.reason != "" {
 		return // counted when the live leg was done
 	}

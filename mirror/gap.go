@@ -30,7 +30,7 @@ func (f *flight) missed(l *leg, why parallax.Place) string {
 	c := f.x.Legs[l.name]
 	switch {
 	case c != nil && c.Response.Status != 0:
-		return "" // it answered
+		return f.turnedDown(l, c)
 	case c != nil && c.Err.Kind != parallax.NoError:
 		return c.Err.Kind.String()
 	}
@@ -43,6 +43,16 @@ func (f *flight) missed(l *leg, why parallax.Place) string {
 		}
 	}
 	return why.Reason()
+}
+
+// turnedDown returns why a leg lacks a request that it answered: the primary turned down what
+// a caller was told is done. What the candidate turns down diverges, and that is all.
+func (f *flight) turnedDown(l *leg, c *parallax.Call) string {
+	live := f.x.Legs[f.x.Live]
+	if l.name != parallax.Primary || live == nil || live.Response.Status >= 400 || c.Response.Status < 400 {
+		return ""
+	}
+	return parallax.UnmirroredRejected.Reason()
 }
 
 // mayHaveActed reports whether the live leg, or the primary beside another proxy,

@@ -361,6 +361,7 @@ func (f *flight) note(facts []ids.Fact) {
 	if len(facts) == 0 {
 		return
 	}
+	f.countStrangers(facts)
 	ctx, cancel := context.WithTimeout(f.m.shadows, f.service.options.Timeout)
 	defer cancel()
 	for some := range slices.Chunk(facts, maxLearned) {

@@ -182,6 +182,7 @@ func (f *flight) keepsLiveAnswer() bool {
 
 // begin is called with the head of the live answer.
 func (f *flight) begin(a *answer) {
+	f.told()
 	switch {
 	case f.rpc != nil:
 		f.rpc.begun.Store(true)

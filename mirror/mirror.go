@@ -72,15 +72,17 @@ type Mirror struct {
 	name        string
 	current     atomic.Pointer[service] // what a reload swaps
 	pool        bufferPool
-	oversize    allowance    // for what is read of shadow answers past max_body
-	lanes       *lanes       // a reload keeps them
-	crew        crew         // asks shadow legs
-	askingAgain atomic.Int64 // exchanges that diverged and are being asked again
-	ids         ids.Map      // what legs call the same thing; a reload keeps it
-	learners    learners     // answers that may make up identifiers
-	differing   differing    // guesses about identifiers that turned out wrong
-	fleet       *macs        // with Keys.Fleet
-	users       *macs        // with Keys.User
+	oversize    allowance     // for what is read of shadow answers past max_body
+	lanes       *lanes        // a reload keeps them
+	handover    handover      // likewise
+	strangers   atomic.Uint64 // values that the candidate made up as the live leg, and the primary did not
+	crew        crew          // asks shadow legs
+	askingAgain atomic.Int64  // exchanges that diverged and are being asked again
+	ids         ids.Map       // what legs call the same thing; a reload keeps it
+	learners    learners      // answers that may make up identifiers
+	differing   differing     // guesses about identifiers that turned out wrong
+	fleet       *macs         // with Keys.Fleet
+	users       *macs         // with Keys.User
 	pauses      pauses
 	trips       tripwires
 	copies      copies
@@ -242,6 +244,9 @@ func (s *service) letLive(e *endpoint) {
 		return candidate != nil && candidate.state.MayBeLive(safe) && s.split.Allows(e.name)
 	}
 	e.mayLive, e.actLive = may(e.safe), may(false)
+	if s.partitioned() && e.unsafe && !e.off && e.never == "" { // the primary gets what is written on the candidate
+		e.mayLive = candidate != nil && s.split.Allows(e.name)
+	}
 }
 
 // Split returns what moves the service's users between the legs.
@@ -278,7 +283,7 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 	m.serving.enter()
 	defer m.serving.leave()
 
-	f := m.receive(in)
+	f := m.receive(ctx, in)
 	defer f.leaveLive(out)
 
 	switch {
@@ -307,7 +312,7 @@ func (m *Mirror) serve(ctx context.Context, in *incoming, out caller) {
 
 // receive gives a request its identity: endpoint, id, user, live leg and the
 // headers that all legs get. From here on it is accounted for.
-func (m *Mirror) receive(in *incoming) *flight {
+func (m *Mirror) receive(ctx context.Context, in *incoming) *flight {
 	s := m.enter()
 	now := m.deps.Now()
 	kept := &record{Exchange: parallax.Exchange{ID: m.deps.NewID(), Service: s.name, Source: parallax.FromProxy, Received: now.Round(0).UTC()}}
@@ -330,6 +335,9 @@ func (m *Mirror) receive(in *incoming) *flight {
 		if f.endpoint.mayLive && (f.endpoint.actLive || !f.looksLikeAct()) {
 			f.x.Live = s.split.Pick(user)
 			f.gather(user, now)
+		}
+		if s.partitioned() && !f.isShadowCall() {
+			f.x.Live = f.movesTo(ctx, f.x.Live)
 		}
 		f.live = s.legs[f.x.Live]
 	}

@@ -113,11 +113,20 @@ func (f *flight) keepMissed(l *leg, why string) {
 		p.Drop()
 	case !f.mayBeSent(l):
 		metrics.missed(f.service.name, l.name, missTainted)
+		f.lost(l, why)
 		p.Taint(why)
 	case p.Keep(f.asMissed(l)):
 		metrics.missed(f.service.name, l.name, missSpooled)
 	default:
 		metrics.missed(f.service.name, l.name, missTainted)
+		f.lost(l, "no room in the spool")
+	}
+}
+
+// lost lists a write that a leg will never get, if a caller was told that it is done.
+func (f *flight) lost(l *leg, why string) {
+	if told := f.x.Legs[f.reference()]; told != nil && told.Response.Status != 0 && told.Response.Status < 400 {
+		f.m.spools[l.name].Load().Lose(f.x, why)
 	}
 }
 
@@ -132,6 +141,9 @@ func (f *flight) mayBeSent(l *leg) bool {
 		return false
 	}
 	c := f.x.Legs[l.name]
+	if c != nil && (c.Response.Status == 429 || c.Response.Status == 503) && c.Err.Kind == parallax.NoError {
+		return true // it says that it has not
+	}
 	return c == nil || c.Err.Kind == parallax.NotAsked || c.Err.Kind == parallax.Refused
 }
 

@@ -200,6 +200,9 @@ func (f *flight) askShadow(l *leg) {
 	}
 	f.count(l, shadow, c)
 	f.primaryAnswered(l, c)
+	if l.name == f.otherLeg() && c.Response.Status != 0 {
+		f.delivered()
+	}
 	f.shadowNames(l)
 	f.askOthers(l, c)
 }

@@ -237,17 +237,6 @@ parallax_requests_total{code="timeout",endpoint="GET /orders/{id}",leg="candidat
 	}
 }
 
-func TestNotYetNamesNothingThatWorks(t *testing.T) {
-	t.Parallel()
-	for _, path := range NotYet() {
-		for _, works := range []string{"mirror.sample", "mirror.unsafe", "primary.urls", "candidate.outbound", "candidate.jobs", "split.key", "endpoints"} {
-			if path == works {
-				t.Errorf("%s is supported", path)
-			}
-		}
-	}
-}
-
 // How HTTP is spoken is package h1's alone: it is named in two files, and Go's
 // own client and server in none.
 func TestOnlyTheMachineryKnowsHTTP(t *testing.T) {

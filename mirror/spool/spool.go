@@ -42,6 +42,9 @@ type Figures struct {
 	Bytes   int64 // that they take
 	Tainted int   // users and entities
 	All     bool  // the leg is tainted as a whole
+
+	Lost   int       // writes that it will never get, though callers were told that they are done
+	Oldest time.Time // since when the first has waited; zero for none
 }
 
 // maxUnwritten bounds the bytes on their way to disk.
@@ -66,6 +69,7 @@ type Spool struct {
 	lanes     map[Key]*lane
 	ready     []*lane
 	tainted   taints
+	lost      lost
 	own       *journal
 	journals  []*journal // that have writes left
 	jobs      []func()
@@ -110,6 +114,9 @@ func Open(dir, name string, secret []byte, max int64, now func() time.Time, log 
 	s := &Spool{
 		dir: dir, box: box, bound: []byte(name), now: now, log: log, max: max, lanes: map[Key]*lane{},
 		hasReady: make(chan struct{}, 1), hasJobs: make(chan struct{}, 1), over: make(chan struct{}),
+	}
+	if err := s.countLost(); err != nil {
+		return nil, fmt.Errorf("cannot read which writes %s will never get: %w", name, err)
 	}
 	if err := s.TakeOver(); err != nil {
 		return nil, fmt.Errorf("cannot read the writes that %s has missed, and do not guess what its state lacks: %w; move %q away and copy the leg's database anew", name, err, dir)
@@ -157,7 +164,7 @@ func (s *Spool) Behind(key Key) bool {
 func (s *Spool) Figures() Figures {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Figures{Waiting: s.waiting, Bytes: s.bytes, Tainted: s.tainted.count(), All: s.tainted.all}
+	return Figures{Waiting: s.waiting, Bytes: s.bytes, Tainted: s.tainted.count(), All: s.tainted.all, Lost: s.lost.writes, Oldest: s.oldest()}
 }
 
 // Reserve takes the next place in a lane for a write that is about something.
@@ -331,11 +338,7 @@ func (s *Spool) taint(about Entity, user Key, why string) {
 	}
 	text := line(about, s.tainted.all, s.now().UTC().Format(time.RFC3339)+" "+why)
 	s.do(func() {
-		err := os.MkdirAll(s.dir, 0o700)
-		if err == nil {
-			err = s.writeTaint(text)
-		}
-		if err != nil {
+		if err := s.writeLine(s.taintsFile(), text); err != nil {
 			s.log.Error("what the leg's state lacks would not outlive this process", "error", err)
 		}
 	})

@@ -131,9 +131,12 @@ func (s *Spool) readTaints() error {
 	return lines.Err()
 }
 
-// writeTaint appends a line, and has it on disk.
-func (s *Spool) writeTaint(text string) error {
-	file, err := os.OpenFile(s.taintsFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+// writeLine appends a line to a file of the spool's, and has it on disk.
+func (s *Spool) writeLine(path, text string) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

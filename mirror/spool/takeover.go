@@ -43,6 +43,9 @@ func (s *Spool) TakeOver() error {
 	return nil
 }
 
+// killedWhile is why nobody knows whether the leg has a write.
+const killedWhile = "it was being caught up when the process was killed"
+
 // takeIn reads a journal that was left. What was begun and not ended is tainted.
 func (s *Spool) takeIn(j *journal) error {
 	type left struct {
@@ -77,7 +80,10 @@ func (s *Spool) takeIn(j *journal) error {
 		s.bytes += w.place.size
 		s.enqueue(w.key, w.place)
 		if w.begun {
-			s.taint(w.place.about, w.key, "it was being caught up when the process was killed")
+			s.taint(w.place.about, w.key, killedWhile)
+			if x, err := w.place.read(); err == nil {
+				s.lose(x, killedWhile)
+			}
 			s.leave(w.place)
 		}
 	}

@@ -26,7 +26,7 @@ func (s *Spool) Untaint(before time.Time) error {
 	s.tainted = taints{}
 	s.refresh()
 	s.mu.Unlock()
-	return s.readTaints()
+	return errors.Join(s.readTaints(), s.countLost())
 }
 
 // TaintAnew has what is tainted already written down once more when it is tainted again: a
@@ -61,5 +61,5 @@ func (s *Spool) rewriteTaints(before time.Time) error {
 		}
 		kept.WriteString(lines.Text() + "\n")
 	}
-	return atomicfile.Replace(s.taintsFile(), []byte(kept.String()))
+	return errors.Join(atomicfile.Replace(s.taintsFile(), []byte(kept.String())), s.rewriteLost(before))
 }
