@@ -112,6 +112,9 @@ func (m *Mirror) tryMissed(name parallax.Leg, w *spool.Write) (became, why strin
 	if l == nil || l.state != Own || m.withheld(l) != "" || m.pauses.inForce.Load() != nil {
 		return "", ""
 	}
+	if m.handover.owes(w.Lane(), name) {
+		return "", "" // what it had no room behind is still under way
+	}
 	f, ok := m.again(s, l, w.Exchange)
 	defer f.releaseCopies()
 	if !ok {

@@ -64,7 +64,7 @@ func (s Service) parts() []parallax.Fault {
 }
 
 // handover counts the writes whose callers know that they are done, and which the other leg
-// has not got yet, by user.
+// has not got yet, by the user whose lane they are in. One that is to be caught up goes behind them.
 type handover struct {
 	shards [laneShards]handoverShard
 }
@@ -158,15 +158,20 @@ func (f *flight) hasAll(l parallax.Leg) bool {
 	case s == nil || !s.Any():
 		return true
 	case l == parallax.Primary:
-		return !s.Behind(f.x.User)
+		return !s.Behind(f.x.User, f.x.Received)
 	}
 	return s.Lag(f.x.User, f.isAbout()) == spool.Level
 }
 
-// told is called before the caller can know that a write is done.
+// told is called before the caller can know that a write is done. With partitioned_by the lane
+// is the user's.
 func (f *flight) told() {
-	if f.service.partitioned() && !f.endpoint.safe && f.x.User != (laneKey{}) && !f.owes.Swap(true) {
-		f.m.handover.owe(f.x.User, f.otherLeg(), 1)
+	l := f.service.legs[f.otherLeg()]
+	if l == nil || l.state != Own || f.endpoint.safe || f.lane == (laneKey{}) || !f.mayTakeUnsafe(f.endpoint, l) {
+		return
+	}
+	if !f.owes.Swap(true) {
+		f.m.handover.owe(f.lane, l.name, 1)
 	}
 }
 
@@ -174,7 +179,7 @@ func (f *flight) told() {
 // has missed.
 func (f *flight) delivered() {
 	if f.owes.Swap(false) {
-		f.m.handover.owe(f.x.User, f.otherLeg(), -1)
+		f.m.handover.owe(f.lane, f.otherLeg(), -1)
 	}
 }
 

@@ -212,13 +212,19 @@ func TestWhatThePrimaryLacksIsListed(t *testing.T) {
 }
 
 // TestUsersReadWhatTheyWrote has users write and read while the step goes up and down, and
-// the way to either leg breaks down now and then: nobody reads less than was acknowledged
-// before, and at the end, at step 0, both legs have all of it in one order, or what is missing is listed.
+// each leg is a little behind as the shadow: nobody reads less than was acknowledged
+// before, and at the end, at step 0, both legs have all of it in one order.
 func TestUsersReadWhatTheyWrote(t *testing.T) {
 	t.Parallel()
-	r, primary, candidate := notebooks(t, func(cfg *mirror.Service) {
-		cfg.Primary.Breaker, cfg.Candidate.Breaker = mirror.Breaker{}, mirror.Breaker{}
-	})
+	r, primary, candidate := notebooks(t, nil)
+	for _, n := range []*notebook{primary, candidate} {
+		n.gate = func(q *mirrortest.Seen) int { // a shadow is behind
+			if q.Header.Get("X-Parallax-Role") == "shadow" {
+				<-time.After(time.Duration(rand.IntN(4)) * time.Millisecond)
+			}
+			return 0
+		}
+	}
 	ended := make(chan struct{})
 	var moving sync.WaitGroup
 	moving.Go(func() {
@@ -251,6 +257,10 @@ func TestUsersReadWhatTheyWrote(t *testing.T) {
 	moving.Wait()
 	r.Mirror.Split().SetStep(0)
 	r.settled(2 * many * writes)
+	missed(t, r, 0, 0) // what lanes had no room for is caught up
+	for deadline := time.Now().Add(20 * time.Second); r.Mirror.WayBack().WritesMissing > 0 && time.Now().Before(deadline); {
+		<-time.After(5 * time.Millisecond)
+	}
 	for u := range many {
 		user := fmt.Sprint("user-", u)
 		if diff := cmp.Diff(primary.written(user), candidate.written(user)); diff != "" || len(primary.written(user)) != writes {
@@ -260,4 +270,31 @@ func TestUsersReadWhatTheyWrote(t *testing.T) {
 	if back := r.Mirror.WayBack(); back.WritesMissing != 0 {
 		t.Errorf("%+v", back)
 	}
+}
+
+// TestPartitionedByIsChecked: everything that it rests on.
+func TestPartitionedByIsChecked(t *testing.T) {
+	t.Parallel()
+	f := func(change func(*mirror.Service), want ...string) {
+		t.Helper()
+		cfg := pair("http://127.0.0.1:1", "http://127.0.0.1:2", mirror.Own)
+		cfg.Primary.State, cfg.Primary.Outbound, cfg.Primary.Jobs = mirror.Own, mirror.OutboundNone, mirror.JobsOff
+		cfg.PartitionedBy, cfg.Split.Key, cfg.Mirror.OrderBy = mirror.PartitionedBySplitKey, "header:X-User", "header:X-User"
+		change(&cfg)
+		var got []string
+		for _, fault := range cfg.Validate() {
+			got = append(got, fault.Path)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("faults (-want +got)\n%s", diff)
+		}
+	}
+	f(func(*mirror.Service) {})
+	f(func(s *mirror.Service) { s.PartitionedBy = "tenant" }, "partitioned_by")
+	f(func(s *mirror.Service) { s.Primary.State = "" }, "primary.state")
+	f(func(s *mirror.Service) { s.Candidate.State = mirror.None; s.Primary.State = "" }, "primary.state", "candidate.state")
+	f(func(s *mirror.Service) { s.Mirror.Unsafe = mirror.UnsafeNever }, "mirror.unsafe")
+	f(func(s *mirror.Service) { s.Split.Key = "" }, "split.key")
+	f(func(s *mirror.Service) { s.Mirror.OrderBy = "cookie:sid" }, "mirror.order_by")
+	f(func(s *mirror.Service) { s.Mirror.OrderBy = "" }, "mirror.order_by")
 }

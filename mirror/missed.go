@@ -76,7 +76,7 @@ func (f *flight) writes(l *leg) bool {
 // it in its lane can be sent. Whether it was missed is settled by noteGap.
 func (f *flight) miss(l *leg) {
 	if s := f.spoolFor(l); s != nil && f.missing[l.name] == nil && f.writes(l) {
-		f.missing[l.name] = s.Reserve(f.lane, f.about())
+		f.missing[l.name] = s.Reserve(f.lane, f.about(), f.x.Received)
 	}
 }
 
@@ -103,7 +103,7 @@ func (f *flight) keepMissed(l *leg, why string) {
 	f.missing[l.name] = nil
 	if why != "" && p == nil && f.writes(l) {
 		if s := f.spoolFor(l); s != nil {
-			p = s.Reserve(f.lane, f.about())
+			p = s.Reserve(f.lane, f.about(), f.x.Received)
 		}
 	}
 	metrics := f.m.deps.Metrics
@@ -207,7 +207,7 @@ func (m *Mirror) entity(path string) spool.Key { return m.users.sum("path " + pa
 // behind reports whether a write has to wait behind others that the leg has missed.
 func (f *flight) behind(l *leg) bool {
 	s := f.spoolFor(l)
-	return s != nil && f.writes(l) && s.Behind(f.lane)
+	return s != nil && f.writes(l) && s.Behind(f.lane, f.x.Received)
 }
 
 // noteLag notes that a leg's state is behind where the request is about it.

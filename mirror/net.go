@@ -274,6 +274,7 @@ const (
 	uncaughtPrimary = "primary_failed" // the primary failed too
 	uncaughtNames   = "identifiers"    // it cannot be asked by the names that it knows
 	uncaughtBody    = "request_body"   // there is no complete copy of the request's body
+	uncaughtBehind  = "behind"         // the primary has not got all that the user was told is done
 )
 
 // failure is a live candidate's call that failed before its answer had begun.
@@ -302,6 +303,9 @@ func (f *flight) caught(ctx context.Context, out caller, x failure) bool {
 func (f *flight) replace(ctx context.Context, out caller, x failure) (why string) {
 	if !f.hasWholeBody() {
 		return uncaughtBody
+	}
+	if f.service.partitioned() && !f.hasAll(parallax.Primary) {
+		return uncaughtBehind
 	}
 	switch f.awaitPrimary(ctx) {
 	case foundAnswer:

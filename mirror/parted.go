@@ -92,7 +92,7 @@ func (m *Mirror) Parted(x *parallax.Exchange, why string) {
 		m.parted.add(noted, x.Received)
 		if s := m.spools[l.name].Load(); s != nil {
 			m.deps.Metrics.missed(m.name, l.name, missTainted)
-			s.Reserve(user, about).Taint(why)
+			s.Reserve(user, about, m.deps.Now()).Taint(why)
 		}
 	}
 }

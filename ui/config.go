@@ -107,6 +107,13 @@ type Service struct {
 	// nobody knows. It must not block.
 	Audience func(step int) (Audience, bool)
 
+	// WayBack returns what would be missing if everybody went back to the primary now; nil:
+	// nobody knows. It must not block.
+	WayBack func() reports.WayBack
+
+	// MissingWrites lists the writes that a leg does not have, up to limit; nil: there are none.
+	MissingWrites func(leg string, limit int) ([]MissingWrite, error)
+
 	// Events takes change events, by leg; a leg without an inbox answers 404.
 	Events map[string]EventInbox
 

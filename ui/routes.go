@@ -57,6 +57,7 @@ func (s *Server) routes() []route {
 		{"GET", service + "/exchanges/:id", api, s.apiExchange},
 		{"GET", service + "/effects", api, s.apiEffects},
 		{"GET", service + "/written", api, s.apiWritten},
+		{"GET", service + "/missing", api, s.apiMissing},
 		{"GET", service + "/verdict", apiWait, s.apiVerdict},
 		{"GET", service + "/evidence", apiGive, s.apiEvidence},
 		{"GET", service + "/step", health, s.apiStep},

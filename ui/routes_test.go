@@ -56,6 +56,7 @@ var routeCases = map[string]struct {
 	"GET /api/v1/services/:service/exchanges":             {"/api/v1/services/shop/exchanges?outcome=diverged&issue=1-0123456789abcdef", "", "application/json", "Exchanges"},
 	"GET /api/v1/services/:service/effects":               {"/api/v1/services/shop/effects", "", "application/json", "SideEffects"},
 	"GET /api/v1/services/:service/written":               {"/api/v1/services/shop/written?table=orders&limit=5", "", "application/json", "Written"},
+	"GET /api/v1/services/:service/missing":               {"/api/v1/services/shop/missing?leg=primary&limit=5", "", "application/json", "Missing"},
 	"GET /api/v1/services/:service/exchanges/:id":         {"/api/v1/services/shop/exchanges/" + firstID, "", "application/json", "Exchange"},
 	"GET /api/v1/services/:service/verdict":               {"/api/v1/services/shop/verdict", "", "application/json", "Verdict"},
 	"GET /api/v1/services/:service/step":                  {"/api/v1/services/shop/step", "", "application/json", "Step"},

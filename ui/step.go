@@ -38,6 +38,8 @@ type stepDocument struct {
 
 	Users *audienceDocument `json:"users,omitempty"` // left out where nobody knows
 
+	WayBack *wayBackDocument `json:"way_back,omitempty"` // left out where nobody knows
+
 	Splitters []SplitterStatus `json:"splitters,omitempty"` // outside; left out while there are none
 }
 
@@ -49,7 +51,7 @@ type courseDocument struct {
 
 func (service *Service) step() stepDocument {
 	state := service.Stepper.State()
-	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC(), Splitters: service.outside()}
+	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC(), Splitters: service.outside(), WayBack: service.wayBack()}
 	if service.Shared != nil {
 		d.Shared = service.Shared()
 	}

@@ -185,7 +185,7 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
-		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, MissingWrites: svc.missingWrites, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 

@@ -160,7 +160,7 @@ func (o wayOut) state() []string {
 	if len(split.Endpoints) > 0 {
 		out = append(out, fmt.Sprintf("Only %s went live on the candidate (split.endpoints): all else is answered by the primary until the callers move, and then at once by the candidate.", strings.Join(split.Endpoints, ", ")))
 	}
-	if !c.State.MayBeLive(false) {
+	if !c.State.MayBeLive(false) && o.s.PartitionedBy == "" {
 		out = append(out, fmt.Sprintf("With state: %s unsafe requests are answered by the primary, at step 10000 too: they move with the callers.", c.State))
 	}
 	switch c.State {

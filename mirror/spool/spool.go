@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
@@ -94,6 +95,7 @@ type Place struct {
 	lane   *lane
 	about  Entity
 	number uint64
+	order  int64 // when the write came in, as Unix nanoseconds; its number, of one that another process left
 
 	journal  *journal // nil: not on disk
 	at, size int64
@@ -150,14 +152,16 @@ func (s *Spool) Lag(key Key, about []Entity) Lag {
 // Any reports whether anything was missed that the leg has not got, at no cost.
 func (s *Spool) Any() bool { return s.any.Load() }
 
-// Behind reports whether a write of a lane has to go behind others.
-func (s *Spool) Behind(key Key) bool {
+// Behind reports whether a write of a lane that came in at some time has to go behind others:
+// those that came in before it.
+func (s *Spool) Behind(key Key, received time.Time) bool {
 	if !s.Any() {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lanes[key] != nil
+	l := s.lanes[key]
+	return l != nil && slices.ContainsFunc(l.queue[:min(len(l.queue), 2)], func(p *Place) bool { return p.order <= received.UnixNano() })
 }
 
 // Figures returns what the spool holds.
@@ -167,17 +171,18 @@ func (s *Spool) Figures() Figures {
 	return Figures{Waiting: s.waiting, Bytes: s.bytes, Tainted: s.tainted.count(), All: s.tainted.all, Lost: s.lost.writes, Oldest: s.oldest()}
 }
 
-// Reserve takes the next place in a lane for a write that is about something.
-func (s *Spool) Reserve(key Key, about Entity) *Place {
+// Reserve takes a place in a lane for a write that is about something, behind those that came in
+// before it.
+func (s *Spool) Reserve(key Key, about Entity, received time.Time) *Place {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.number = max(s.number+1, uint64(s.now().UnixNano()))
-	p := &Place{spool: s, about: about, number: s.number}
+	p := &Place{spool: s, about: about, number: s.number, order: received.UnixNano()}
 	s.enqueue(key, p)
 	return p
 }
 
-// enqueue puts a place into its lane, in the order of the numbers. The lock is held.
+// enqueue puts a place into its lane, in the order in which writes came in. The lock is held.
 func (s *Spool) enqueue(key Key, p *Place) {
 	l := s.lanes[key]
 	if l == nil {
@@ -185,14 +190,8 @@ func (s *Spool) enqueue(key Key, p *Place) {
 		s.lanes[key] = l
 	}
 	p.lane = l
-	i, _ := slices.BinarySearchFunc(l.queue, p.number, func(q *Place, n uint64) int {
-		switch {
-		case q.number < n:
-			return -1
-		case q.number > n:
-			return 1
-		}
-		return 0
+	i, _ := slices.BinarySearchFunc(l.queue, p, func(q, p *Place) int {
+		return cmp.Or(cmp.Compare(q.order, p.order), cmp.Compare(q.number, p.number))
 	})
 	if l.busy {
 		i = max(i, 1)

@@ -44,7 +44,7 @@ func write(name string) *parallax.Exchange {
 func keep(t *testing.T, s *Spool, user Key, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if !s.Reserve(user, orders).Keep(write(name)) {
+		if !s.Reserve(user, orders, time.Now()).Keep(write(name)) {
 			t.Fatalf("%s is not kept", name)
 		}
 	}
@@ -90,7 +90,7 @@ func files(t *testing.T, s *Spool) []string {
 func TestALaneIsCaughtUpInOrderAndOthersGoOn(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	hole := s.Reserve(ann, orders)
+	hole := s.Reserve(ann, orders, time.Now())
 	keep(t, s, ann, "a2", "a3")
 	keep(t, s, bob, "b1")
 	if got := drain(t, s, 1); got[0] != "b1" {
@@ -98,8 +98,8 @@ func TestALaneIsCaughtUpInOrderAndOthersGoOn(t *testing.T) {
 	}
 	hole.Keep(write("a1"))
 	first := next(t, s)
-	if first.Exchange.Endpoint != "a1" || !s.Behind(ann) || s.Behind(bob) {
-		t.Errorf("%s is the first, behind: %t, %t", first.Exchange.Endpoint, s.Behind(ann), s.Behind(bob))
+	if first.Exchange.Endpoint != "a1" || !s.Behind(ann, time.Now()) || s.Behind(bob, time.Now()) {
+		t.Errorf("%s is the first, behind: %t, %t", first.Exchange.Endpoint, s.Behind(ann, time.Now()), s.Behind(bob, time.Now()))
 	}
 	first.Again()
 	if diff := cmp.Diff([]string{"a1", "a2", "a3"}, drain(t, s, 3)); diff != "" {
@@ -164,10 +164,10 @@ func TestAJournalInUseIsLeftAlone(t *testing.T) {
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if before.Reserve(bob, orders).Keep(write("late")) {
+	if before.Reserve(bob, orders, time.Now()).Keep(write("late")) {
 		t.Error("a spool that is closed keeps a write")
 	}
-	if err := after.TakeOver(); err != nil || !after.Behind(ann) || after.Lag(bob, nil) != Tainted {
+	if err := after.TakeOver(); err != nil || !after.Behind(ann, time.Now()) || after.Lag(bob, nil) != Tainted {
 		t.Errorf("%v; ann %q, bob %q", err, after.Lag(ann, nil), after.Lag(bob, nil))
 	}
 }
@@ -227,7 +227,7 @@ func TestWhatHasNoRoomIsTainted(t *testing.T) {
 	s := open(t, dir)
 	s.SetMax(1500)
 	keep(t, s, ann, "a1")
-	if s.Reserve(Key{}, orders).Keep(write("nobody's")) {
+	if s.Reserve(Key{}, orders, time.Now()).Keep(write("nobody's")) {
 		t.Error("kept beyond the bound")
 	}
 	about := func(keys ...byte) (out []Entity) {
@@ -271,9 +271,9 @@ func TestUntaintForgivesWhatCameBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.Reserve(ann, orders).Taint("before")
+	s.Reserve(ann, orders, time.Now()).Taint("before")
 	now = now.Add(time.Minute)
-	s.Reserve(bob, orders).Taint("afterwards")
+	s.Reserve(bob, orders, time.Now()).Taint("afterwards")
 	check := func(s *Spool, annIs Lag) {
 		t.Helper()
 		if a, b := s.Lag(ann, nil), s.Lag(bob, nil); a != annIs || b != Tainted {
@@ -311,12 +311,12 @@ func TestUntaintLeavesWhatWasTaintedAgain(t *testing.T) {
 			}
 		}
 		s.mu.Unlock()
-		s.Reserve(ann, orders).Taint("before")
+		s.Reserve(ann, orders, time.Now()).Taint("before")
 		s.TaintAnew()
 		now = now.Add(time.Minute)
 		from := now
-		s.Reserve(ann, orders).Taint("afterwards")
-		s.Reserve(ann, orders).Taint("once more, which is not written down")
+		s.Reserve(ann, orders, time.Now()).Taint("afterwards")
+		s.Reserve(ann, orders, time.Now()).Taint("once more, which is not written down")
 		if err := s.Untaint(from); err != nil {
 			t.Fatal(err)
 		}

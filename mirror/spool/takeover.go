@@ -57,7 +57,7 @@ func (s *Spool) takeIn(j *journal) error {
 	err := j.replay(s.box, s.bound, func(k kind, number uint64, content []byte, at, size int64) error {
 		switch w := writes[number]; {
 		case k == kept && len(content) >= fixed:
-			p := &Place{spool: s, about: Entity{Key(content[16:32]), content[32] == 1}, number: number, journal: j, at: at, size: size}
+			p := &Place{spool: s, about: Entity{Key(content[16:32]), content[32] == 1}, number: number, order: int64(number), journal: j, at: at, size: size}
 			writes[number] = &left{place: p, key: Key(content[:16])}
 		case w == nil:
 		case k == begun:

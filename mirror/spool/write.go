@@ -65,6 +65,9 @@ type Write struct {
 	place    *Place
 }
 
+// Lane returns the lane that the write is in.
+func (w *Write) Lane() Key { return w.place.lane.key }
+
 // Begin says that the write is about to be sent. With an error it must not be.
 func (w *Write) Begin() error {
 	w.place.tries++
