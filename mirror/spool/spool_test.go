@@ -365,3 +365,64 @@ func TestATaintIsOnDiskBeforeItsWriteEnds(t *testing.T) {
 		t.Errorf("the user of a write that the leg never gets is %q, want tainted", lag)
 	}
 }
+
+// TestWritesGoBehindThoseThatCameBefore: one that found no room goes behind none that came after it,
+// and lets those pass that came before.
+func TestWritesGoBehindThoseThatCameBefore(t *testing.T) {
+	t.Parallel()
+	s, began := open(t, t.TempDir()), time.Now()
+	at := func(n int) time.Time { return began.Add(time.Duration(n) * time.Millisecond) }
+	for _, n := range []int{30, 10, 20} {
+		if !s.Reserve(ann, orders, at(n)).Keep(write(at(n).Sub(began).String())) {
+			t.Fatal("no room")
+		}
+	}
+	if s.Behind(ann, at(9)) || !s.Behind(ann, at(11)) || !s.Behind(ann, at(31)) || s.Behind(bob, at(31)) {
+		t.Errorf("behind: %t %t %t %t", s.Behind(ann, at(9)), s.Behind(ann, at(11)), s.Behind(ann, at(31)), s.Behind(bob, at(31)))
+	}
+	if diff := cmp.Diff([]string{"10ms", "20ms", "30ms"}, drain(t, s, 3)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestLostWritesAreListed: before those that wait, also by the next process, until the leg's database is
+// made anew.
+func TestLostWritesAreListed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	lost := write("POST /lost")
+	lost.Received = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
+	s.Lose(lost, "reset")
+	keep(t, s, ann, "POST /waits")
+	files(t, s) // all of it is on disk
+	check := func(s *Spool) {
+		t.Helper()
+		list, err := s.List(10)
+		want := []Missing{
+			{Exchange: lost.ID.String(), Endpoint: "POST /lost", Received: lost.Received, Why: "reset"},
+			{Exchange: lost.ID.String(), Endpoint: "POST /waits", Received: time.Unix(0, 0).UTC()},
+		}
+		if diff := cmp.Diff(want, list); diff != "" || err != nil {
+			t.Errorf("%v (-want +got)\n%s", err, diff)
+		}
+		if first, err := s.List(1); len(first) != 1 || err != nil {
+			t.Errorf("%d of one, %v", len(first), err)
+		}
+		if f := s.Figures(); f.Lost != 1 || f.Waiting != 1 || f.Oldest.IsZero() {
+			t.Errorf("%+v", f)
+		}
+	}
+	check(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, dir)
+	check(after)
+	if err := after.Untaint(lost.Received.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if f := after.Figures(); f.Lost != 0 || f.Waiting != 1 {
+		t.Errorf("with another database: %+v", f)
+	}
+}

@@ -17,7 +17,7 @@ import (
 func (s *Spool) Untaint(before time.Time) error {
 	done := make(chan error, 1)
 	s.mu.Lock()
-	s.do(func() { done <- s.rewriteTaints(before) }) // behind all that was tainted by now
+	s.do(func() { done <- errors.Join(s.rewriteTaints(before), s.rewriteLost(before)) }) // behind all that was tainted by now
 	s.mu.Unlock()
 	if err := <-done; err != nil {
 		return fmt.Errorf("cannot forgive what a leg was tainted with: %w", err)
@@ -61,5 +61,5 @@ func (s *Spool) rewriteTaints(before time.Time) error {
 		}
 		kept.WriteString(lines.Text() + "\n")
 	}
-	return errors.Join(atomicfile.Replace(s.taintsFile(), []byte(kept.String())), s.rewriteLost(before))
+	return atomicfile.Replace(s.taintsFile(), []byte(kept.String()))
 }
