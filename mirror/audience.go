@@ -3,6 +3,7 @@ package mirror
 import (
 	"math"
 	"math/bits"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,8 @@ func audienceOf(cfg Service, before *service, now time.Time) *audience {
 		return newAudience(now)
 	}
 	was := before.cfg
-	if was.Split.Key != cfg.Split.Key || was.Split.Salt != cfg.Split.Salt || was.Candidate.State != cfg.Candidate.State || !slices.Equal(was.Split.Endpoints, cfg.Split.Endpoints) {
+	if was.Split.Key != cfg.Split.Key || was.Split.Salt != cfg.Split.Salt || was.Candidate.State != cfg.Candidate.State || !slices.Equal(was.Split.Endpoints, cfg.Split.Endpoints) ||
+		!reflect.DeepEqual(was.Split.Groups, cfg.Split.Groups) {
 		return newAudience(now)
 	}
 	return before.audience

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"parallax"
-	"parallax/mirror/split"
 )
 
 // EndpointOptions is what mirror.endpoints declares of the endpoints that one
@@ -25,7 +24,7 @@ type EndpointOptions struct {
 
 // declaration is one line of mirror.endpoints.
 type declaration struct {
-	split.Pattern
+	parallax.Pattern
 	key string
 	EndpointOptions
 }
@@ -35,7 +34,7 @@ type declaration struct {
 func (o Options) declarations() []declaration {
 	var out []declaration
 	for _, key := range slices.Sorted(maps.Keys(o.Endpoints)) {
-		if p, err := split.ParsePattern(key); err == nil {
+		if p, err := parallax.ParsePattern(key); err == nil {
 			out = append(out, declaration{p, key, o.Endpoints[key]})
 		}
 	}
@@ -177,7 +176,7 @@ func policyOf(name string, safe bool, o Options, declared []declaration) endpoin
 func (o Options) validateEndpoints() []parallax.Fault {
 	var faults []parallax.Fault
 	for _, key := range slices.Sorted(maps.Keys(o.Endpoints)) {
-		if _, err := split.ParsePattern(key); err != nil {
+		if _, err := parallax.ParsePattern(key); err != nil {
 			faults = append(faults, parallax.Fault{Path: "endpoints." + key, Text: err.Error(), Hint: `write an endpoint or a pattern, such as "POST /search" or "GET /admin/*"`})
 			continue
 		}
@@ -256,7 +255,7 @@ func (s Service) idleDeclarations() []parallax.Fault {
 
 // neverNamed returns the segment of a whole path that is plainly a value, so that
 // templates have its class in its place; "" when an endpoint may be called this.
-func (s Service) neverNamed(p split.Pattern) string {
+func (s Service) neverNamed(p parallax.Pattern) string {
 	path, beginning := p.Path()
 	if beginning || slices.ContainsFunc(s.declaredRoutes(), p.Matches) {
 		return ""
@@ -272,7 +271,7 @@ func (s Service) neverNamed(p split.Pattern) string {
 
 // unknownVariable returns the variable of a beginning that no template has there;
 // "" when endpoints may begin like this.
-func (s Service) unknownVariable(p split.Pattern) string {
+func (s Service) unknownVariable(p parallax.Pattern) string {
 	path, beginning := p.Path()
 	if !beginning || slices.ContainsFunc(s.declaredRoutes(), p.Matches) {
 		return ""

@@ -15,6 +15,7 @@ type endpoint struct {
 	name    string
 	never   parallax.Place // why its requests are never mirrored; "" when they may be
 	mayLive bool           // the candidate may be live for it, as its state and split.endpoints have it
+	group   string         // that its step is of; empty where split has no groups
 	actLive bool           // also for those of its requests that look like acts
 	counts  *endpointMetrics
 	sight   *sight

@@ -240,12 +240,14 @@ func newService(cfg Service, deps Deps, before *service) (_ *service, err error)
 // letLive decides whether the candidate may be live for an endpoint.
 func (s *service) letLive(e *endpoint) {
 	candidate := s.legs[parallax.Candidate]
+	group, allowed := s.split.Group(e.name)
+	e.group = group
 	may := func(safe bool) bool {
-		return candidate != nil && candidate.state.MayBeLive(safe) && s.split.Allows(e.name)
+		return candidate != nil && candidate.state.MayBeLive(safe) && allowed
 	}
 	e.mayLive, e.actLive = may(e.safe), may(false)
 	if s.partitioned() && e.unsafe && !e.off && e.never == "" { // the primary gets what is written on the candidate
-		e.mayLive = candidate != nil && s.split.Allows(e.name)
+		e.mayLive = candidate != nil && allowed
 	}
 }
 
@@ -333,7 +335,7 @@ func (m *Mirror) receive(ctx context.Context, in *incoming) *flight {
 		f.x.Source = parallax.FromTap
 	default:
 		if f.endpoint.mayLive && (f.endpoint.actLive || !f.looksLikeAct()) {
-			f.x.Live = s.split.Pick(user)
+			f.x.Live = s.split.Pick(user, f.endpoint.group)
 			f.gather(user, now)
 		}
 		if s.partitioned() && !f.isShadowCall() {

@@ -56,6 +56,8 @@ type Decided struct {
 	PrimaryVersion   string   `json:"primary_version"`
 	CandidateVersion string   `json:"candidate_version"`
 
+	Groups map[string]Decision `json:"groups,omitempty"` // on groups of endpoints, by name
+
 	Evidence Folded `json:"evidence"`
 }
 
@@ -67,9 +69,10 @@ type Folded struct {
 
 // Moved is a change of the step.
 type Moved struct {
-	Step   int    `json:"step"` // basis points
-	Who    string `json:"who"`
-	Reason string `json:"reason"`
+	Step   int      `json:"step"`             // basis points
+	Groups []string `json:"groups,omitempty"` // of endpoints whose step it is; none: all there are
+	Who    string   `json:"who"`
+	Reason string   `json:"reason"`
 }
 
 // decided returns what the chain keeps of a verdict.
@@ -77,6 +80,12 @@ func decided(v Verdict, on Folded) Decided {
 	d := Decided{
 		Decision: v.Decision, Final: v.Final, Codes: []Code{}, Step: v.Step, RulesVersion: v.RulesVersion, Accepted: v.Accepted,
 		PolicyVersion: v.PolicyVersion, PrimaryVersion: v.PrimaryVersion, CandidateVersion: v.CandidateVersion, Evidence: on,
+	}
+	for _, g := range v.Groups {
+		if d.Groups == nil {
+			d.Groups = map[string]Decision{}
+		}
+		d.Groups[g.Group] = g.Decision
 	}
 	seen := map[Code]bool{}
 	for _, r := range v.Reasons {

@@ -69,8 +69,8 @@ func TestChainKeepsChanges(t *testing.T) {
 	if two := c.Decide(v, Folded{11, "d11"}); two != one || len(one) != 64 {
 		t.Errorf("the same verdict again moved the head from %q to %q", one, two)
 	}
-	c.Move(ChainStep, Moved{500, "ann", "go"})
-	c.Move(ChainRollback, Moved{0, "bob", "stop"})
+	c.Move(ChainStep, Moved{Step: 500, Who: "ann", Reason: "go"})
+	c.Move(ChainRollback, Moved{Step: 0, Who: "bob", Reason: "stop"})
 	c = chainIn(dir, io.Discard) // a restart
 	three := c.Decide(v, Folded{12, "d12"})
 	v.Decision = Rollback

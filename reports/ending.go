@@ -35,6 +35,14 @@ type Stand struct {
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
 	Paused bool      `json:"paused"`
+
+	Groups []GroupStand `json:"groups,omitempty"` // of endpoints with steps of their own; none: all have one
+}
+
+// GroupStand is where the step of a group of endpoints is.
+type GroupStand struct {
+	Group string `json:"name"`
+	Step  int    `json:"step"` // basis points
 }
 
 // WayBack is what would be missing if everybody went back to the primary now.
@@ -69,6 +77,11 @@ func (e Ending) WhyNot() []string {
 		add("Nobody is on the candidate, and nobody gave it up: go on, or say so with POST .../rollback.")
 	case step > 0 && step < lastStep:
 		add("The step is in between: %s of users are on the candidate. Go on to 100 %%, or back to 0.", share(step))
+	}
+	for _, g := range e.Stand.Groups {
+		if e.Stand.Step == lastStep && g.Step < lastStep {
+			add("Of the endpoints of group %s, %s of users are on the candidate. Go on to 100 %%, or back to 0.", g.Group, share(g.Step))
+		}
 	}
 	if e.Stand.Step > 0 {
 		out = append(out, e.unproven()...)
@@ -182,12 +195,19 @@ func (e Ending) steps() []string {
 		out = append(out, fmt.Sprintf("%d changes before", more))
 	}
 	for _, r := range e.History[max(len(e.History)-maxEnding, 0):] {
-		out = append(out, fmt.Sprintf("%s: %s of users, by %s%s", moment(r.At), share(r.Moved.Step), r.Moved.Who, because(r.Moved.Reason)))
+		out = append(out, fmt.Sprintf("%s: %s of users%s, by %s%s", moment(r.At), share(r.Moved.Step), ofGroups(r.Moved.Groups), r.Moved.Who, because(r.Moved.Reason)))
 	}
 	if len(e.History) == 0 && !e.Stand.At.IsZero() {
 		out = append(out, fmt.Sprintf("since %s: %s of users, by %s%s", moment(e.Stand.At), share(e.Stand.Step), e.Stand.Who, because(e.Stand.Reason)))
 	}
 	return out
+}
+
+func ofGroups(groups []string) string {
+	if len(groups) == 0 {
+		return ""
+	}
+	return " for " + strings.Join(groups, ", ")
 }
 
 func because(reason string) string {

@@ -37,6 +37,12 @@ func WriteText(w io.Writer, r Report, v Verdict) error {
 		b.WriteByte('\n')
 		writeColumns(&b, columns(v.Alpha), rows(r))
 	}
+	for i, g := range v.Groups {
+		if i == 0 {
+			b.WriteString("\nGroups, one after the other:\n")
+		}
+		fmt.Fprintf(&b, "  - %s\n", plain(g.Sentence()))
+	}
 	for i, q := range r.Pools {
 		if i == 0 {
 			b.WriteString("\nJudged together:\n")
@@ -107,6 +113,12 @@ func WriteMarkdown(w io.Writer, r Report, v Verdict) error {
 	if len(r.Endpoints) > 0 {
 		b.WriteString("\n### Endpoints\n\n")
 		writePipes(&b, columns(v.Alpha), rows(r))
+	}
+	for i, g := range v.Groups {
+		if i == 0 {
+			b.WriteString("\n### Groups, one after the other\n\n")
+		}
+		fmt.Fprintf(&b, "- %s\n", escaped(g.Sentence()))
 	}
 	for i, q := range r.Pools {
 		if i == 0 {

@@ -29,6 +29,10 @@ type State struct {
 	// the policy's own, or one that was released.
 	Until time.Time `json:"until,omitzero"`
 
+	// Groups is where the groups of endpoints stand, by name, each with a step of its own; nil where all
+	// have one. Step is the highest of them.
+	Groups map[string]GroupStep `json:"groups,omitempty"`
+
 	Latch *Latch `json:"latch,omitempty"`
 
 	// Version and Era say which word this is of a step that several mirrors share; zero where
@@ -98,7 +102,7 @@ type MirroringPause struct {
 // Moved returns the state with the step of another, and all that is said about it.
 func (s State) Moved(to State) State {
 	s.Step, s.Who, s.Reason, s.At, s.Paused, s.Until = to.Step, to.Who, to.Reason, to.At, to.Paused, to.Until
-	s.Version, s.Era, s.Owed = to.Version, to.Era, to.Owed
+	s.Version, s.Era, s.Owed, s.Groups = to.Version, to.Era, to.Owed, to.Groups
 	return s
 }
 
@@ -157,7 +161,7 @@ func (s *State) check() error {
 			return fmt.Errorf("there is no leg %q", t.Leg)
 		}
 	}
-	return nil
+	return s.checkGroups()
 }
 
 // State returns the state as it was last written.

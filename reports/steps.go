@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,11 @@ type Standing struct {
 	// step came into force, as far as this process saw.
 	Answered uint64
 
+	// Groups are those of the service, in their order, and AnsweredBy is Answered for each of
+	// them by name; none where all endpoints have one step.
+	Groups     Groups
+	AnsweredBy map[string]uint64
+
 	Uneasy      string // an endpoint on which the candidate failed lately, see [Watch], else ""
 	PrimaryDown string // what the primary's health checks say when no instance of it is up, else ""
 	Refusal     string // why nobody may raise the step, else ""
@@ -28,6 +34,10 @@ type Course struct {
 	// TakeBack, and under a policy that is not automatic these two are advice.
 	To   int  `json:"to"`
 	Auto bool `json:"auto"`
+
+	// Groups are those whose step this is about, in a service that has groups; left out where it
+	// is about all.
+	Groups []string `json:"groups,omitempty"`
 
 	Code Turn `json:"code"`
 	Next int  `json:"next,omitempty"` // the next step of the policy; left out behind the last
@@ -78,6 +88,13 @@ const freshVerdict = time.Minute
 // until it expires, against everything that is looked at here; going back comes before all
 // that keeps a step from being raised.
 func (p Promotion) Course(now time.Time, s Standing) Course {
+	if len(s.Groups) > 0 {
+		return p.courseOfGroups(now, s)
+	}
+	return p.course(now, s)
+}
+
+func (p Promotion) course(now time.Time, s Standing) Course {
 	c := Course{To: s.State.Step, Auto: p.Auto, Next: p.next(s.State.Step)}
 	wait := func(code Turn, until time.Time, detail string) Course {
 		c.Code, c.Until, c.Detail = code, until, detail
@@ -136,11 +153,23 @@ func (v Verdict) against() (why string, worse bool) {
 	return "", v.Decision == Rollback
 }
 
-// Moves reports whether the step is somewhere else after it.
-func (c Course) Moves(step int) bool { return c.To != step }
+// Moves reports whether a step is somewhere else after it.
+func (c Course) Moves(s State) bool {
+	if len(c.Groups) == 0 {
+		return c.To != s.Step
+	}
+	return slices.ContainsFunc(c.Groups, func(g string) bool { return c.To != s.StepOf(g) })
+}
 
-// Sentence says it in English, in one sentence.
+// Sentence says it in English, in one sentence; before it are the groups that it is about.
 func (c Course) Sentence() string {
+	if len(c.Groups) > 0 {
+		return strings.Join(c.Groups, ", ") + ": " + c.sentence()
+	}
+	return c.sentence()
+}
+
+func (c Course) sentence() string {
 	next := share(c.Next)
 	switch c.Code {
 	case Raise:

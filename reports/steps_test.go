@@ -78,8 +78,8 @@ func TestCourse(t *testing.T) {
 		if want := friday.Add(c.until); c.until != 0 && !got.Until.Equal(want) || c.until == 0 && !got.Until.IsZero() {
 			t.Errorf("%s: until %v, want %v", c.name, got.Until, want)
 		}
-		if got.Moves(c.s.State.Step) != (c.turn == Raise || c.turn == TakeBack) {
-			t.Errorf("%s: moves %t", c.name, got.Moves(c.s.State.Step))
+		if got.Moves(c.s.State) != (c.turn == Raise || c.turn == TakeBack) {
+			t.Errorf("%s: moves %t", c.name, got.Moves(c.s.State))
 		}
 	}
 }
@@ -92,7 +92,7 @@ func TestCourseOfARelease(t *testing.T) {
 	s, walked := promoting(), []int{}
 	for now := friday; now.Before(friday.Add(2 * time.Hour)); now = now.Add(time.Second) {
 		s.Verdict.AsOf = now
-		if c := policy.Course(now, s); c.Moves(s.State.Step) {
+		if c := policy.Course(now, s); c.Moves(s.State) {
 			s.State.Step, s.State.At, s.Answered = c.To, now, 0
 			walked = append(walked, c.To)
 		}

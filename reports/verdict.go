@@ -55,6 +55,9 @@ type Verdict struct {
 	// candidate and nothing can be compared, by name.
 	Unpaired []Unpaired `json:"unpaired,omitempty"`
 
+	// Groups are the verdicts on groups of endpoints that go live one after the other, in their order.
+	Groups []GroupVerdict `json:"groups,omitempty"`
+
 	Alpha   float64   `json:"alpha"`
 	Beta    float64   `json:"beta"`
 	Since   time.Time `json:"since"` // when this evidence started; zero before any
@@ -138,6 +141,11 @@ type Context struct {
 	// From is when a person started new evidence; zero for never. It voids a latch
 	// of before. That ticks of before do not count is up to [NewEvidenceFrom].
 	From time.Time
+
+	// Groups are endpoints that go live one after the other, and GroupSteps where they stand, in basis
+	// points by name; none where all endpoints have one step.
+	Groups     Groups
+	GroupSteps map[string]int
 
 	// Latch is a rollback that was decided before a restart; nil for none.
 	Latch *Latch
@@ -229,12 +237,17 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 
 // decide says the word, with what speaks for it first.
 func (e *Evidence) decide(v *Verdict, in Context) {
-	switch against := e.rolledBack(v.AsOf, in); {
+	against := e.rolledBack(v.AsOf, in)
+	if against != nil {
+		against = accusations(against, v)
+	}
+	v.Groups = judgeGroups(in, v, v.Reasons, against)
+	switch {
 	case in.StoreAway:
 		v.Reasons = []Reason{{Code: StoreAway}}
 	case against != nil:
 		v.Decision, v.Final = Rollback, true
-		v.Reasons = accusations(against, v)
+		v.Reasons = against
 	case len(v.Reasons) == 0:
 		v.Decision, v.Final = Promote, true
 	}

@@ -114,6 +114,9 @@ type Service struct {
 	// MissingWrites lists the writes that a leg does not have, up to limit; nil: there are none.
 	MissingWrites func(leg string, limit int) ([]MissingWrite, error)
 
+	// Groups are those of endpoints that go live one after the other; none: all have one step.
+	Groups reports.Groups
+
 	// Events takes change events, by leg; a leg without an inbox answers 404.
 	Events map[string]EventInbox
 
@@ -152,6 +155,8 @@ type Stepper interface {
 	// SetStep moves the step, 0 to 10000 basis points, and returns when it is in
 	// force and on disk. A person's step wins over the policy until it is released.
 	SetStep(ctx context.Context, step int, who, reason string) error
+	// SetGroupStep is SetStep of one group of endpoints, see [Service.Groups].
+	SetGroupStep(ctx context.Context, group string, step int, who, reason string) error
 	// Rollback moves the step to 0 and pauses the policy, in the same way. It is refused
 	// while the primary is down.
 	Rollback(ctx context.Context, who, reason string) error

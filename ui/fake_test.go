@@ -104,6 +104,17 @@ func (s *fakeStepper) SetStep(_ context.Context, step int, who, reason string) e
 	return nil
 }
 
+func (s *fakeStepper) SetGroupStep(_ context.Context, group string, step int, who, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	s.state = s.state.WithStep(step, now, group)
+	s.state.Who, s.state.Reason = who, reason
+	return nil
+}
+
 func (s *fakeStepper) Rollback(ctx context.Context, who, reason string) error {
 	if s.refuse != nil {
 		return s.refuse

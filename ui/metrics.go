@@ -10,6 +10,7 @@ import (
 // scrape:
 //
 //	parallax_step_basis_points{service}   share of users on the candidate, 0 to 10000
+//	parallax_group_step_basis_points{service,group}   the same of a group of endpoints with a step of its own
 //	parallax_step_pushed{service,splitter}    share that was read at a splitter outside
 //	parallax_step_shared{service}              1 while the mirrors that share the step are heard
 //	parallax_step_confirmed{service,splitter} 1 while that is the step, 0 while it is pushed, unknown or somebody else's
@@ -29,6 +30,7 @@ import (
 type Collector struct {
 	services      func() []Service
 	step, verdict *prometheus.Desc
+	groupStep     *prometheus.Desc
 	paused        *prometheus.Desc
 
 	pushed, confirmed *prometheus.Desc
@@ -48,6 +50,8 @@ func NewCollector(services func() []Service) *Collector {
 		services: services,
 		step: prometheus.NewDesc("parallax_step_basis_points",
 			"Share of users whose live leg is the candidate, in basis points.", []string{"service"}, nil),
+		groupStep: prometheus.NewDesc("parallax_group_step_basis_points",
+			"Share of users whose live leg is the candidate for a group of endpoints, in basis points.", []string{"service", "group"}, nil),
 		pushed: prometheus.NewDesc("parallax_step_pushed",
 			"Share of users on the candidate as it was read at a splitter outside, in basis points.", []string{"service", "splitter"}, nil),
 		shared: prometheus.NewDesc("parallax_step_shared",
@@ -80,6 +84,7 @@ func NewCollector(services func() []Service) *Collector {
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.step
+	ch <- c.groupStep
 	ch <- c.pushed
 	ch <- c.confirmed
 	ch <- c.shared
@@ -99,6 +104,9 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, service := range c.services() {
 		ch <- prometheus.MustNewConstMetric(c.step, prometheus.GaugeValue, float64(service.Stepper.State().Step), service.Name)
+		for _, g := range service.Groups {
+			ch <- prometheus.MustNewConstMetric(c.groupStep, prometheus.GaugeValue, float64(service.Stepper.State().StepOf(g.Name)), service.Name, g.Name)
+		}
 		c.collectSplitters(ch, service)
 		if service.Shared != nil {
 			if shared := service.Shared(); shared != nil {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type stepDocument struct {
 	Paused  bool      `json:"paused"`
 	Until   time.Time `json:"until,omitzero"` // until when a person's step stands against the policy
 
+	Groups []groupDocument `json:"groups,omitempty"` // left out where all endpoints have one step
+
 	Shared *SharedStep `json:"shared,omitempty"` // left out where it is this process's own
 
 	Course *courseDocument `json:"course,omitempty"` // left out where there is no policy
@@ -43,6 +46,29 @@ type stepDocument struct {
 	Splitters []SplitterStatus `json:"splitters,omitempty"` // outside; left out while there are none
 }
 
+// groupDocument is where a group of endpoints stands, and the verdict on it.
+type groupDocument struct {
+	reports.Group
+	Step     int              `json:"step"`
+	At       time.Time        `json:"at,omitzero"`
+	Decision reports.Decision `json:"verdict"`
+	Text     string           `json:"text"` // the verdict as a sentence
+}
+
+// groups are those of the service as they stand in a state, in their order.
+func (service *Service) groups(state reports.State) []groupDocument {
+	var out []groupDocument
+	v := service.Judge.Verdict()
+	for _, g := range service.Groups {
+		d := groupDocument{Group: g, Step: state.StepOf(g.Name), At: state.Groups[g.Name].At.UTC(), Decision: reports.Hold}
+		if i := slices.IndexFunc(v.Groups, func(v reports.GroupVerdict) bool { return v.Group == g.Name }); i >= 0 {
+			d.Decision, d.Text = v.Groups[i].Decision, v.Groups[i].Sentence()
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
 // courseDocument is what the policy does with the step, also as a sentence.
 type courseDocument struct {
 	reports.Course
@@ -51,7 +77,7 @@ type courseDocument struct {
 
 func (service *Service) step() stepDocument {
 	state := service.Stepper.State()
-	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC(), Splitters: service.outside(), WayBack: service.wayBack()}
+	d := stepDocument{Service: service.Name, Step: state.Step, Who: state.Who, Reason: state.Reason, At: state.At.UTC(), Paused: state.Paused, Until: state.Until.UTC(), Splitters: service.outside(), WayBack: service.wayBack(), Groups: service.groups(state)}
 	if service.Shared != nil {
 		d.Shared = service.Shared()
 	}
@@ -78,6 +104,7 @@ func (s *Server) apiSetStep(c echo.Context) error {
 	}
 	var in struct {
 		Step   *int   `json:"step"`
+		Group  string `json:"group"` // empty: all
 		Reason string `json:"reason"`
 	}
 	if err := s.readBody(c, &in, false); err != nil {
@@ -90,6 +117,7 @@ func (s *Server) apiSetStep(c echo.Context) error {
 	case *in.Step < 0 || *in.Step > 10_000:
 		faults = append(faults, fmt.Sprintf("step: want 0 to 10000 basis points, found %d", *in.Step))
 	}
+	faults = append(faults, service.checkGroup(in.Group)...)
 	faults = append(faults, checkReason(in.Reason, true)...)
 	if len(faults) > 0 {
 		return invalid(faults...)
@@ -97,10 +125,28 @@ func (s *Server) apiSetStep(c echo.Context) error {
 	if *in.Step > 0 && service.copying() != nil {
 		return newProblem(http.StatusConflict, "copying", "the database of the candidate is being made anew: end or cancel the copy first")
 	}
-	if err := service.Stepper.SetStep(c.Request().Context(), *in.Step, caller, in.Reason); err != nil {
+	if err := service.setStep(c.Request().Context(), in.Group, *in.Step, in.Reason); err != nil {
 		return fmt.Errorf("cannot set the step of %s: %w", service.Name, err)
 	}
 	return c.JSON(http.StatusOK, service.step())
+}
+
+func (service *Service) setStep(ctx context.Context, group string, step int, reason string) error {
+	if group == "" {
+		return service.Stepper.SetStep(ctx, step, caller, reason)
+	}
+	return service.Stepper.SetGroupStep(ctx, group, step, caller, reason)
+}
+
+func (service *Service) checkGroup(name string) []string {
+	names := service.Groups.Names()
+	switch {
+	case name == "" || slices.Contains(names, name):
+		return nil
+	case len(names) == 0:
+		return []string{"group: there are none; the step is that of all endpoints"}
+	}
+	return []string{fmt.Sprintf("group: there is no %.70q; there are %s", name, strings.Join(names, ", "))}
 }
 
 // apiRollback takes a reason, and does without one: whoever needs it is in a

@@ -198,6 +198,9 @@ func (c Config) validateServices() []parallax.Fault {
 		if first, ok := names[s.Name]; ok {
 			found = append(found, parallax.Fault{Path: "name", Text: fmt.Sprintf("%q is the name of services[%d] too", s.Name, first)})
 		}
+		if len(s.Split.Groups) > 0 && c.Steps.URL != "" {
+			found = append(found, parallax.Fault{Path: "split.groups", Text: "steps.redis shares one step a service, and groups have several", Hint: "leave out one of both"})
+		}
 		names[s.Name] = i
 		for _, l := range []struct{ key, address string }{{"listen", s.Listen}, {"egress.listen", s.Egress.Listen}} {
 			if other, ok := listens[l.address]; ok && l.address != "" && !strings.HasSuffix(l.address, ":0") {

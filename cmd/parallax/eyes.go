@@ -19,7 +19,7 @@ type eyes struct {
 	began    time.Time // when watch began
 	accused  []string  // endpoints there was an alarm about since then; bounded as endpoints are
 	before   sightings
-	answered uint64 // requests that the candidate answered as the live leg, since this process began
+	answered map[string]uint64 // requests that the candidate answered as the live leg, since this process began, by group
 }
 
 // subject is what a rollback is about. What was seen of another one is no evidence.
@@ -61,14 +61,19 @@ func (p *pilot) look() *reports.Reason {
 	defer p.mu.Unlock()
 	e := &p.eyes
 	e.turnTo(about, now)
-	return e.watch.See(now, e.sights(seen, normal), terms.cfg.Promotion)
+	return e.watch.See(now, e.sights(seen, normal, groups(terms.cfg.Split)), terms.cfg.Promotion)
 }
 
 // sights returns what is new of each endpoint.
-func (e *eyes) sights(seen []mirror.Seen, normal func(endpoint string, status int) bool) []reports.Sight {
+func (e *eyes) sights(seen []mirror.Seen, normal func(endpoint string, status int) bool, of reports.Groups) []reports.Sight {
 	news := e.before.next(seen, normal)
+	if e.answered == nil {
+		e.answered = map[string]uint64{}
+	}
 	for _, s := range news {
-		e.answered += s.Candidate.N - min(s.Candidate.Failed, s.Candidate.N)
+		if good := s.Candidate.N - min(s.Candidate.Failed, s.Candidate.N); good > 0 {
+			e.answered[of.Of(s.Endpoint)] += good
+		}
 	}
 	return slices.Collect(maps.Values(news))
 }
@@ -142,8 +147,9 @@ func (p *pilot) accuse(ctx context.Context, r reports.Reason) {
 		At: now, RulesVersion: about.rules, Accepted: about.accepted, PolicyVersion: about.policy,
 		CandidateVersion: v.CandidateVersion, Reasons: []reports.Reason{r},
 	}.After(state.Latch)
-	v.Decision, v.Reasons = reports.Rollback, []reports.Reason{r}
-	p.follow(ctx, state, p.svc.terms.Load().cfg.Promotion.Course(now, reports.Standing{State: state, Verdict: v, PrimaryDown: p.svc.primaryDown()}))
+	cfg := p.svc.terms.Load().cfg
+	of := groups(cfg.Split)
+	p.follow(ctx, state, cfg.Promotion.Course(now, reports.Standing{State: state, Verdict: v.Against(r, of), Groups: of, PrimaryDown: p.svc.primaryDown()}))
 	if known {
 		return
 	}

@@ -25,15 +25,15 @@ func normal(of bool) func(string, int) bool { return func(string, int) bool { re
 func TestARuleThatEndsAccusesNobody(t *testing.T) {
 	t.Parallel()
 	var e eyes
-	if s := e.sights(live(500, 100), normal(true)); len(s) != 1 || s[0].Candidate != (reports.Tally{N: 500}) {
+	if s := e.sights(live(500, 100), normal(true), nil); len(s) != 1 || s[0].Candidate != (reports.Tally{N: 500}) {
 		t.Errorf("%+v", s)
 	}
-	s := e.sights(live(540, 101), normal(false))
+	s := e.sights(live(540, 101), normal(false), nil)
 	if len(s) != 1 || s[0].Candidate != (reports.Tally{N: 40, Failed: 1}) || s[0].Primary != (reports.Tally{N: 40}) {
 		t.Errorf("%+v, want the 40 requests that are new, and one of them failed", s)
 	}
-	if e.answered != 539 {
-		t.Errorf("%d answered, want 539", e.answered)
+	if e.answered[""] != 539 {
+		t.Errorf("%d answered, want 539", e.answered[""])
 	}
 }
 

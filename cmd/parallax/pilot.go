@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -75,10 +76,8 @@ type pilot struct {
 	svc *service
 	log *slog.Logger
 
-	mu     sync.Mutex // guards what follows
-	looked bool       // once
-	since  time.Time  // when the step came into force that answers are counted for
-	before uint64     // answers of the candidate until then
+	mu     sync.Mutex         // guards what follows
+	counts map[string]counted // by group; of all endpoints under no name
 	said   reports.Turn
 	stuck  bool // the step could not be moved, and the log has it
 	eyes   eyes
@@ -114,7 +113,7 @@ func (p *pilot) steer(ctx context.Context) {
 
 // follow moves the step as an automatic policy says.
 func (p *pilot) follow(ctx context.Context, state reports.State, c reports.Course) {
-	if !c.Auto || !c.Moves(state.Step) {
+	if !c.Auto || !c.Moves(state) {
 		return
 	}
 	err := p.svc.steps.follow(ctx, state, c, strings.TrimSuffix(c.Sentence(), "."))
@@ -133,25 +132,51 @@ func (p *pilot) follow(ctx context.Context, state reports.State, c reports.Cours
 func (p *pilot) Course() reports.Course { return p.course(p.svc.steps.State()) }
 
 func (p *pilot) course(state reports.State) reports.Course {
-	return p.svc.terms.Load().cfg.Promotion.Course(p.svc.steps.now(), reports.Standing{
-		State: state, Verdict: p.svc.judge.Verdict(), Answered: p.answered(state),
+	cfg := p.svc.terms.Load().cfg
+	s := reports.Standing{
+		State: state, Verdict: p.svc.judge.Verdict(), Groups: groups(cfg.Split),
 		Uneasy: p.uneasy(), PrimaryDown: p.svc.primaryDown(), Refusal: p.svc.refusal(state),
-	})
+	}
+	s.Answered, s.AnsweredBy = p.answered(state, s.Groups)
+	return cfg.Promotion.Course(p.svc.steps.now(), s)
+}
+
+// counted is what the candidate had answered when a step came into force.
+type counted struct {
+	since  time.Time // when it did
+	before uint64
 }
 
 // answered returns how many requests the candidate answered as the live leg since the step
-// came into force, or since this process began.
-func (p *pilot) answered(state reports.State) uint64 {
+// came into force, or since this process began; also for each group.
+func (p *pilot) answered(state reports.State, of reports.Groups) (all uint64, by map[string]uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.eyes.answered
-	if !p.looked {
-		p.since, p.looked = state.At, true
+	if p.counts == nil {
+		p.counts = map[string]counted{}
 	}
-	if !state.At.Equal(p.since) {
-		p.since, p.before = state.At, n
+	if len(of) == 0 {
+		return p.answeredSince("", state.At), nil
 	}
-	return n - p.before
+	by = make(map[string]uint64, len(of))
+	for _, g := range of {
+		by[g.Name] = p.answeredSince(g.Name, state.Groups[g.Name].At)
+	}
+	return 0, by
+}
+
+// answeredSince counts from a step of a group on. The caller holds mu.
+func (p *pilot) answeredSince(group string, at time.Time) uint64 {
+	n := p.eyes.answered[group]
+	c, looked := p.counts[group]
+	if !looked {
+		c = counted{since: at}
+	}
+	if !c.since.Equal(at) {
+		c = counted{at, n}
+	}
+	p.counts[group] = c
+	return n - c.before
 }
 
 // note logs once that going back is not possible.
@@ -182,7 +207,7 @@ const policy = "policy"
 // follow moves the step as the policy says, unless somebody has moved it since.
 func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Course, reason string) error {
 	unmoved := func(state reports.State) error {
-		if state.Step != from.Step || !state.At.Equal(from.At) || state.Paused != from.Paused || !state.Until.Equal(from.Until) {
+		if state.Step != from.Step || !maps.Equal(state.Groups, from.Groups) || !state.At.Equal(from.At) || state.Paused != from.Paused || !state.Until.Equal(from.Until) {
 			return reports.Refusal{Turn: reports.Overridden, Text: "the step was moved meanwhile"}
 		}
 		return nil
@@ -190,7 +215,8 @@ func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Cour
 	// Going back leaves a pause as it is, or pauses the policies of all mirrors: the others may
 	// know nothing of why. A step is raised only where there is no pause.
 	paused := from.Paused || s.shared != nil && c.Code == reports.TakeBack
-	err := s.set(ctx, c.To, unmoved, reports.State{Who: policy, Reason: reason, Paused: paused})
+	to := move{c.To, c.Groups}
+	err := s.set(ctx, to, unmoved, reports.State{Who: policy, Reason: reason, Paused: paused})
 	if err != nil {
 		return err
 	}
@@ -198,7 +224,7 @@ func (s *stepper) follow(ctx context.Context, from reports.State, c reports.Cour
 	if c.Code == reports.TakeBack {
 		kind = "rollback"
 	}
-	s.moved(ctx, kind, c.To, policy, reason)
+	s.moved(ctx, kind, to, policy, reason)
 	return nil
 }
 

@@ -256,6 +256,9 @@ func (st step) commit(s *server) (changes []string) {
 	before := svc.terms.Swap(st.terms)
 	svc.judge.SetPolicy(st.terms.cfg.Promotion)
 	st.change.Commit()
+	if !reflect.DeepEqual(before.cfg.Split.Groups, st.terms.cfg.Split.Groups) {
+		changes = append(changes, svc.regroup(st.terms.cfg.Split)...)
+	}
 	if !reflect.DeepEqual(before.cfg.Split.Push, st.terms.cfg.Split.Push) {
 		svc.repush(st.terms.cfg.Split.Push)
 	}

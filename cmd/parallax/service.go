@@ -133,7 +133,9 @@ func (s *server) readState(svc *service) error {
 	}
 	chain := reports.NewChain(s.cfg.StateDir, svc.name, s.now, s.log)
 	svc.steps.file, svc.steps.chain = file, chain
-	svc.steps.force(file.State().Step, file.State().At, file.State().Who)
+	if err := svc.steps.regroup(svc.terms.Load().cfg.Split); err != nil {
+		return err
+	}
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
 	svc.copies = newCopying(svc, file, s.ledger, svc.copies)
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
@@ -155,7 +157,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 	terms := svc.terms.Load()
 	state, at, judge := svc.steps.State(), svc.steps.now(), terms.compares
 	return reports.Context{
-		Step:         svc.steps.State().Step,
+		Step:         state.Step,
 		RulesVersion: judge.Rules.Version(), Accepted: judge.AcceptedAt(at),
 		RulesHash:  func(endpoint string) string { return judge.HashAt(endpoint, at) },
 		Accounting: held,
@@ -167,6 +169,9 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		MirroringPaused: cmp.Or(svc.copies.why(), svc.pauses.why()),
 		Tripped:         svc.pauses.tripped(),
 		Caught:          svc.caught(),
+
+		Groups:     groups(terms.cfg.Split),
+		GroupSteps: groupSteps(state),
 	}, nil
 }
 
@@ -185,7 +190,7 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
-		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, MissingWrites: svc.missingWrites, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 }
 
@@ -310,19 +315,31 @@ func (s *stepper) State() reports.State { return s.file.State() }
 // on the candidate whom the file does not know of. It ends a pause of the policy,
 // against which it stands for as long as the policy says.
 func (s *stepper) SetStep(ctx context.Context, step int, who, reason string) error {
+	return s.setStep(ctx, move{step: step}, who, reason)
+}
+
+// SetGroupStep is SetStep of one group of endpoints.
+func (s *stepper) SetGroupStep(ctx context.Context, group string, step int, who, reason string) error {
+	return s.setStep(ctx, move{step, []string{group}}, who, reason)
+}
+
+func (s *stepper) setStep(ctx context.Context, to move, who, reason string) error {
 	until := s.now().UTC().Add(s.bounds.override())
-	err := s.set(ctx, step, func(state reports.State) error { return s.mayBe(step, state) }, reports.State{Who: who, Reason: reason, Until: until})
+	err := s.set(ctx, to, func(state reports.State) error { return s.mayBe(to, state) }, reports.State{Who: who, Reason: reason, Until: until})
 	if err != nil {
 		return err
 	}
 	s.settle(ctx)
-	s.moved(ctx, "step", step, who, reason)
+	s.moved(ctx, "step", to, who, reason)
 	return nil
 }
 
 // mayBe says why a step may not be set, if it may not.
-func (s *stepper) mayBe(step int, state reports.State) error {
-	if step <= state.Step {
+func (s *stepper) mayBe(to move, state reports.State) error {
+	if g := to.unknown(state); g != "" {
+		return reports.Refusal{Turn: reports.Refused, Text: fmt.Sprintf("there is no group %q of endpoints any more", g)}
+	}
+	if !to.raises(state) {
 		return nil
 	}
 	if why := s.bounds.refusal(state); why != "" {
@@ -343,32 +360,32 @@ func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 
 // ForceRollback is Rollback whether or not the primary is up.
 func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
-	s.force(0, s.now().UTC(), who)
-	err := s.set(ctx, 0, nil, reports.State{Who: who, Reason: reason, Paused: true})
+	s.force(reports.State{At: s.now().UTC(), Who: who})
+	err := s.set(ctx, move{}, nil, reports.State{Who: who, Reason: reason, Paused: true})
 	s.settle(ctx)
-	s.moved(ctx, "rollback", 0, who, reason)
+	s.moved(ctx, "rollback", move{}, who, reason)
 	return err
 }
 
 // set writes a step and puts it in force, with what the state says about it, unless
 // it may not be any more. Step 0 is in force even if it cannot be written.
-func (s *stepper) set(ctx context.Context, step int, may func(reports.State) error, by reports.State) error {
+func (s *stepper) set(ctx context.Context, to move, may func(reports.State) error, by reports.State) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.file.State()
 	if may != nil {
-		if err := may(s.file.State()); err != nil {
+		if err := may(before); err != nil {
 			return err
 		}
 	}
-	at := s.now().UTC()
-	if step == 0 {
-		s.force(0, at, by.Who)
+	stand := before.WithStep(to.step, s.now().UTC(), to.groups...)
+	by.Step, by.Groups, by.At = stand.Step, stand.Groups, stand.At
+	if to.step == 0 {
+		s.force(by)
 	}
-	before := s.file.State()
-	if step > 0 && before.Copy != nil && before.Copy.Ended.IsZero() {
+	if to.step > 0 && before.Copy != nil && before.Copy.Ended.IsZero() {
 		return errors.New("the database of the candidate is being made anew: end or cancel the copy first")
 	}
-	by.Step, by.At = step, at
 	next, err := s.share(ctx, before, by)
 	if err != nil {
 		return err
@@ -376,7 +393,7 @@ func (s *stepper) set(ctx context.Context, step int, may func(reports.State) err
 	if err := s.file.Update(func(state *reports.State) { *state = state.Moved(next) }); err != nil {
 		return err
 	}
-	s.force(step, at, by.Who)
+	s.force(next)
 	return nil
 }
 
@@ -416,8 +433,8 @@ func (s *stepper) record(ctx context.Context, d divergence.Decision) {
 }
 
 // moved logs and records a change of the step.
-func (s *stepper) moved(ctx context.Context, kind string, step int, who, reason string) {
-	s.log.Info("the step changed", "service", s.service, "step", step, "who", who, "reason", reason)
-	s.chain.Move(reports.ChainKind(kind), reports.Moved{Step: step, Who: who, Reason: reason})
-	s.record(ctx, divergence.Decision{At: s.now().UTC(), Kind: kind, Key: "step", Value: fmt.Sprint(step), Who: who, Note: reason})
+func (s *stepper) moved(ctx context.Context, kind string, to move, who, reason string) {
+	s.log.Info("the step changed", "service", s.service, "step", to.step, "groups", to.groups, "who", who, "reason", reason)
+	s.chain.Move(reports.ChainKind(kind), reports.Moved{Step: to.step, Groups: to.groups, Who: who, Reason: reason})
+	s.record(ctx, divergence.Decision{At: s.now().UTC(), Kind: kind, Key: to.key(), Value: fmt.Sprint(to.step), Who: who, Note: reason})
 }

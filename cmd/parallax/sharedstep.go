@@ -117,16 +117,15 @@ func (s *stepper) Hear(w splitredis.Word) {
 		s.log.Error("another mirror raises the step while the database of the candidate is being made anew here", "service", s.service, "step", w.Step, "who", w.Who)
 		return
 	}
+	next := reports.State{Step: w.Step, Who: w.Who, Reason: w.Reason, At: w.At, Paused: w.Paused, Until: w.Until, Version: w.Version, Era: w.Era, Owed: owed}
 	if w.Step < state.Step {
-		s.force(w.Step, w.At, w.Who) // before the disk
+		s.force(next) // before the disk
 	}
-	if err := s.file.Update(func(state *reports.State) {
-		*state = state.Moved(reports.State{Step: w.Step, Who: w.Who, Reason: w.Reason, At: w.At, Paused: w.Paused, Until: w.Until, Version: w.Version, Era: w.Era, Owed: owed})
-	}); err != nil {
+	if err := s.file.Update(func(state *reports.State) { *state = state.Moved(next) }); err != nil {
 		s.log.Error("another mirror's step cannot be written", "service", s.service, "step", w.Step, "error", err)
 		return
 	}
-	s.force(w.Step, w.At, w.Who)
+	s.force(next)
 	if w.Step == state.Step && w.At.Equal(state.At) {
 		return // it is the pause that is another, or the rollback that was told
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"parallax/mirror/split"
 	"parallax/mirror/split/haproxy"
@@ -124,16 +123,16 @@ func splitterStatus(s push.Status) ui.SplitterStatus {
 	return out
 }
 
-// force puts a step in force: in the built-in splitter or, where others are named,
-// in those. Then whoever comes here has been split already, and stays on the primary.
-func (s *stepper) force(step int, at time.Time, who string) {
+// force puts the step of a state in force: in the built-in splitter or, where others are
+// named, in those. Then whoever comes here has been split already, and stays on the primary.
+func (s *stepper) force(state reports.State) {
 	o := s.outside.Load()
 	if o == nil {
-		s.split.SetStep(step)
+		s.split.SetSteps(split.Steps{All: state.Step, Groups: groupSteps(state)})
 		return
 	}
 	s.split.SetStep(0)
-	o.set(push.Word{Step: step, At: at, Person: who != policy})
+	o.set(push.Word{Step: state.Step, At: state.At, Person: state.Who != policy})
 }
 
 // step is the one that was put in force last.
@@ -172,8 +171,7 @@ func (svc *service) repush(list []split.Outside) {
 	before.stop()
 	svc.steps.mu.Lock()
 	defer svc.steps.mu.Unlock()
-	state := svc.steps.State()
 	svc.steps.outside.Store(now)
-	svc.steps.force(state.Step, state.At, state.Who)
+	svc.steps.force(svc.steps.State())
 	now.start()
 }

@@ -26,7 +26,7 @@ const (
 	verdictRollback = 4
 )
 
-const verdictUsageLine = "verdict --server URL --service S [--candidate-version X] [--wait 30m | --export FILE] [--format text|json|markdown|junit] | verdict --from FILE [--candidate-version X] [--format ...]"
+const verdictUsageLine = "verdict --server URL --service S [--group G] [--candidate-version X] [--wait 30m | --export FILE] [--format text|json|markdown|junit] | verdict --from FILE [--group G] [--candidate-version X] [--format ...]"
 
 // verdictQuery is one run of the verb.
 type verdictQuery struct {
@@ -34,6 +34,7 @@ type verdictQuery struct {
 	wait   time.Duration // for promote or rollback; 0 asks once
 	format string
 	about  string // version of the candidate; empty: whichever there is
+	group  string // of endpoints; empty: all of the service
 	export string // file to which the evidence goes
 	from   string // file with evidence, in place of a server
 
@@ -68,6 +69,7 @@ func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
 	set.DurationVar(&q.wait, "wait", 0, "how long to wait for promote or rollback; 0 asks once")
 	set.StringVar(&q.format, "format", "text", "text, json, markdown or junit")
 	set.StringVar(&q.about, "candidate-version", "", "the version that is about to be released: a verdict on another one is hold")
+	set.StringVar(&q.group, "group", "", "a group of endpoints (split.groups) that the verdict is to be on")
 	set.StringVar(&q.export, "export", "", "write all that the verdict was made from to this file, and print the verdict that it comes to")
 	set.StringVar(&q.from, "from", "", "make the verdict again from such a file, without a server")
 	if err := set.Parse(args); err != nil {
@@ -172,7 +174,8 @@ func (q *verdictQuery) await(ctx context.Context) (raw []byte, v reports.Verdict
 func (q *verdictQuery) ask(ctx context.Context, wait time.Duration) ([]byte, reports.Verdict, error) {
 	var v reports.Verdict
 	query := url.Values{}
-	if wait >= time.Second {
+	if wait >= time.Second && q.group == "" { // the server waits for a change of the whole service
+
 		query.Set("wait", wait.Truncate(time.Second).String())
 	}
 	raw, err := q.get(ctx, "verdict", query, wait)
@@ -182,8 +185,8 @@ func (q *verdictQuery) ask(ctx context.Context, wait time.Duration) ([]byte, rep
 	if err == nil && v.Decision != reports.Promote && v.Decision != reports.Hold && v.Decision != reports.Rollback {
 		err = fmt.Errorf("the answer has verdict %q; is this the admin address of Parallax?", v.Decision)
 	}
-	if err == nil && q.about != "" {
-		raw, v, err = forCandidate(raw, v, q.about)
+	if err == nil {
+		raw, v, err = q.narrowed(raw, v)
 	}
 	if err != nil {
 		return nil, v, fmt.Errorf("cannot read the verdict on %q: %w", q.service, err)
@@ -191,26 +194,56 @@ func (q *verdictQuery) ask(ctx context.Context, wait time.Duration) ([]byte, rep
 	return raw, v, nil
 }
 
-// forCandidate makes the verdict, and the answer it was read from, one on a version
-// of the candidate. What else the answer holds stays as the server wrote it.
-func forCandidate(raw []byte, v reports.Verdict, version string) ([]byte, reports.Verdict, error) {
-	about := v.ForCandidate(version)
-	if about.Decision == v.Decision && len(about.Reasons) == len(v.Reasons) {
+// narrowed makes the verdict, and the answer it was read from, one on a group of endpoints and on a
+// version of the candidate, where these are asked for. What else the answer holds stays as the server wrote it.
+func (q *verdictQuery) narrowed(raw []byte, v reports.Verdict) ([]byte, reports.Verdict, error) {
+	about, err := q.asked(v)
+	if err != nil {
+		return nil, v, err
+	}
+	if q.group == "" && about.Decision == v.Decision && len(about.Reasons) == len(v.Reasons) {
 		return raw, v, nil
 	}
 	all := map[string]json.RawMessage{}
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return nil, v, err
 	}
-	for key, value := range map[string]any{"verdict": about.Decision, "final": about.Final, "reasons": about.Reasons} {
+	for key, value := range map[string]any{"verdict": about.Decision, "final": about.Final, "reasons": about.Reasons, "step": about.Step, "not_covered": about.NotCovered} {
 		text, err := json.Marshal(value)
 		if err != nil {
 			return nil, v, err
 		}
 		all[key] = text
 	}
-	raw, err := json.Marshal(all)
+	raw, err = json.Marshal(all)
 	return raw, about, err
+}
+
+// asked returns the verdict that is asked for: on a group of endpoints, on a version of the candidate.
+func (q *verdictQuery) asked(v reports.Verdict) (reports.Verdict, error) {
+	if q.group != "" {
+		about, known := v.ForGroup(q.group)
+		if !known {
+			return v, fmt.Errorf("there is no group %q of endpoints; there are %s", q.group, groupsOf(v))
+		}
+		v = about
+	}
+	if q.about != "" {
+		v = v.ForCandidate(q.about)
+	}
+	return v, nil
+}
+
+// groupsOf names the groups of a verdict.
+func groupsOf(v reports.Verdict) string {
+	var names []string
+	for _, g := range v.Groups {
+		names = append(names, g.Group)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 func (q *verdictQuery) print(ctx context.Context, w io.Writer, raw []byte, v reports.Verdict) error {

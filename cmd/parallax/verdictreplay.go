@@ -33,11 +33,11 @@ func (q *verdictQuery) replay(ctx context.Context, stdout io.Writer) int {
 	if !found.InForce {
 		fmt.Fprintln(q.stderr, "parallax: the verdict in force was made without some ticks that were written late, or had them in another order; this is the verdict that holds from the next start of Parallax on")
 	}
-	v := found.Verdict
-	if q.about != "" {
-		v = v.ForCandidate(q.about)
+	v, err := q.asked(found.Verdict)
+	if err == nil {
+		err = q.printReplayed(stdout, found.Counted, v)
 	}
-	if err := q.printReplayed(stdout, found.Counted, v); err != nil {
+	if err != nil {
 		fmt.Fprintf(q.stderr, "parallax: %v\n", err)
 		return verdictError
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Mint      time.Duration     `yaml:"mint" doc:"with a key of cookie:NAME, callers without that cookie are given one that lasts so long, such as 4320h; name a cookie of your own here, not the service's session; empty: such callers are unknown"`
 	Salt      string            `yaml:"salt" doc:"mixed into the bucket, so that two services move different users first; another salt, or key, puts other users on the candidate at once"`
 	Endpoints []string          `yaml:"endpoints" doc:"what may go live on the candidate, such as GET * or POST /orders/*; empty: whatever its state allows"`
+	Groups    []Group           `yaml:"groups" doc:"in place of endpoints: what may go live in groups, one after the other, each with a verdict and a step of its own (docs/split.md)"`
 	Pin       map[string]string `yaml:"pin" doc:"users who always get one leg, whatever the step: primary or candidate"`
 	Push      []Outside         `yaml:"push" doc:"splitters in front of Parallax or beside it that get the step; the one built in then leaves everybody who comes here on the primary, as the others have split already (docs/split.md)"`
 }
@@ -37,11 +38,8 @@ func (c Config) Validate() []parallax.Fault {
 	}
 	faults = append(faults, c.validateMint()...)
 	faults = append(faults, parallax.Under("push", validateOutside(c.Push))...)
-	for i, e := range c.Endpoints {
-		if _, err := ParsePattern(e); err != nil {
-			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("endpoints[%d]", i), Text: err.Error(), Hint: `write a method and a path, with * for any method or at the end, such as "GET *" or "POST /orders/*"`})
-		}
-	}
+	faults = append(faults, validatePatterns("endpoints", c.Endpoints)...)
+	faults = append(faults, c.validateGroups()...)
 	if _, there := c.Pin[""]; there {
 		faults = append(faults, parallax.Fault{Path: "pin", Text: "a user without a name is pinned", Hint: "unknown users stay on the primary until step 10000"})
 	}
@@ -67,35 +65,35 @@ func Bucket(salt, user string) int {
 	return int(binary.BigEndian.Uint64(sum[:8]) % Buckets)
 }
 
-// Splitter picks the live leg. Its step is the only thing about it that
+// Splitter picks the live leg. Its steps are the only thing about it that
 // changes; all methods may be called from many goroutines.
 type Splitter struct {
-	key      Key
-	mint     time.Duration
-	salt     string
-	patterns []Pattern
-	pin      map[string]parallax.Leg
-	step     *atomic.Int64 // shared with those made by With
+	key    Key
+	mint   time.Duration
+	salt   string
+	groups []group
+	pin    map[string]parallax.Leg
+	steps  *atomic.Pointer[Steps] // shared with those made by With; what it points to does not change
 }
 
 // New returns a splitter at step 0. The faults are those of [Config.Validate];
 // with any fault there is no splitter.
-func New(c Config) (*Splitter, []parallax.Fault) { return newSplitter(c, new(atomic.Int64)) }
+func New(c Config) (*Splitter, []parallax.Fault) {
+	steps := new(atomic.Pointer[Steps])
+	steps.Store(new(Steps))
+	return newSplitter(c, steps)
+}
 
-// With returns a splitter of another configuration whose step is that of s: who
-// sets it on one of them sets it on both.
-func (s *Splitter) With(c Config) (*Splitter, []parallax.Fault) { return newSplitter(c, s.step) }
+// With returns a splitter of another configuration whose steps are those of s: who
+// sets them on one of them sets them on both.
+func (s *Splitter) With(c Config) (*Splitter, []parallax.Fault) { return newSplitter(c, s.steps) }
 
-func newSplitter(c Config, step *atomic.Int64) (*Splitter, []parallax.Fault) {
+func newSplitter(c Config, steps *atomic.Pointer[Steps]) (*Splitter, []parallax.Fault) {
 	if faults := c.Validate(); len(faults) > 0 {
 		return nil, faults
 	}
-	s := &Splitter{salt: c.Salt, mint: c.Mint, pin: make(map[string]parallax.Leg, len(c.Pin)), step: step}
-	s.key, _ = ParseKey(c.Key) // validated above, as are the patterns
-	for _, e := range c.Endpoints {
-		p, _ := ParsePattern(e)
-		s.patterns = append(s.patterns, p)
-	}
+	s := &Splitter{salt: c.Salt, mint: c.Mint, groups: c.groups(), pin: make(map[string]parallax.Leg, len(c.Pin)), steps: steps}
+	s.key, _ = ParseKey(c.Key) // validated above
 	for user, leg := range c.Pin {
 		s.pin[user] = parallax.Primary
 		if leg == parallax.Candidate.String() {
@@ -105,43 +103,30 @@ func newSplitter(c Config, step *atomic.Int64) (*Splitter, []parallax.Fault) {
 	return s, nil
 }
 
-// Step returns the share of users whose live leg is the candidate, in basis
-// points.
-func (s *Splitter) Step() int { return int(s.step.Load()) }
+// Step returns the share of users who meet the candidate, in basis points: where there are
+// groups, that of the group with the most.
+func (s *Splitter) Step() int { return s.steps.Load().Highest() }
 
-// SetStep changes the share of users whose live leg is the candidate. It takes
+// SetStep changes the share of users whose live leg is the candidate, for all endpoints. It takes
 // basis points, brings them into 0..10000, and holds from the next request on.
-func (s *Splitter) SetStep(basisPoints int) {
-	s.step.Store(int64(min(max(basisPoints, 0), Buckets)))
-}
+func (s *Splitter) SetStep(basisPoints int) { s.SetSteps(Steps{All: basisPoints}) }
 
-// Allows reports whether an endpoint, named by method and route template, may
-// go live on the candidate as far as split.endpoints is concerned.
-func (s *Splitter) Allows(endpoint string) bool {
-	if len(s.patterns) == 0 {
-		return true
-	}
-	for _, p := range s.patterns {
-		if p.Matches(endpoint) {
-			return true
-		}
-	}
-	return false
-}
+// SetSteps is SetStep group by group. All of them change at once.
+func (s *Splitter) SetSteps(steps Steps) { s.steps.Store(steps.within()) }
 
-// Pick returns the live leg of a user's request. A pin goes before the step. An
-// unknown user, written as "", has no bucket and stays on the primary until
+// Pick returns the live leg of a user's request, which is to an endpoint of a group. A pin goes
+// before the step. An unknown user, written as "", has no bucket and stays on the primary until
 // step 10000, which means everybody.
-func (s *Splitter) Pick(user string) parallax.Leg {
+func (s *Splitter) Pick(user, group string) parallax.Leg {
 	if leg, ok := s.pin[user]; ok && user != "" {
 		return leg
 	}
-	switch step := s.step.Load(); {
+	switch step := s.steps.Load().Of(group); {
 	case step == 0:
 		return parallax.Primary
 	case step == Buckets:
 		return parallax.Candidate
-	case user != "" && int64(Bucket(s.salt, user)) < step:
+	case user != "" && Bucket(s.salt, user) < step:
 		return parallax.Candidate
 	}
 	return parallax.Primary

@@ -1,10 +1,8 @@
-package split
+package parallax
 
 import (
 	"fmt"
 	"strings"
-
-	"parallax"
 )
 
 // Pattern names endpoints: GET /orders/{id} is that one, GET /orders/* those that
@@ -23,7 +21,7 @@ func ParsePattern(text string) (Pattern, error) {
 	p := Pattern{method: method}
 	p.path, p.prefix = strings.CutSuffix(path, "*")
 	anyMethod := method == "*"
-	named := parallax.IsToken(method) && method == strings.ToUpper(method) && !strings.Contains(method, "*")
+	named := IsToken(method) && method == strings.ToUpper(method) && !strings.Contains(method, "*")
 	rooted := path == "*" || strings.HasPrefix(path, "/")
 	if !anyMethod && !named || !rooted || strings.ContainsAny(p.path, "*?#") || strings.HasSuffix(path, " ") {
 		return Pattern{}, fmt.Errorf("cannot read endpoint pattern %q", text)
