@@ -20,6 +20,20 @@ type Group struct {
 // Groups are those of one service, in their order; none where all endpoints have one step.
 type Groups []Group
 
+// groupPrefix stands before a group's name where an endpoint's would stand. No endpoint is called like
+// this: behind its method is a slash.
+const groupPrefix = "group "
+
+// IsEndpoint reports whether what a reason is about is an endpoint, not a pool, a group or all of the service.
+func IsEndpoint(name string) bool {
+	return name != "" && !IsPool(name) && !strings.HasPrefix(name, groupPrefix)
+}
+
+// about reports whether what is said of an endpoint, a group or all of the service is about a group.
+func (gs Groups) about(group, name string) bool {
+	return name == "" || name == groupPrefix+group || gs.Of(name) == group
+}
+
 // Of returns the name of the group that an endpoint is in, empty for none.
 func (gs Groups) Of(endpoint string) string {
 	for _, g := range gs {
@@ -226,11 +240,8 @@ func (v EndpointVerdict) unproven() []Reason {
 
 // inGroup reports whether what is said of an endpoint or a pool is about a group.
 func (in Context) inGroup(group, endpoint string, pools []PoolVerdict) bool {
-	switch {
-	case endpoint == "":
-		return true
-	case !IsPool(endpoint):
-		return in.Groups.Of(endpoint) == group
+	if !IsPool(endpoint) {
+		return in.Groups.about(group, endpoint)
 	}
 	i := slices.IndexFunc(pools, func(p PoolVerdict) bool { return poolPrefix+p.Pool == endpoint })
 	return i < 0 || slices.ContainsFunc(pools[i].Members, func(m string) bool { return in.Groups.Of(m) == group })
@@ -253,7 +264,7 @@ func (v Verdict) ForGroup(name string) (Verdict, bool) {
 func (v Verdict) Against(r Reason, in Groups) Verdict {
 	v.Decision, v.Reasons, v.Groups = Rollback, []Reason{r}, slices.Clone(v.Groups)
 	for i, g := range v.Groups {
-		if r.Endpoint == "" || in.Of(r.Endpoint) == g.Group {
+		if in.about(g.Group, r.Endpoint) {
 			v.Groups[i].Decision, v.Groups[i].Reasons = Rollback, v.Reasons
 		}
 	}
@@ -290,7 +301,7 @@ func (s Standing) of(g Group) Standing {
 	}
 	s.Answered = s.AnsweredBy[g.Name]
 	if l := s.State.Latch; l != nil && !slices.ContainsFunc(l.Reasons, func(r Reason) bool {
-		return r.Endpoint == "" || IsPool(r.Endpoint) || s.Groups.Of(r.Endpoint) == g.Name
+		return IsPool(r.Endpoint) || s.Groups.about(g.Name, r.Endpoint)
 	}) {
 		s.State.Latch = nil
 	}

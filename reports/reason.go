@@ -97,7 +97,7 @@ const (
 // code; shares are between 0 and 1, times in seconds.
 type Reason struct {
 	Code     Code   `json:"code"`
-	Endpoint string `json:"endpoint,omitempty"` // or a pool, see [IsPool]
+	Endpoint string `json:"endpoint,omitempty"` // or a pool or a group, see [IsEndpoint]; empty for all of the service
 	Test     Test   `json:"test,omitempty"`
 
 	N uint64 `json:"n"` // how many were looked at

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 // primary's are all.
 type Sight struct {
 	Endpoint           string
+	Group              string // that it is in, see [Groups]; empty for none
 	Candidate, Primary Tally
 }
 
@@ -45,7 +47,7 @@ func (t Tally) whole() Tally { return Tally{t.N, min(t.Failed, t.N)} }
 // requests are waited for, see [detector.pair]; where it is asked nothing, the step
 // against the limit counts for both.
 //
-// All endpoints together have two detectors as well, whose steps are the sums of the
+// All endpoints of a group together, all there are where there are no groups, have two detectors as well, whose steps are the sums of the
 // endpoints' steps, each by its own limit and beside its own primary. Sums of requests would
 // accuse a candidate of which callers ask more of what fails in both versions.
 //
@@ -118,8 +120,13 @@ func (l *lone) add(pair Sight) {
 	}
 }
 
-// everything is the name of what is watched over all endpoints together.
-const everything = ""
+// everything is the name of what is watched over all endpoints together, those of one group.
+func everything(group string) string {
+	if group == "" {
+		return ""
+	}
+	return groupPrefix + group
+}
 
 // How long a look waits for the other leg, in looks, of which there are four a second.
 const (
@@ -133,12 +140,15 @@ const (
 
 // See takes in what is new at a time, a quarter of a second after the time before, and
 // returns the alarm of the endpoint that fails most, nil for none. The endpoint of an alarm
-// is empty where all of them together raised it. Endpoints that are waived are in neither.
+// is empty where all of them together raised it, or names the group whose endpoints did. Endpoints that are waived are in neither.
 func (w *Watch) See(now time.Time, sights []Sight, policy Promotion) *Reason {
 	var worst *Reason
-	var all findings
-	most, total := 0.0, w.of(everything)
+	most, all := 0.0, map[string]findings{}
 	for _, s := range sights {
+		total := everything(s.Group)
+		if s.Candidate.N > 0 {
+			w.of(total) // before its endpoints, in the order of first sight
+		}
 		d := w.watched(now, s, policy)
 		if d == nil {
 			continue
@@ -147,13 +157,16 @@ func (w *Watch) See(now time.Time, sights []Sight, policy Promotion) *Reason {
 		f := d.look(s.Candidate.whole(), s.Primary.whole(), own.MaxErrorRate)
 		d.fold(now, f)
 		d.foldLone(f.pair, policy)
-		all = all.plus(f)
+		all[total] = all[total].plus(f)
 		if over := d.over(policy); f.news && over > most {
 			most, worst = over, d.alarm(s.Endpoint, own)
 		}
 	}
-	if total.fold(now, all); worst == nil && all.news && total.over(policy) > 0 {
-		worst = total.alarm(everything, policy)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		total := w.of(name)
+		if total.fold(now, all[name]); worst == nil && all[name].news && total.over(policy) > 0 {
+			worst = total.alarm(name, policy)
+		}
 	}
 	return worst
 }
@@ -192,7 +205,8 @@ const lately = time.Hour
 // 1/alpha. The name is empty for all of them together.
 func (w *Watch) Uneasy(now time.Time, policy Promotion) (endpoint string, uneasy bool) {
 	var names []string
-	for name, d := range w.detectors {
+	for _, name := range slices.Sorted(maps.Keys(w.detectors)) {
+		d := w.detectors[name]
 		if _, _, waived := policy.waiver(name, now); waived {
 			continue
 		}
@@ -203,7 +217,10 @@ func (w *Watch) Uneasy(now time.Time, policy Promotion) (endpoint string, uneasy
 	if len(names) == 0 {
 		return "", false
 	}
-	return slices.Max(names), true // the one over everything only if it is the only one
+	if i := slices.IndexFunc(names, IsEndpoint); i >= 0 { // it says more than what is over several
+		return names[i], true
+	}
+	return names[0], true
 }
 
 // findings are what one look says about the candidate.

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -148,7 +149,7 @@ func TestWatchSeesWhatIsSpreadThinly(t *testing.T) {
 	}
 	for range 3 {
 		if alarm := w.See(friday, sights, DefaultPromotion()); alarm != nil {
-			if alarm.Endpoint != everything || alarm.K < 30 {
+			if alarm.Endpoint != everything("") || alarm.K < 30 {
 				t.Errorf("alarm %+v", alarm)
 			}
 			return
@@ -222,11 +223,11 @@ func TestWatchWaitsForThePrimary(t *testing.T) {
 		return Tally{}
 	}
 	for name, what := range map[string]func(look int) []Sight{
-		"by turns":           func(i int) []Sight { return []Sight{{"POST /x", in(i, 2, 0), in(i, 2, 1)}} },
-		"once in seconds":    func(i int) []Sight { return []Sight{{"POST /x", in(i, 12, 0), in(i, 30, 7)}} },
-		"the primary seldom": func(i int) []Sight { return []Sight{{"POST /x", Tally{3, 3}, in(i, 20, 5)}} },
+		"by turns":           func(i int) []Sight { return []Sight{{"POST /x", "", in(i, 2, 0), in(i, 2, 1)}} },
+		"once in seconds":    func(i int) []Sight { return []Sight{{"POST /x", "", in(i, 12, 0), in(i, 30, 7)}} },
+		"the primary seldom": func(i int) []Sight { return []Sight{{"POST /x", "", Tally{3, 3}, in(i, 20, 5)}} },
 		"the primary later": func(i int) []Sight {
-			s := Sight{"POST /x", Tally{N: 10}, Tally{N: 10}}
+			s := Sight{"POST /x", "", Tally{N: 10}, Tally{N: 10}}
 			if i >= 20 {
 				s.Candidate, s.Primary = Tally{10, 10}, Tally{}
 			}
@@ -249,10 +250,10 @@ func TestWatchSeesFailuresByTurns(t *testing.T) {
 	answered := 0
 	alarm := lookFor(400, DefaultPromotion(), func(i int) []Sight {
 		if i%2 == 0 {
-			return []Sight{{"POST /x", Tally{}, Tally{N: 1}}}
+			return []Sight{{"POST /x", "", Tally{}, Tally{N: 1}}}
 		}
 		answered++
-		return []Sight{{"POST /x", Tally{1, 1}, Tally{}}}
+		return []Sight{{"POST /x", "", Tally{1, 1}, Tally{}}}
 	})
 	if alarm == nil || answered > 60 {
 		t.Errorf("%+v after %d failures", alarm, answered)
@@ -267,9 +268,9 @@ func TestWatchStopsWaiting(t *testing.T) {
 	alarm := lookFor(400, DefaultPromotion(), func(i int) []Sight {
 		last = i
 		if i < 100 {
-			return []Sight{{"POST /x", Tally{N: 5}, Tally{N: 5}}}
+			return []Sight{{"POST /x", "", Tally{N: 5}, Tally{N: 5}}}
 		}
-		return []Sight{{"POST /x", Tally{5, 5}, Tally{}}}
+		return []Sight{{"POST /x", "", Tally{5, 5}, Tally{}}}
 	})
 	if alarm == nil || last != 100+aloneAfter-1 {
 		t.Errorf("%+v at look %d, want one at %d", alarm, last, 100+aloneAfter-1)
@@ -286,15 +287,15 @@ func TestWatchOfAnotherMix(t *testing.T) {
 	at := func(n int, rate float64) Tally { return Tally{uint64(n), divergencesIn(r, n, rate)} }
 	for name, what := range map[string]func(int) []Sight{
 		"reads alone": func(int) []Sight {
-			return []Sight{{"GET /x", at(20, 0.02), at(30, 0.02)}, {"POST /x", Tally{}, at(200, 0)}}
+			return []Sight{{"GET /x", "", at(20, 0.02), at(30, 0.02)}, {"POST /x", "", Tally{}, at(200, 0)}}
 		},
 		"mostly writes": func(int) []Sight {
-			return []Sight{{"GET /x", at(50, 0), at(50, 0)}, {"POST /x", at(50, 0.02), at(5, 0.02)}}
+			return []Sight{{"GET /x", "", at(50, 0), at(50, 0)}, {"POST /x", "", at(50, 0.02), at(5, 0.02)}}
 		},
 		"a limit of its own": func(int) []Sight {
-			return []Sight{{"GET /own", at(50, 0.04), at(50, 0)}, {"GET /x", at(50, 0), at(50, 0)}}
+			return []Sight{{"GET /own", "", at(50, 0.04), at(50, 0)}, {"GET /x", "", at(50, 0), at(50, 0)}}
 		},
-		"waived": func(int) []Sight { return []Sight{{"GET /waived", at(50, 1), at(50, 0)}} },
+		"waived": func(int) []Sight { return []Sight{{"GET /waived", "", at(50, 1), at(50, 0)}} },
 	} {
 		if alarm := lookFor(4_000, policy, what); alarm != nil {
 			t.Errorf("%s: %+v", name, alarm)
@@ -331,4 +332,28 @@ func meanOdds(n, m int, candidate, primary float64) []float64 {
 		}
 	}
 	return out
+}
+
+// TestEachGroupIsWatchedTogether: what all of its endpoints fail together accuses no other group.
+func TestEachGroupIsWatchedTogether(t *testing.T) {
+	t.Parallel()
+	w, policy := Watch{}, DefaultPromotion()
+	for i := range 100 {
+		var sights []Sight
+		for k := range 20 {
+			read := Sight{Endpoint: fmt.Sprint("GET /", k), Group: "reads", Candidate: Tally{N: 20}, Primary: Tally{N: 20}}
+			write := Sight{Endpoint: fmt.Sprint("POST /", k), Group: "writes", Candidate: Tally{N: 1}, Primary: Tally{N: 1}}
+			if k == i%20 {
+				write.Candidate.Failed = 1
+			}
+			sights = append(sights, read, write)
+		}
+		if alarm := w.See(friday, sights, policy); alarm != nil {
+			if alarm.Endpoint != "group writes" || readsFirst.about("reads", alarm.Endpoint) || !readsFirst.about("writes", alarm.Endpoint) {
+				t.Errorf("alarm of %q", alarm.Endpoint)
+			}
+			return
+		}
+	}
+	t.Error("no alarm")
 }

@@ -164,6 +164,35 @@ func TestStepIsSetAndRolledBack(t *testing.T) {
 	}
 }
 
+func TestStepOfAGroup(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) {
+		c.Services[0].Groups = reports.Groups{{Name: "reads", Endpoints: []string{"GET *"}}, {Name: "writes", Endpoints: []string{"* *"}}}
+	})
+	r.stepper.state = reports.State{}.Regrouped([]string{"reads", "writes"})
+	r.judge.verdict.Groups = []reports.GroupVerdict{{Group: "reads", Decision: reports.Promote, NotCovered: []string{hostile}}}
+	answer := r.call("PUT", "/api/v1/services/shop/step", `{"step":500,"group":"reads","reason":"first readers"}`)
+	var step stepDocument
+	if err := json.Unmarshal(answer.Body.Bytes(), &step); err != nil || answer.Code != 200 || step.Step != 500 || len(step.Groups) != 2 {
+		t.Fatalf("%d %s", answer.Code, answer.Body)
+	}
+	if reads, writes := step.Groups[0], step.Groups[1]; reads.Step != 500 || reads.Decision != reports.Promote || writes.Step != 0 || writes.Decision != reports.Hold {
+		t.Errorf("%+v", step.Groups)
+	}
+	for body, want := range map[string]string{`{"step":500,"group":"carts","reason":"r"}`: "there are reads, writes", `{"step":500,"group":"READS","reason":""}`: "reason"} {
+		if p := readProblem(t, r.call("PUT", "/api/v1/services/shop/step", body)); p.Status != 422 || !strings.Contains(p.Detail, want) {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+	if p := readProblem(t, newRig(t).call("PUT", "/api/v1/services/shop/step", `{"step":500,"group":"reads","reason":"r"}`)); p.Status != 422 || !strings.Contains(p.Detail, "there are none") {
+		t.Errorf("a service without groups: %+v", p)
+	}
+	page := r.call("GET", "/services/shop", "", "Accept", "text/html").Body.String()
+	if !strings.Contains(page, "reads: promote, at 0 % of users; not covered: ") || strings.Contains(page, hostile) {
+		t.Error("the page does not show the groups as text")
+	}
+}
+
 func TestStepThatCannotBeKeptIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

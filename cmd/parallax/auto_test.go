@@ -21,13 +21,14 @@ import (
 // flaky is a shop that works, until it answers nothing but errors.
 type flaky struct {
 	http.Handler
+	spares   string // the method of requests that it always serves, empty for none
 	broken   atomic.Bool
 	failures atomic.Int64
 	hundred  atomic.Int64 // when it was the hundredth, in Unix nanoseconds
 }
 
 func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !f.broken.Load() {
+	if !f.broken.Load() || r.Method == f.spares {
 		f.Handler.ServeHTTP(w, r)
 		return
 	}
@@ -38,8 +39,8 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // autoShops are two shops on one database, with a policy that moves the step by itself
-// through few users.
-func autoShops(t *testing.T, name, steps, more string) (p *rig.Parallax, candidate *flaky, salt string) {
+// through few users. split and more are what their configuration has besides.
+func autoShops(t *testing.T, name, steps, split, more string) (p *rig.Parallax, candidate *flaky, salt string) {
 	t.Helper()
 	server := rig.Postgres(t)
 	server.SQL("postgres", "CREATE DATABASE "+name)
@@ -70,7 +71,7 @@ services:
     "POST /orders/{id}/cancel", "POST /orders/{id}/pay"]
   rules:
   - { path: "header:x-version", ignore: true, reason: "each says which it is" }
-  split: { key: "header:X-User", salt: %q }
+  split: { key: "header:X-User", salt: %q%s }
   promotion:
     auto: true
     steps: %s
@@ -80,7 +81,7 @@ services:
     max_divergence_rate: 0.05
     max_error_rate: 0.05
     slower: { ratio: 100, plus: 5s, max_share: 0.5 }
-%s`, urls[0], urls[1], salt, steps, more))
+%s`, urls[0], urls[1], salt, split, steps, more))
 	return p, candidate, salt
 }
 
@@ -179,13 +180,25 @@ type stepAnswer struct {
 		Code reports.Turn
 		Text string
 	}
-	Users *ui.Audience
+	Users  *ui.Audience
+	Groups []struct {
+		Name string
+		Step int
+	}
+}
+
+// steps are those of the groups.
+func (s stepAnswer) steps() (out []int) {
+	for _, g := range s.Groups {
+		out = append(out, g.Step)
+	}
+	return out
 }
 
 // TestCleanCandidateGoesLiveByItself: nobody says anything, and no shopper notices.
 func TestCleanCandidateGoesLiveByItself(t *testing.T) {
 	t.Parallel()
-	p, _, _ := autoShops(t, "auto_clean", "[0, 100, 2500, 10000]", "")
+	p, _, _ := autoShops(t, "auto_clean", "[0, 100, 2500, 10000]", "", "")
 	stop := shopUntil(t, p, nil)
 	untilCounted(t, p)
 	untilStep(t, p, "everybody on the candidate", func(s stepAnswer) bool { return s.Step == 10_000 })
@@ -216,7 +229,7 @@ func TestCandidateThatTurnsBadIsTakenBack(t *testing.T) {
 // turnsBad returns how many reads of shoppers failed.
 func turnsBad(t *testing.T, name, more string) (reads int64) {
 	t.Helper()
-	p, candidate, salt := autoShops(t, name, "[0, 100, 2500]", more)
+	p, candidate, salt := autoShops(t, name, "[0, 100, 2500]", "", more)
 	var outside, inside, failed atomic.Int64
 	stop := shopUntil(t, p, func(a shoppers.Answer) {
 		switch {

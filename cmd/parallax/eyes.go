@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -70,12 +69,13 @@ func (e *eyes) sights(seen []mirror.Seen, normal func(endpoint string, status in
 	if e.answered == nil {
 		e.answered = map[string]uint64{}
 	}
+	sights := make([]reports.Sight, 0, len(news))
 	for _, s := range news {
-		if good := s.Candidate.N - min(s.Candidate.Failed, s.Candidate.N); good > 0 {
-			e.answered[of.Of(s.Endpoint)] += good
-		}
+		s.Group = of.Of(s.Endpoint)
+		e.answered[s.Group] += s.Candidate.N - min(s.Candidate.Failed, s.Candidate.N)
+		sights = append(sights, s)
 	}
-	return slices.Collect(maps.Values(news))
+	return sights
 }
 
 // sightings are what was seen so far at a look. The zero value is from before the first one.

@@ -157,8 +157,8 @@ func (o wayOut) state() []string {
 	}
 	var out []string
 	c, split := o.s.Candidate, o.s.Split
-	if len(split.Endpoints) > 0 {
-		out = append(out, fmt.Sprintf("Only %s went live on the candidate (split.endpoints): all else is answered by the primary until the callers move, and then at once by the candidate.", strings.Join(split.Endpoints, ", ")))
+	if len(split.Live()) > 0 {
+		out = append(out, fmt.Sprintf("Only %s went live on the candidate (split): all else is answered by the primary until the callers move, and then at once by the candidate.", strings.Join(split.Live(), ", ")))
 	}
 	if !c.State.MayBeLive(false) && o.s.PartitionedBy == "" {
 		out = append(out, fmt.Sprintf("With state: %s unsafe requests are answered by the primary, at step 10000 too: they move with the callers.", c.State))

@@ -2,6 +2,7 @@ package split
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"parallax"
@@ -107,6 +108,18 @@ func (s *Splitter) Group(endpoint string) (name string, may bool) {
 		}
 	}
 	return "", false
+}
+
+// Live returns the patterns of what may go live on the candidate; none: whatever its state allows.
+func (c Config) Live() []string {
+	out := slices.Clone(c.Endpoints)
+	for _, g := range c.Groups {
+		out = append(out, g.Endpoints...)
+	}
+	if slices.Contains(out, "* *") || slices.Contains(out, "* /*") {
+		return nil
+	}
+	return out
 }
 
 const patternHint = `write a method and a path, with * for any method or at the end, such as "GET *" or "POST /orders/*"`
