@@ -48,6 +48,9 @@ type Config struct {
 	// exchange; nil: bodies are shown as they are stored.
 	Decode func(encoding string, body []byte) ([]byte, error)
 
+	// Door tells who holds a token; nil: whoever reaches the server may do everything.
+	Door Door
+
 	// Hosts are the names besides localhost and addresses that the server goes
 	// by.
 	Hosts []string

@@ -106,7 +106,7 @@ func (s *Server) changeCopy(c echo.Context, do func(Copying, context.Context, st
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), copyTime)
 	defer cancel()
-	if err := do(service.Copying, ctx, caller, in.Reason); err != nil {
+	if err := do(service.Copying, ctx, caller(c), in.Reason); err != nil {
 		return newProblem(http.StatusConflict, "cannot_copy", err.Error())
 	}
 	return c.JSON(http.StatusOK, service.copyDocument())

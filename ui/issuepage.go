@@ -103,6 +103,7 @@ func (s *Server) formDecide(c echo.Context) error {
 	if d.State != divergence.AcceptedIssue && d.State != divergence.NoiseIssue {
 		d.Until = "" // the form always sends its field
 	}
+	d.By = signer(c, d.By)
 	if err := s.decide(c.Request().Context(), service.Name, fingerprint, d); err != nil {
 		return err
 	}

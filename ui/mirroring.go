@@ -93,7 +93,7 @@ func (s *Server) switchMirroring(c echo.Context, verb string, do func(Mirroring,
 	if faults := checkReason(in.Reason, released); len(faults) > 0 {
 		return invalid(faults...)
 	}
-	if err := do(service.Mirroring, c.Request().Context(), caller, in.Reason); err != nil {
+	if err := do(service.Mirroring, c.Request().Context(), caller(c), in.Reason); err != nil {
 		return fmt.Errorf("cannot %s mirroring of %s: %w", verb, service.Name, err)
 	}
 	return c.JSON(http.StatusOK, mirroringDocument{service.Name, service.mirroring()})

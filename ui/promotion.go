@@ -34,7 +34,7 @@ func (s *Server) switchPromotion(c echo.Context, verb string, explained bool, do
 	if faults := checkReason(in.Reason, explained); len(faults) > 0 {
 		return invalid(faults...)
 	}
-	if err := do(service.Promotion, c.Request().Context(), caller, in.Reason); err != nil {
+	if err := do(service.Promotion, c.Request().Context(), caller(c), in.Reason); err != nil {
 		return fmt.Errorf("cannot %s the promotion of %s: %w", verb, service.Name, err)
 	}
 	return c.JSON(http.StatusOK, service.step())

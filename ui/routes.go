@@ -36,78 +36,79 @@ const (
 type route struct {
 	method, path string
 	kind         kind
+	needs        access
 	handle       echo.HandlerFunc
 }
 
 func (s *Server) routes() []route {
 	const service = "/api/v1/services/:service"
 	return []route{
-		{"GET", "/livez", health, s.livez},
-		{"GET", "/readyz", health, s.readyz},
-		{"GET", "/metrics", health, s.metrics()},
-		{"GET", "/openapi.json", asset, serveFile("openapi.json", "application/json")},
+		{"GET", "/livez", health, open, s.livez},
+		{"GET", "/readyz", health, open, s.readyz},
+		{"GET", "/metrics", health, figures, s.metrics()},
+		{"GET", "/openapi.json", asset, open, serveFile("openapi.json", "application/json")},
 
-		{"GET", "/api/v1/services", health, s.apiServices},
-		{"POST", "/api/v1/reload", apiWrite, s.apiReload},
-		{"GET", service + "/report", api, s.apiReport},
-		{"GET", service + "/issues", api, s.apiIssues},
-		{"GET", service + "/issues/:fingerprint", api, s.apiIssue},
-		{"PATCH", service + "/issues/:fingerprint", apiWrite, s.apiDecide},
-		{"GET", service + "/exchanges", api, s.apiExchanges},
-		{"GET", service + "/exchanges/:id", api, s.apiExchange},
-		{"GET", service + "/effects", api, s.apiEffects},
-		{"GET", service + "/written", api, s.apiWritten},
-		{"GET", service + "/missing", api, s.apiMissing},
-		{"GET", service + "/verdict", apiWait, s.apiVerdict},
-		{"GET", service + "/evidence", apiGive, s.apiEvidence},
-		{"GET", service + "/step", health, s.apiStep},
-		{"PUT", service + "/step", apiWrite, s.apiSetStep},
-		{"POST", service + "/rollback", apiWrite, s.apiRollback},
-		{"POST", service + `/evidence\:restart`, apiWrite, s.apiRestartEvidence}, // echo's way to write a colon
+		{"GET", "/api/v1/services", health, figures, s.apiServices},
+		{"POST", "/api/v1/reload", apiWrite, production, s.apiReload},
+		{"GET", service + "/report", api, verdicts, s.apiReport},
+		{"GET", service + "/issues", api, values, s.apiIssues},
+		{"GET", service + "/issues/:fingerprint", api, values, s.apiIssue},
+		{"PATCH", service + "/issues/:fingerprint", apiWrite, values, s.apiDecide},
+		{"GET", service + "/exchanges", api, values, s.apiExchanges},
+		{"GET", service + "/exchanges/:id", api, values, s.apiExchange},
+		{"GET", service + "/effects", api, values, s.apiEffects},
+		{"GET", service + "/written", api, values, s.apiWritten},
+		{"GET", service + "/missing", api, values, s.apiMissing},
+		{"GET", service + "/verdict", apiWait, verdicts, s.apiVerdict},
+		{"GET", service + "/evidence", apiGive, figures, s.apiEvidence},
+		{"GET", service + "/step", health, figures, s.apiStep},
+		{"PUT", service + "/step", apiWrite, production, s.apiSetStep},
+		{"POST", service + "/rollback", apiWrite, evidence, s.apiRollback},
+		{"POST", service + `/evidence\:restart`, apiWrite, evidence, s.apiRestartEvidence}, // echo's way to write a colon
 
-		{"POST", service + `/promotion\:pause`, apiWrite, s.apiPausePromotion},
-		{"POST", service + `/promotion\:resume`, apiWrite, s.apiResumePromotion},
+		{"POST", service + `/promotion\:pause`, apiWrite, evidence, s.apiPausePromotion},
+		{"POST", service + `/promotion\:resume`, apiWrite, production, s.apiResumePromotion},
 
-		{"POST", service + "/signoffs", apiWrite, s.apiSignOff},
+		{"POST", service + "/signoffs", apiWrite, evidence, s.apiSignOff},
 
-		{"GET", service + "/mirroring", health, s.apiMirroring},
-		{"POST", service + `/mirroring\:pause`, apiWrite, s.apiPauseMirroring},
-		{"POST", service + `/mirroring\:resume`, apiWrite, s.apiResumeMirroring},
-		{"GET", service + "/copy", health, s.apiCopy},
-		{"POST", service + `/copy\:begin`, apiWait, s.apiBeginCopy},
-		{"POST", service + `/copy\:end`, apiWait, s.apiEndCopy},
-		{"POST", service + `/copy\:cancel`, apiWait, s.apiCancelCopy},
+		{"GET", service + "/mirroring", health, figures, s.apiMirroring},
+		{"POST", service + `/mirroring\:pause`, apiWrite, evidence, s.apiPauseMirroring},
+		{"POST", service + `/mirroring\:resume`, apiWrite, evidence, s.apiResumeMirroring},
+		{"GET", service + "/copy", health, figures, s.apiCopy},
+		{"POST", service + `/copy\:begin`, apiWait, production, s.apiBeginCopy},
+		{"POST", service + `/copy\:end`, apiWait, production, s.apiEndCopy},
+		{"POST", service + `/copy\:cancel`, apiWait, production, s.apiCancelCopy},
 
-		{"GET", service + "/rules", api, s.apiRules},
-		{"GET", service + "/rules/:version", api, s.apiRuleSet},
-		{"POST", service + `/rules\:dry-run`, api, s.apiDryRun},
-		{"GET", service + `/rules\:suggest`, api, s.apiSuggestRules},
-		{"POST", service + `/rules\:rejudge`, api, s.apiRejudge},
-		{"POST", service + `/rules\:blind-spots`, api, s.apiBlindSpots},
-		{"GET", service + `/identifiers\:suggest`, api, s.apiSuggestIdentifiers},
+		{"GET", service + "/rules", api, figures, s.apiRules},
+		{"GET", service + "/rules/:version", api, figures, s.apiRuleSet},
+		{"POST", service + `/rules\:dry-run`, api, values, s.apiDryRun},
+		{"GET", service + `/rules\:suggest`, api, values, s.apiSuggestRules},
+		{"POST", service + `/rules\:rejudge`, api, evidence, s.apiRejudge},
+		{"POST", service + `/rules\:blind-spots`, api, values, s.apiBlindSpots},
+		{"GET", service + `/identifiers\:suggest`, api, values, s.apiSuggestIdentifiers},
 
-		{"POST", "/api/v1/effects/:service/:leg", apiTake, s.apiTakeEvents},
+		{"POST", "/api/v1/effects/:service/:leg", apiTake, evidence, s.apiTakeEvents},
 
-		{"POST", "/api/v1/flagger/confirm/:service", health, s.flagger("confirm")},
-		{"POST", "/api/v1/flagger/progress/:service", health, s.flagger("progress")},
-		{"POST", "/api/v1/flagger/rollback/:service", health, s.flagger("rollback")},
-		{"POST", "/api/v1/flagger/event/:service", health, s.flagger("event")},
+		{"POST", "/api/v1/flagger/confirm/:service", health, verdicts, s.flagger("confirm")},
+		{"POST", "/api/v1/flagger/progress/:service", health, verdicts, s.flagger("progress")},
+		{"POST", "/api/v1/flagger/rollback/:service", health, verdicts, s.flagger("rollback")},
+		{"POST", "/api/v1/flagger/event/:service", health, verdicts, s.flagger("event")},
 
-		{"GET", "/", page, s.pageOverview},
-		{"GET", "/services/:service", page, s.pageService},
-		{"GET", "/services/:service/endpoint", page, s.pageEndpoint},
-		{"POST", "/services/:service/endpoint", page, s.formSignOff},
-		{"GET", "/services/:service/issues", page, s.pageIssues},
-		{"GET", "/services/:service/issues/:fingerprint", page, s.pageIssue},
-		{"POST", "/services/:service/issues/:fingerprint", page, s.formDecide},
-		{"GET", "/services/:service/exchanges/:id", page, s.pageExchange},
-		{"GET", "/services/:service/rules", page, s.pageRules},
-		{"POST", "/services/:service/rules", page, s.pageDryRun},
-		{"GET", "/services/:service/rules/:version", page, s.pageRuleSet},
-		{"GET", "/services/:service/blind-spots", page, s.pageBlindSpots},
-		{"GET", "/services/:service/written", page, s.pageWritten},
-		{"GET", "/static/style.css", asset, serveFile("static/style.css", "text/css; charset=utf-8")},
-		{"GET", "/static/mark.svg", asset, serveFile("static/mark.svg", "image/svg+xml")},
+		{"GET", "/", page, values, s.pageOverview},
+		{"GET", "/services/:service", page, values, s.pageService},
+		{"GET", "/services/:service/endpoint", page, values, s.pageEndpoint},
+		{"POST", "/services/:service/endpoint", page, evidence, s.formSignOff},
+		{"GET", "/services/:service/issues", page, values, s.pageIssues},
+		{"GET", "/services/:service/issues/:fingerprint", page, values, s.pageIssue},
+		{"POST", "/services/:service/issues/:fingerprint", page, values, s.formDecide},
+		{"GET", "/services/:service/exchanges/:id", page, values, s.pageExchange},
+		{"GET", "/services/:service/rules", page, figures, s.pageRules},
+		{"POST", "/services/:service/rules", page, values, s.pageDryRun},
+		{"GET", "/services/:service/rules/:version", page, figures, s.pageRuleSet},
+		{"GET", "/services/:service/blind-spots", page, values, s.pageBlindSpots},
+		{"GET", "/services/:service/written", page, values, s.pageWritten},
+		{"GET", "/static/style.css", asset, open, serveFile("static/style.css", "text/css; charset=utf-8")},
+		{"GET", "/static/mark.svg", asset, open, serveFile("static/mark.svg", "image/svg+xml")},
 	}
 }
 
@@ -126,9 +127,10 @@ func (s *Server) router() *echo.Echo {
 		page:     {shared, within(requestTime)},
 	}
 	for _, r := range s.routes() {
-		e.Add(r.method, r.path, r.handle, guards[r.kind]...)
+		guards := append([]echo.MiddlewareFunc{s.admit(r.needs)}, guards[r.kind]...)
+		e.Add(r.method, r.path, r.handle, guards...)
 		if r.method == http.MethodGet {
-			e.Add(http.MethodHead, r.path, r.handle, guards[r.kind]...)
+			e.Add(http.MethodHead, r.path, r.handle, guards...)
 		}
 	}
 	return e

@@ -55,9 +55,6 @@ func (s *Server) sign(ctx context.Context, service *Service, d signature) (diver
 		return divergence.SignOff{}, err
 	}
 	signed.At, signed.Until, signed.Reason, signed.Who = now, d.Until, d.Reason, d.By
-	if signed.Who == "" {
-		signed.Who = caller
-	}
 	if err := s.cfg.Decisions.SignOff(ctx, service.Name, signed); err != nil {
 		return signed, fmt.Errorf("cannot keep the sign-off of %s: %w", d.Endpoint, err)
 	}
@@ -89,6 +86,7 @@ func (s *Server) apiSignOff(c echo.Context) error {
 	if err := s.readBody(c, &d, false); err != nil {
 		return err
 	}
+	d.By = signer(c, d.By)
 	signed, err := s.sign(c.Request().Context(), service, d)
 	if err != nil {
 		return err
@@ -110,6 +108,7 @@ func (s *Server) formSignOff(c echo.Context) error {
 	if d.Withdraw {
 		d.Until = "" // the form always sends its field
 	}
+	d.By = signer(c, d.By)
 	if _, err := s.sign(c.Request().Context(), service, d); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func TestSignOffKeepsWhatWasSeen(t *testing.T) {
 			At: now, Endpoint: "GET /health", Until: "2026-12-31", Who: "ann", Reason: "twice a day", RulesHash: "b3c1", PolicyHash: "91aa", CandidateVersion: "2.26.0",
 			Limits: []divergence.SignedLimit{{Test: "divergence", N: 180, Upper: 0.021}, {Test: "errors", N: 180, Upper: 0.021}},
 		},
-		{At: now, Endpoint: "GET /health", Who: caller, Reason: "a mistake", Limits: []divergence.SignedLimit{}},
+		{At: now, Endpoint: "GET /health", Who: "admin API", Reason: "a mistake", Limits: []divergence.SignedLimit{}},
 	}
 	if diff := cmp.Diff(want, r.store.signed); diff != "" {
 		t.Error(diff)

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,9 +18,6 @@ import (
 
 // maxReason bounds what a person writes about a step or about evidence, in bytes.
 const maxReason = 500
-
-// caller is who made a change, as far as the server knows: it has no users yet.
-const caller = "admin API"
 
 // stepDocument is the answer about a step.
 type stepDocument struct {
@@ -125,17 +121,18 @@ func (s *Server) apiSetStep(c echo.Context) error {
 	if *in.Step > 0 && service.copying() != nil {
 		return newProblem(http.StatusConflict, "copying", "the database of the candidate is being made anew: end or cancel the copy first")
 	}
-	if err := service.setStep(c.Request().Context(), in.Group, *in.Step, in.Reason); err != nil {
+	if err := service.setStep(c, in.Group, *in.Step, in.Reason); err != nil {
 		return fmt.Errorf("cannot set the step of %s: %w", service.Name, err)
 	}
 	return c.JSON(http.StatusOK, service.step())
 }
 
-func (service *Service) setStep(ctx context.Context, group string, step int, reason string) error {
+func (service *Service) setStep(c echo.Context, group string, step int, reason string) error {
+	ctx, who := c.Request().Context(), caller(c)
 	if group == "" {
-		return service.Stepper.SetStep(ctx, step, caller, reason)
+		return service.Stepper.SetStep(ctx, step, who, reason)
 	}
-	return service.Stepper.SetGroupStep(ctx, group, step, caller, reason)
+	return service.Stepper.SetGroupStep(ctx, group, step, who, reason)
 }
 
 func (service *Service) checkGroup(name string) []string {
@@ -171,7 +168,7 @@ func (s *Server) apiRollback(c echo.Context) error {
 	if in.Force {
 		back = service.Stepper.ForceRollback
 	}
-	if err := back(c.Request().Context(), caller, in.Reason); err != nil {
+	if err := back(c.Request().Context(), caller(c), in.Reason); err != nil {
 		return fmt.Errorf("cannot roll %s back: %w", service.Name, err)
 	}
 	splitters, document := service.settled(c.Request().Context()), service.step()

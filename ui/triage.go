@@ -193,9 +193,6 @@ func (s *Server) decide(ctx context.Context, service, fingerprint string, d deci
 			return err
 		}
 	}
-	if d.By == "" {
-		d.By = caller
-	}
 	var decisions []divergence.IssueDecision
 	for _, i := range issues {
 		if noAnswer(i) && (d.State == divergence.AcceptedIssue || d.State == divergence.NoiseIssue) {
@@ -226,6 +223,7 @@ func (s *Server) apiDecide(c echo.Context) error {
 	if err := s.readBody(c, &d, false); err != nil {
 		return err
 	}
+	d.By = signer(c, d.By)
 	if err := s.decide(c.Request().Context(), service.Name, fingerprint, d); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (s *Server) apiRestartEvidence(c echo.Context) error {
 	if faults := checkReason(in.Reason, true); len(faults) > 0 {
 		return invalid(faults...)
 	}
-	if err := service.Evidence.RestartEvidence(c.Request().Context(), caller, in.Reason); err != nil {
+	if err := service.Evidence.RestartEvidence(c.Request().Context(), caller(c), in.Reason); err != nil {
 		return fmt.Errorf("cannot restart the evidence on %s: %w", service.Name, err)
 	}
 	return respondVerdict(c, service, service.Judge.Verdict())

@@ -1,0 +1,131 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Door tells who holds a token. It must not block.
+type Door interface {
+	Holder(token string) (Holder, bool)
+}
+
+// Holder is who holds a token.
+type Holder struct {
+	Name     string // as changes are signed by it
+	Role     Role
+	Services []string // none: all
+}
+
+// Role is what the holder of a token may do.
+type Role string
+
+// The roles. But for the first, each may do what the one before it may.
+const (
+	CI       Role = "ci"       // read a verdict with its report, and nothing else
+	Viewer   Role = "viewer"   // read all that holds no values of callers
+	Reviewer Role = "reviewer" // read what callers and databases had, and decide on issues
+	Editor   Role = "editor"   // change what is compared and how it counts, and take the candidate back
+	Admin    Role = "admin"    // move users to the candidate
+)
+
+// Roles are all there are.
+var Roles = []Role{CI, Viewer, Reviewer, Editor, Admin}
+
+// access is what a route asks of whoever calls it.
+type access int
+
+const (
+	open       access = iota // nothing: it tells nothing about a service
+	verdicts                 // a verdict, and the figures it is printed with
+	figures                  // names, counts and times
+	values                   // what callers and databases had
+	evidence                 // what is compared, how it counts, and the way back
+	production               // what callers get
+)
+
+var reach = map[Role]access{CI: verdicts, Viewer: figures, Reviewer: values, Editor: evidence, Admin: production}
+
+// admit lets those in who may.
+func (s *Server) admit(needs access) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if s.cfg.Door == nil || needs == open {
+				return next(c)
+			}
+			holder, known := s.cfg.Door.Holder(presented(c.Request()))
+			if !known {
+				c.Response().Header().Set("WWW-Authenticate", `Basic realm="Parallax: any name, and a token for the password", charset="UTF-8"`)
+				return newProblem(http.StatusUnauthorized, "no_token", "this takes a token that is in force: send Authorization: Bearer TOKEN")
+			}
+			if err := holder.may(needs, c.Param("service")); err != nil {
+				return err
+			}
+			c.Set(holderKey, holder)
+			return next(c)
+		}
+	}
+}
+
+// mayLook reports whether somebody at an open route may see figures of all services.
+func (s *Server) mayLook(c echo.Context) bool {
+	if s.cfg.Door == nil {
+		return true
+	}
+	holder, known := s.cfg.Door.Holder(presented(c.Request()))
+	return known && holder.may(figures, "") == nil
+}
+
+// may returns a problem if a holder may not do what needs so much, to a service, or to all of them where it names none.
+func (h Holder) may(needs access, service string) error {
+	if reach[h.Role] < needs {
+		return newProblem(http.StatusForbidden, "role", fmt.Sprintf("the token is of role %s, and this takes role %s", h.Role, least(needs)))
+	}
+	if len(h.Services) > 0 && !slices.Contains(h.Services, service) {
+		return newProblem(http.StatusForbidden, "service", "the token is for "+strings.Join(h.Services, ", ")+" alone")
+	}
+	return nil
+}
+
+// least is the first role that may do what needs so much.
+func least(needs access) Role {
+	i := slices.IndexFunc(Roles, func(r Role) bool { return reach[r] >= needs })
+	return Roles[i]
+}
+
+// presented returns the token of a request: a bearer token, or the password that a browser asks for.
+func presented(r *http.Request) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	_, token, _ := r.BasicAuth()
+	return token
+}
+
+const holderKey = "holder"
+
+// caller is who makes a change, as far as the server knows.
+func caller(c echo.Context) string {
+	if h, ok := c.Get(holderKey).(Holder); ok {
+		return h.Name
+	}
+	return "admin API"
+}
+
+// signer is who makes a change and says who it is: a token's holder is not free to be somebody else.
+func signer(c echo.Context, says string) string {
+	switch h, ok := c.Get(holderKey).(Holder); {
+	case !ok && says == "":
+		return caller(c)
+	case !ok:
+		return says
+	case says == "" || says == h.Name:
+		return h.Name
+	default:
+		return says + " (" + h.Name + ")"
+	}
+}
