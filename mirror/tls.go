@@ -71,6 +71,32 @@ func (l ListenerTLS) Scheme() string {
 	return "http"
 }
 
+// Over returns a listener whose connections speak TLS with the files as they are at the moment, or
+// the listener itself where there is no certificate. What it speaks within is HTTP/1.1.
+func (l ListenerTLS) Over(inner net.Listener, log *slog.Logger) (net.Listener, error) {
+	c, err := l.credentials(log)
+	if err != nil || c == nil {
+		return inner, err
+	}
+	return overTLS{inner, c}, nil
+}
+
+type overTLS struct {
+	net.Listener
+	credentials *credentials
+}
+
+// Accept implements net.Listener. The handshake is for who reads from the connection first.
+func (l overTLS) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	config := l.credentials.current().Clone()
+	config.NextProtos = []string{"http/1.1"}
+	return tls.Server(conn, config), nil
+}
+
 // given reports whether callers are served over TLS.
 func (l ListenerTLS) given() bool { return l.Cert != "" }
 

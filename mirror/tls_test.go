@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -189,6 +190,40 @@ func TestCallersSpeakWhatIsAgreed(t *testing.T) {
 	}
 	if _, err := http.Get("http://" + r.Addr); err == nil {
 		t.Error("a caller without TLS was answered")
+	}
+}
+
+// TestAnotherListenerSpeaksTLS as that of callers does, with files that are read again, and HTTP/1.1 within.
+func TestAnotherListenerSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	var block mirror.ListenerTLS
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := block.Over(inner, slog.New(slog.DiscardHandler)); err != nil || same != inner {
+		t.Errorf("without a certificate: %v, %v", same, err)
+	}
+	block.Cert, block.Key = a.issue("admin.example", time.Now().Add(time.Hour))
+	block.ClientCA = a.File
+	l, err := block.Over(inner, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: say("hello"), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	res, err := a.client(true, a.pair("ci")).Get("https://" + inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); string(body) != "hello HTTP/1.1" || res.TLS.PeerCertificates[0].Subject.CommonName != "admin.example" {
+		t.Errorf("%q from %v", body, res.TLS.PeerCertificates[0].Subject)
+	}
+	if _, err := a.client(false).Get("https://" + inner.Addr().String()); err == nil {
+		t.Error("a caller without a certificate was answered")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type admin struct {
 	server  *url.URL
 	service string
+	token   string // empty: it asks for none
 }
 
 // adminQuestion is one request to it.
@@ -23,10 +24,12 @@ type adminQuestion struct {
 	body         []byte
 	contentType  string // of the body
 	within       time.Duration
+	token        string // filled in by ask
 }
 
 // ask returns the answer. One that is no success is an error that says what the server says.
 func (a admin) ask(ctx context.Context, q adminQuestion) ([]byte, error) {
+	q.token = a.token
 	return askAt(ctx, a.server.JoinPath("api", "v1", "services", url.PathEscape(a.service), q.what), q)
 }
 
@@ -39,6 +42,7 @@ func askAt(ctx context.Context, target *url.URL, q adminQuestion) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
+	bear(request, q.token)
 	if q.contentType != "" {
 		request.Header.Set("Content-Type", q.contentType)
 	}
@@ -55,6 +59,13 @@ func askAt(ctx context.Context, target *url.URL, q adminQuestion) ([]byte, error
 		return nil, fmt.Errorf("%s answered %s%s", target.Redacted(), answer.Status, problemText(raw))
 	}
 	return raw, nil
+}
+
+// bear has a request carry a token, if there is one.
+func bear(r *http.Request, token string) {
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 }
 
 // parseServer reads the address of an admin listener.

@@ -43,7 +43,10 @@ type Config struct {
 
 // AdminConfig is the admin listener.
 type AdminConfig struct {
-	Listen string `yaml:"listen" doc:"loopback address of the admin listener, such as 127.0.0.1:7070"`
+	Listen string             `yaml:"listen" doc:"address of the admin listener, such as 127.0.0.1:7070; one that other machines reach takes tokens"`
+	Hosts  []string           `yaml:"hosts" doc:"names that it goes by besides localhost and addresses, such as parallax.internal; requests for others are refused, as those of pages of other sites would be"`
+	Tokens string             `yaml:"tokens" doc:"file with the hashes of the tokens that callers need, and their roles (docs/security.md); read again when it changes; empty: whoever reaches the listener may do everything"`
+	TLS    mirror.ListenerTLS `yaml:"tls" doc:"how the admin listener is reached over TLS; without it tokens are sent in the clear"`
 }
 
 // StoreConfig is the store. With an empty DSN the engine runs inside, in Dir.
@@ -105,7 +108,7 @@ func defaultConfig() Config {
 // notYet lists the keys that are planned; they are refused by name, never
 // ignored.
 func notYet() []string {
-	return []string{"admin.tokens", "queue.redis"}
+	return []string{"queue.redis"}
 }
 
 // loadConfig reads and validates a configuration file. It returns every fault
@@ -123,6 +126,7 @@ func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
 func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
+	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
 	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
 	for i := range c.Services {
 		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
@@ -153,9 +157,7 @@ func (c Config) Validate() []parallax.Fault {
 	add := func(path, text, hint string) {
 		faults = append(faults, parallax.Fault{Path: path, Text: text, Hint: hint})
 	}
-	if text := notLoopback(c.Admin.Listen); text != "" {
-		add("admin.listen", text, "write a loopback address such as 127.0.0.1:7070; other addresses need tokens, which are not supported yet")
-	}
+	faults = append(faults, parallax.Under("admin", c.Admin.Validate())...)
 	if c.Store.ClickHouse == "" && c.Store.Dir == "" {
 		add("store.dir", "is empty", "name a folder for the embedded engine, or a server in store.clickhouse")
 	}
@@ -187,6 +189,36 @@ func (c Config) Validate() []parallax.Fault {
 		add("services", "there is none", "describe at least one service with name, listen, primary and candidate")
 	}
 	return append(faults, c.validateServices()...)
+}
+
+// Validate returns everything that is wrong with the block, its files included.
+func (c AdminConfig) Validate() []parallax.Fault {
+	var faults []parallax.Fault
+	if text := notLoopback(c.Listen); text != "" && (c.Tokens == "" || strings.HasSuffix(text, "is not an address")) {
+		faults = append(faults, parallax.Fault{Path: "listen", Text: text, Hint: "write a loopback address such as 127.0.0.1:7070; other addresses need tokens: see parallax token"})
+	}
+	for i, h := range c.Hosts {
+		if h == "" || strings.ContainsAny(h, ":/ ") {
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("hosts[%d]", i), Text: fmt.Sprintf("%q is not a name", h), Hint: "write it without scheme and port, such as parallax.internal"})
+		}
+	}
+	if c.Tokens != "" {
+		faults = append(faults, tokenFaults(c.Tokens)...)
+	}
+	return append(faults, parallax.Under("tls", c.TLS.Validate())...)
+}
+
+// tokenFaults says what is wrong with a file of tokens, each with its place in it.
+func tokenFaults(file string) []parallax.Fault {
+	_, faults, err := readTokens(file)
+	if err != nil {
+		return []parallax.Fault{{Path: "tokens", Text: err.Error()}}
+	}
+	var out []parallax.Fault
+	for _, f := range faults {
+		out = append(out, parallax.Fault{Path: "tokens", Text: f.Error()})
+	}
+	return out
 }
 
 func (c Config) validateServices() []parallax.Fault {

@@ -34,10 +34,15 @@ func runEffectsClone(ctx context.Context, e env, args []string) int {
 	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
 	set.StringVar(&c.service, "service", "", "the `service`, by its name in the configuration")
 	set.StringVar(&c.reason, "reason", "", "why, in a sentence; it is kept with the service's history")
+	var secret tokenFlag
+	secret.on(set)
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
 	u, err := parseServer(*server)
+	if err == nil {
+		c.token, err = secret.read(e.getenv)
+	}
 	switch {
 	case *server == "" || c.service == "" || set.NArg() == 0:
 		return e.fail("effects clone needs --server, --service and a command that copies the database; usage: parallax %s", effectsCloneUsage)

@@ -40,11 +40,17 @@ func runFinish(ctx context.Context, e env, args []string) int {
 	set.StringVar(&q.service, "service", "", "the service, by its name in the configuration")
 	set.StringVar(&q.file, "c", "", "the configuration of that Parallax: says how it is taken out, and where the history of the step is")
 	set.StringVar(&q.format, "format", "text", "text, json or markdown")
+	var secret tokenFlag
+	secret.on(set)
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
 	if err := q.check(*server, set.Args()); err != nil {
 		return e.fail("%v\nusage: parallax %s", err, finishUsage)
+	}
+	var err error
+	if q.token, err = secret.read(e.getenv); err != nil {
+		return e.fail("%v", err)
 	}
 	if q.file != "" && !q.read() {
 		return exitError
@@ -178,7 +184,7 @@ func (q *finishQuery) issues(ctx context.Context) ([]divergence.Issue, error) {
 }
 
 func (q *finishQuery) legs(ctx context.Context) ([]ui.LegStatus, error) {
-	raw, err := askAt(ctx, q.server.JoinPath("api", "v1", "services"), adminQuestion{method: http.MethodGet, within: time.Minute})
+	raw, err := askAt(ctx, q.server.JoinPath("api", "v1", "services"), adminQuestion{method: http.MethodGet, within: time.Minute, token: q.token})
 	if err != nil {
 		return nil, err
 	}

@@ -187,6 +187,9 @@ func (s *server) administrate() error {
 	if err != nil {
 		return fmt.Errorf("cannot serve the pages: %w", err)
 	}
+	if listener, err = s.cfg.Admin.TLS.Over(listener, s.log); err != nil {
+		return fmt.Errorf("cannot serve the pages over TLS: %w", err)
+	}
 	admin := s.admin.Load()
 	running := background(func(ctx context.Context) error { return admin.Run(ctx, listener) })
 	s.administrating = running

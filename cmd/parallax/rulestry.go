@@ -39,6 +39,8 @@ func parseTry(e env, name, usage string, needsFile bool, args []string, more fun
 	set.StringVar(&t.endpoint, "endpoint", "", "only stored pairs of this `endpoint`; default: of all")
 	set.IntVar(&t.limit, "limit", 0, "so many stored pairs at most, the latest, up to 10000; 0: as many as the server thinks right")
 	set.StringVar(&t.format, "format", "text", "text or json")
+	var secret tokenFlag
+	secret.on(set)
 	if more != nil {
 		more(set)
 	}
@@ -60,6 +62,9 @@ func parseTry(e env, name, usage string, needsFile bool, args []string, more fun
 		return nil, e.fail("cannot look at %d pairs; --limit is 1 to 10000", t.limit)
 	}
 	t.server = u
+	if t.token, err = secret.read(e.getenv); err != nil {
+		return nil, e.fail("%v", err)
+	}
 	return t, exitGood
 }
 

@@ -157,6 +157,7 @@ type server struct {
 
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
+	door          ui.Door // nil: nobody is asked for a token
 }
 
 // newServer wires the rooms together, in the order data flows. On an error
@@ -282,6 +283,13 @@ func (s *server) openStore(instance string) (err error) {
 
 // openAdmin opens the admin listener.
 func (s *server) openAdmin() error {
+	if s.cfg.Admin.Tokens != "" {
+		tokens, err := openDoor(s.cfg.Admin.Tokens, s.now, s.log)
+		if err != nil {
+			return err
+		}
+		s.door = tokens
+	}
 	admin, err := s.newAdmin()
 	if err != nil {
 		return err
@@ -299,13 +307,16 @@ func (s *server) openAdmin() error {
 
 func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
+		Door: s.door, Hosts: s.cfg.Admin.Hosts,
 		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Decisions: s.board, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
 }
 
 // AdminURL is where the pages are.
-func (s *server) AdminURL() string { return "http://" + s.adminListener.Addr().String() }
+func (s *server) AdminURL() string {
+	return s.cfg.Admin.TLS.Scheme() + "://" + s.adminListener.Addr().String()
+}
 
 // Run serves until ctx ends, a listener fails or another process has taken over.
 // Then it shuts down in the direction data flows, each stage bounded by its own

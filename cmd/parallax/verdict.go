@@ -38,6 +38,8 @@ type verdictQuery struct {
 	export string // file to which the evidence goes
 	from   string // file with evidence, in place of a server
 
+	secret tokenFlag
+
 	pause  time.Duration // at least so long between two questions
 	stderr io.Writer
 }
@@ -45,15 +47,20 @@ type verdictQuery struct {
 // runVerdict asks a running Parallax for its verdict on a service and prints it.
 // It waits until the verdict is promote or rollback, or the wait is over. With --from it
 // makes the verdict itself, from evidence that was exported.
-func runVerdict(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	q, code := parseVerdict(args, stderr)
+func runVerdict(ctx context.Context, e env, args []string) int {
+	q, code := parseVerdict(args, e.stderr)
 	if q == nil {
 		return code
 	}
-	if q.from != "" || q.export != "" {
-		return q.replay(ctx, stdout)
+	var err error
+	if q.token, err = q.secret.read(e.getenv); err != nil {
+		fmt.Fprintf(e.stderr, "parallax: %v\n", err)
+		return verdictError
 	}
-	return q.run(ctx, stdout)
+	if q.from != "" || q.export != "" {
+		return q.replay(ctx, e.stdout)
+	}
+	return q.run(ctx, e.stdout)
 }
 
 func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
@@ -70,6 +77,7 @@ func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
 	set.StringVar(&q.format, "format", "text", "text, json, markdown or junit")
 	set.StringVar(&q.about, "candidate-version", "", "the version that is about to be released: a verdict on another one is hold")
 	set.StringVar(&q.group, "group", "", "a group of endpoints (split.groups) that the verdict is to be on")
+	q.secret.on(set)
 	set.StringVar(&q.export, "export", "", "write all that the verdict was made from to this file, and print the verdict that it comes to")
 	set.StringVar(&q.from, "from", "", "make the verdict again from such a file, without a server")
 	if err := set.Parse(args); err != nil {

@@ -87,7 +87,7 @@ func TestVerdictExitCodes(t *testing.T) {
 			t.Parallel()
 			address, _ := adminServer(t, c.answer)
 			var stdout, stderr strings.Builder
-			got := runVerdict(t.Context(), []string{"--server", address, "--service", "shop"}, &stdout, &stderr)
+			got := runVerdict(t.Context(), env{getenv: noVariables, stdout: &stdout, stderr: &stderr}, []string{"--server", address, "--service", "shop"})
 			if got != c.want {
 				t.Errorf("exit code %d, want %d\n%s%s", got, c.want, stdout.String(), stderr.String())
 			}
@@ -124,7 +124,7 @@ func TestVerdictOnAnotherCandidateHolds(t *testing.T) {
 	} {
 		address, _ := adminServer(t, answer{200, newer})
 		var stdout, stderr strings.Builder
-		got := runVerdict(t.Context(), []string{"--server", address, "--service", "shop", "--candidate-version", c.version, "--format", c.format}, &stdout, &stderr)
+		got := runVerdict(t.Context(), env{getenv: noVariables, stdout: &stdout, stderr: &stderr}, []string{"--server", address, "--service", "shop", "--candidate-version", c.version, "--format", c.format})
 		if got != c.want {
 			t.Errorf("%s as %s: exit code %d, want %d\n%s", c.version, c.format, got, c.want, stderr.String())
 		}
@@ -152,14 +152,14 @@ func TestVerdictUsage(t *testing.T) {
 		{"--nonsense", "nonsense"},
 	} {
 		var stdout, stderr strings.Builder
-		if got := runVerdict(t.Context(), strings.Fields(c.args), &stdout, &stderr); got != verdictUsage {
+		if got := runVerdict(t.Context(), env{getenv: noVariables, stdout: &stdout, stderr: &stderr}, strings.Fields(c.args)); got != verdictUsage {
 			t.Errorf("%q: exit code %d, want %d", c.args, got, verdictUsage)
 		}
 		if !strings.Contains(stderr.String(), c.says) {
 			t.Errorf("%q: output has no %q:\n%s", c.args, c.says, stderr.String())
 		}
 	}
-	if got := runVerdict(t.Context(), []string{"--help"}, io.Discard, io.Discard); got != 0 {
+	if got := runVerdict(t.Context(), env{getenv: noVariables, stdout: io.Discard, stderr: io.Discard}, []string{"--help"}); got != 0 {
 		t.Errorf("--help: exit code %d", got)
 	}
 }
@@ -167,11 +167,13 @@ func TestVerdictUsage(t *testing.T) {
 func TestVerdictWithoutServer(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
-	got := runVerdict(t.Context(), []string{"--server", mirrortest.Refused(t), "--service", "shop", "--wait", "1h"}, &stdout, &stderr)
+	got := runVerdict(t.Context(), env{getenv: noVariables, stdout: &stdout, stderr: &stderr}, []string{"--server", mirrortest.Refused(t), "--service", "shop", "--wait", "1h"})
 	if got != verdictError || !strings.Contains(stderr.String(), "connection refused") {
 		t.Errorf("exit code %d, said %q; want %d at once", got, stderr.String(), verdictError)
 	}
 }
+
+func noVariables(string) string { return "" }
 
 // query is a verdict query that does not pause between questions.
 func query(t *testing.T, address string, wait time.Duration, stderr io.Writer) *verdictQuery {
@@ -228,7 +230,7 @@ func TestVerdictFormats(t *testing.T) {
 	} {
 		address, _ := adminServer(t, verdictOf(reports.Hold))
 		var stdout, stderr strings.Builder
-		if got := runVerdict(t.Context(), []string{"--server", address, "--service", "shop", "--format", format}, &stdout, &stderr); got != verdictHold {
+		if got := runVerdict(t.Context(), env{getenv: noVariables, stdout: &stdout, stderr: &stderr}, []string{"--server", address, "--service", "shop", "--format", format}); got != verdictHold {
 			t.Errorf("%s: exit code %d, want %d\n%s", format, got, verdictHold, stderr.String())
 		}
 		if err := check(stdout.String()); err != nil {
@@ -242,7 +244,7 @@ func TestVerdictJSONIsTheServers(t *testing.T) {
 	t.Parallel()
 	address, _ := adminServer(t, answer{200, `{"verdict":"hold","later":[1]}`})
 	var stdout strings.Builder
-	runVerdict(t.Context(), []string{"--server", address, "--service", "shop", "--format", "json"}, &stdout, io.Discard)
+	runVerdict(t.Context(), env{getenv: noVariables, stdout: &stdout, stderr: io.Discard}, []string{"--server", address, "--service", "shop", "--format", "json"})
 	if err := contains(stdout.String(), `"later"`); err != nil {
 		t.Error(err)
 	}

@@ -78,6 +78,7 @@ func (q *verdictQuery) fetchEvidence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	bear(request, q.token)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func TestWholePath(t *testing.T) {
 		t.Errorf("reasons %+v", v.Reasons)
 	}
 	var verdictText, verdictErr bytes.Buffer
-	if code := runVerdict(t.Context(), []string{"--server", p.Admin, "--service", "shop"}, &verdictText, &verdictErr); code != 4 {
+	if code := runVerdict(t.Context(), env{getenv: noVariables, stdout: &verdictText, stderr: &verdictErr}, []string{"--server", p.Admin, "--service", "shop"}); code != 4 {
 		t.Errorf("the verdict verb exits with %d\n%s%s", code, verdictText.String(), verdictErr.String())
 	}
 
