@@ -164,12 +164,17 @@ func (c Connection) options() (*redis.Options, error) {
 
 // dialer connects, the handshake of TLS included, within a time.
 func dialer(secure *tls.Config, within time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: within}
+	dial := plain.DialContext
+	if secure != nil {
+		dial = (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		plain := &net.Dialer{Timeout: within}
-		if secure == nil {
-			return plain.DialContext(ctx, network, address)
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
 		}
-		return (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext(ctx, network, address)
+		return newBounded(conn), nil
 	}
 }
 
