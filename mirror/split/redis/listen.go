@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -85,31 +87,61 @@ func (s *Step) look(ctx context.Context, m Mirror) ([]Peer, error) {
 	return peers, err
 }
 
-// listen passes on what is told. The client connects again by itself; what was told
-// meanwhile is found by looking.
+// How long what listens waits.
+const (
+	listenAgain = 100 * time.Millisecond // to listen again after a failure; twice as long each time,
+	listenMost  = 3 * time.Second        // up to this
+	silence     = 3 * time.Second        // for a message, before Redis is asked whether it is there
+)
+
+// listen passes on what is told until ctx ends. What is told while it does not listen is found
+// by looking.
 func (s *Step) listen(ctx context.Context, heard chan<- Word) {
-	channel := s.store.client.Subscribe(ctx, s.key)
-	defer channel.Close()
-	messages := channel.Channel(redis.WithChannelHealthCheckInterval(3*time.Second), redis.WithChannelSize(16))
-	for {
+	for pause := listenAgain; ctx.Err() == nil; pause = min(2*pause, listenMost) {
+		if s.listenOnce(ctx, heard) {
+			pause = listenAgain
+		}
 		select {
 		case <-ctx.Done():
-			return
-		case message, open := <-messages:
-			if !open {
-				return
-			}
-			version, text, _ := strings.Cut(message.Payload, " ")
-			w, err := parseWord(version, text)
-			if err != nil {
-				continue // not one of ours: looking will say what is wrong
-			}
-			select {
-			case heard <- w:
-			case <-ctx.Done():
-				return
-			}
+		case <-time.After(pause):
 		}
+	}
+}
+
+// listenOnce listens until it fails, and reports whether Redis took it in before.
+func (s *Step) listenOnce(ctx context.Context, heard chan<- Word) (taken bool) {
+	channel := s.store.client.Subscribe(ctx, s.key)
+	defer channel.Close()
+	defer context.AfterFunc(ctx, func() { channel.Close() })() // ends what is waited for
+	for asked := false; ; {
+		message, err := channel.ReceiveTimeout(ctx, silence)
+		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() && !asked {
+			asked, err = true, channel.Ping(ctx)
+		} else {
+			asked = false
+		}
+		if err != nil {
+			return taken
+		}
+		switch message := message.(type) {
+		case *redis.Subscription:
+			taken = true
+		case *redis.Message:
+			pass(ctx, message.Payload, heard)
+		}
+	}
+}
+
+// pass passes on a word that was told.
+func pass(ctx context.Context, told string, heard chan<- Word) {
+	version, text, _ := strings.Cut(told, " ")
+	w, err := parseWord(version, text)
+	if err != nil {
+		return // not one of ours: looking will say what is wrong
+	}
+	select {
+	case heard <- w:
+	case <-ctx.Done():
 	}
 }
 
