@@ -4,6 +4,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -44,6 +45,19 @@ func (r *Redis) Start() {
 		}
 		return err
 	})
+}
+
+// Freeze stops it from doing anything, with its connections open, until Thaw.
+func (r *Redis) Freeze() { r.signal(syscall.SIGSTOP) }
+
+// Thaw lets it go on, with what it was sent meanwhile.
+func (r *Redis) Thaw() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // Kill ends it as a crash would. Killing twice does no harm.

@@ -29,7 +29,8 @@ func Behind(peers []Peer, version uint64) []string {
 
 // meet says that a mirror is here, unless its name is empty, and returns what there is.
 // KEYS: the word, and who shares it. ARGV: name and version of the mirror. Who was not heard
-// of for 5 s, by the clock of Redis, is gone.
+// of for 5 s, by the clock of Redis, is gone; so is who was heard of in times to come, by the
+// clock of another Redis before.
 const meet = `
 local now = tonumber(redis.call('TIME')[1])
 if ARGV[1] ~= '' then
@@ -39,7 +40,7 @@ end
 local all, here = redis.call('HGETALL', KEYS[2]), {}
 for i = 1, #all, 2 do
   local version, at = string.match(all[i + 1], '^(%d+) (%d+)$')
-  if at and now - tonumber(at) <= 5 then
+  if at and math.abs(now - tonumber(at)) <= 5 then
     here[#here + 1] = all[i]
     here[#here + 1] = version
   else

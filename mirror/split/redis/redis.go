@@ -82,16 +82,23 @@ type Step struct {
 }
 
 // set takes a word in if its rules allow it, tells it to whoever listens, and returns the
-// version that stands then. ARGV: the word with version 0, its mode, the version it is about.
+// version that stands then. ARGV: the word with version 0, its mode, the version it is about,
+// until when it may be taken in, in milliseconds by the clock of Redis.
 //
-//	after   it follows exactly that version
+//	after   it follows exactly that version, and is not late
 //	newest  it begins the era after whatever there is, and after that version
 //	keep    it has that version, and is taken in if that is higher than what there is
+//
+// What stands there and is no version comes before all others: a rollback mends it.
 const set = `
-local held = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
+local held = tonumber(redis.call('HGET', KEYS[1], 'version') or '0') or 0
+if not (held >= 0 and held <= 9007199254740992) then held = 0 end
 local about = tonumber(ARGV[3])
 local version = held
-if ARGV[2] == 'after' and held == about then version = held + 1
+if ARGV[2] == 'after' and held == about then
+  local now = redis.call('TIME')
+  if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[4]) then return {-1, string.format('%.0f', held)} end
+  version = held + 1
 elseif ARGV[2] == 'newest' then version = (math.floor(math.max(held, about) / 4294967296) + 1) * 4294967296
 elseif ARGV[2] == 'keep' and about > held then version = about end
 if version > held then
@@ -162,7 +169,23 @@ func (s *Step) PutBack(ctx context.Context, w Word) error {
 	return err
 }
 
+// set sets a word within the timeout. One that raises the step is not taken in later either,
+// by a Redis that stood still: whoever asked for it was refused then.
 func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
+	defer cancel()
+	var until time.Time
+	if mode == "after" {
+		now, err := s.store.client.Time(ctx).Result()
+		if err != nil {
+			return w, fmt.Errorf("cannot share the step in redis: %w", err)
+		}
+		until = now.Add(s.store.cfg.Timeout)
+	}
+	return s.setUntil(ctx, until, mode, about, w)
+}
+
+func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about uint64, w Word) (Word, error) {
 	if about >= maxVersion {
 		return w, fmt.Errorf("cannot share the step in redis: version %d cannot be", about)
 	}
@@ -171,17 +194,21 @@ func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
-	defer cancel()
-	answer, err := s.store.client.Eval(ctx, set, []string{s.key}, text, mode, about).Slice()
+	answer, err := s.store.client.Eval(ctx, set, []string{s.key}, text, mode, about, until.UnixMilli()).Slice()
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
 	if len(answer) != 2 {
 		return w, errors.New("cannot share the step in redis: its answer is none of this script's")
 	}
-	if w.Version, err = parseVersion(fmt.Sprint(answer[1])); err == nil && answer[0] == int64(0) {
-		err = ErrMoved
+	if w.Version, err = parseVersion(fmt.Sprint(answer[1])); err != nil {
+		return w, err
 	}
-	return w, err
+	switch answer[0] {
+	case int64(0):
+		return w, ErrMoved
+	case int64(-1):
+		return w, errors.New("cannot share the step in redis: it took too long to be asked")
+	}
+	return w, nil
 }

@@ -257,6 +257,35 @@ func TestARollbackIsNeverUndone(t *testing.T) {
 	}
 }
 
+// TestARefusedRaiseDoesNotComeLater: a Redis that stood still takes in what it was sent
+// meanwhile. Who raised the step was refused long before.
+func TestARefusedRaiseDoesNotComeLater(t *testing.T) {
+	t.Parallel()
+	server := rig.StartRedis(t)
+	step := open(t, server).Step("shop")
+	if _, err := step.Peers(t.Context()); err != nil { // and so there is a connection
+		t.Fatal(err)
+	}
+	server.Freeze()
+	_, err := step.Follow(t.Context(), Word{}, Word{Step: 5000})
+	server.Thaw()
+	if err == nil || errors.Is(err, ErrMoved) {
+		t.Fatalf("a raise while redis stands still: %v", err)
+	}
+	f := func(what string) {
+		t.Helper()
+		if held, there, _, err := step.meet(t.Context(), "", 0); there || err != nil {
+			t.Errorf("%s: %+v, %v", what, held, err)
+		}
+	}
+	rig.Eventually(t, "redis", func() error { return step.store.Check(t.Context()) })
+	f("a raise that was refused")
+	if _, err := step.setUntil(t.Context(), time.Now().Add(-time.Second), "after", 0, Word{Step: 5000}); err == nil {
+		t.Error("a raise that came too late was taken in")
+	}
+	f("a raise that came too late")
+}
+
 func TestWordsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	step := open(t, rig.StartRedis(t)).Step("shop")
@@ -275,6 +304,48 @@ func TestWordsThatCannotBe(t *testing.T) {
 	f("1", `{"step":10001}`, "not in 0..10000")
 	f("-1", `{"step":1}`, "no version")
 	f("99999999999999999999", `{"step":1}`, "no version")
+}
+
+// TestARollbackMendsWhatIsBroken: whatever version and word Redis holds, a rollback is taken in.
+func TestARollbackMendsWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	step := open(t, rig.StartRedis(t)).Step("shop")
+	f := func(version, word string, want uint64) {
+		t.Helper()
+		if err := step.store.client.HSet(t.Context(), step.key, "version", version, "word", word).Err(); err != nil {
+			t.Fatal(err)
+		}
+		w, err := step.Overrule(t.Context(), Word{Version: 7})
+		held, there, _, wrong := step.meet(t.Context(), "", 0)
+		if err != nil || wrong != nil || !there || w.Version != want || held.Version != want {
+			t.Errorf("%s %s: %+v, %v; %+v, %v", version, word, w, err, held, wrong)
+		}
+	}
+	f("x", "{}", 1<<32)
+	f("inf", "{}", 1<<32)
+	f("nan", "{}", 1<<32)
+	f("-5", "{}", 1<<32)
+	f("1e300", "{}", 1<<32)
+	f("3", "{", 1<<32)
+}
+
+// TestMirrorsAreGoneWhateverTheClock: who was last heard of at a time that the clock of Redis
+// has not come to is not here, as after a failover to a server whose clock is behind.
+func TestMirrorsAreGoneWhateverTheClock(t *testing.T) {
+	t.Parallel()
+	step := open(t, rig.StartRedis(t)).Step("shop")
+	now, err := step.store.client.Time(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(d time.Duration) string { return fmt.Sprintf("0 %d", now.Add(d).Unix()) }
+	if err := step.store.client.HSet(t.Context(), step.key+":mirrors", "before", at(-time.Hour), "now", at(0), "later", at(time.Hour)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	peers, err := step.Peers(t.Context())
+	if err != nil || len(peers) != 1 || peers[0].Name != "now" {
+		t.Errorf("%+v, %v", peers, err)
+	}
 }
 
 func TestConfigValidate(t *testing.T) {
