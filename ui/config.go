@@ -48,6 +48,10 @@ type Config struct {
 	// exchange; nil: bodies are shown as they are stored.
 	Decode func(encoding string, body []byte) ([]byte, error)
 
+	// Deployments takes what GitHub tells of deployments that wait for a verdict; nil: nothing does, and the
+	// route answers 501.
+	Deployments Deployments
+
 	// Door tells who holds a token; nil: whoever reaches the server may do everything.
 	Door Door
 

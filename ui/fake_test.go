@@ -503,7 +503,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r.events = &fakeEvents{taken: TakenEvents{Events: 2}}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Decisions: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
-		Rehearsal: r.rehearsal,
+		Rehearsal: r.rehearsal, Deployments: fakeDeployments{},
 		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Promotion: r.policy, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
@@ -572,4 +572,14 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return string(b.text)
+}
+
+// fakeDeployments takes what is signed by nobody.
+type fakeDeployments struct{}
+
+func (fakeDeployments) Take(event, signature string, body []byte) (string, error) {
+	if signature != "" {
+		return "", Refusal{401, "signature", "signed by somebody else"}
+	}
+	return "waits for the verdict", nil
 }

@@ -88,3 +88,23 @@ func TestFlaggerWithoutAPayload(t *testing.T) {
 		t.Errorf("another service: %+v", p)
 	}
 }
+
+// TestADeliveryOfGitHub needs no token where others do, and is answered as the gate says.
+func TestADeliveryOfGitHub(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Door = doorOf{} })
+	const target = "/api/v1/github/deployments"
+	if answer := r.call("POST", target, `{"action":"requested"}`); answer.Code != 202 || !strings.Contains(answer.Body.String(), "waits for the verdict") {
+		t.Errorf("%d %s", answer.Code, answer.Body)
+	}
+	if p := readProblem(t, r.call("POST", target, "{}", "X-Hub-Signature-256", "sha256=00")); p.Status != 401 || p.Type != problemType+"signature" {
+		t.Errorf("%+v", p)
+	}
+	if p := readProblem(t, r.call("POST", target, strings.Repeat(" ", maxDelivery+1))); p.Status != 413 {
+		t.Errorf("%+v", p)
+	}
+	r = newRig(t, func(c *Config) { c.Deployments = nil })
+	if p := readProblem(t, r.call("POST", target, "{}")); p.Status != 501 {
+		t.Errorf("%+v", p)
+	}
+}

@@ -92,6 +92,7 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/flagger/confirm/:service", health, verdicts, s.flagger("confirm")},
 		{"POST", "/api/v1/flagger/progress/:service", health, verdicts, s.flagger("progress")},
 		{"POST", "/api/v1/flagger/rollback/:service", health, verdicts, s.flagger("rollback")},
+		{"POST", "/api/v1/github/deployments", apiTake, open, s.apiGitHub}, // it is signed
 		{"POST", "/api/v1/flagger/event/:service", health, verdicts, s.flagger("event")},
 
 		{"GET", "/", page, values, s.pageOverview},
@@ -191,11 +192,14 @@ func (s *Server) problemOf(err error, c echo.Context) *problem {
 	var p *problem
 	var routing *echo.HTTPError
 	var refused reports.Refusal
+	var given Refusal
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &routing):
 		return routingProblem(routing.Code, c)
+	case errors.As(err, &given):
+		return newProblem(given.Status, given.Word, given.Text)
 	case errors.As(err, &refused):
 		return newProblem(http.StatusConflict, string(refused.Turn), refused.Text)
 	case errors.Is(err, divergence.ErrNotFound):

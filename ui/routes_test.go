@@ -82,6 +82,7 @@ var routeCases = map[string]struct {
 	`POST /api/v1/services/:service/rules\:blind-spots`:   {"/api/v1/services/shop/rules:blind-spots", "[]", "application/json", "BlindSpots"},
 	`GET /api/v1/services/:service/identifiers\:suggest`:  {"/api/v1/services/shop/identifiers:suggest?limit=100", "", "application/json", "SuggestedIdentifiers"},
 	"POST /api/v1/effects/:service/:leg":                  {"/api/v1/effects/shop/candidate", `[null,null]`, "application/json", "TakenEvents"},
+	"POST /api/v1/github/deployments":                     {"/api/v1/github/deployments", `{"action":"requested"}`, "application/json", "Delivered"},
 	"GET /services/:service/rules":                        {"/services/shop/rules", "", "text/html; charset=UTF-8", ""},
 	"POST /services/:service/rules":                       {"/services/shop/rules", "rules=" + url.QueryEscape("- {path: $.id, ignore: true}"), "text/html; charset=UTF-8", ""},
 	"GET /services/:service/rules/:version":               {"/services/shop/rules/aaaa0000bbbb", "", "text/html; charset=UTF-8", ""},

@@ -16,6 +16,7 @@ import (
 	"parallax/compare/effects"
 	"parallax/compare/effects/egress"
 	"parallax/divergence"
+	"parallax/internal/github"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
@@ -37,6 +38,8 @@ type Config struct {
 	Identifiers redis.Config `yaml:"identifiers" doc:"where what services declare in identifiers is kept: in each process, or in a Redis that mirrors share"`
 
 	Steps splitredis.Config `yaml:"steps" doc:"where the step of each service is: in each process, or in a Redis that mirrors share"`
+
+	GitHub github.Config `yaml:"github" doc:"deployments of GitHub Actions that wait for a verdict (docs/ci.md)"`
 
 	Services []ServiceConfig `yaml:"services" doc:"what is under migration"`
 }
@@ -102,6 +105,7 @@ func defaultConfig() Config {
 
 		Identifiers: redis.DefaultConfig(),
 		Steps:       splitredis.DefaultConfig(),
+		GitHub:      github.DefaultConfig(),
 	}
 }
 
@@ -126,6 +130,7 @@ func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
 func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
+	underFile(file, &c.GitHub.SecretFile, &c.GitHub.KeyFile)
 	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
 	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
 	for i := range c.Services {
@@ -185,10 +190,22 @@ func (c Config) Validate() []parallax.Fault {
 	}
 	faults = append(faults, parallax.Under("identifiers", c.Identifiers.Validate())...)
 	faults = append(faults, parallax.Under("steps", c.Steps.Validate())...)
+	faults = append(faults, parallax.Under("github", append(c.GitHub.Validate(), c.unknownServices()...))...)
 	if len(c.Services) == 0 {
 		add("services", "there is none", "describe at least one service with name, listen, primary and candidate")
 	}
 	return append(faults, c.validateServices()...)
+}
+
+// unknownServices names the services that deployments ask for and that there are not.
+func (c Config) unknownServices() []parallax.Fault {
+	var faults []parallax.Fault
+	for i, d := range c.GitHub.Deployments {
+		if d.Service != "" && !slices.ContainsFunc(c.Services, func(s ServiceConfig) bool { return s.Name == d.Service }) {
+			faults = append(faults, parallax.Fault{Path: fmt.Sprintf("deployments[%d].service", i), Text: fmt.Sprintf("there is no service %q", d.Service), Hint: "name one of services"})
+		}
+	}
+	return faults
 }
 
 // Validate returns everything that is wrong with the block, its files included.

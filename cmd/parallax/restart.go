@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"parallax/mirror"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // orders are the signals that a running process obeys. Of each kind one is kept
@@ -181,7 +183,7 @@ func (s *server) resume() error {
 	return s.administrate()
 }
 
-// administrate makes the pages answer. The caller holds mu.
+// administrate makes the pages answer, and has deployments answered that wait. The caller holds mu.
 func (s *server) administrate() error {
 	listener, err := duplicate(s.adminListener) // the pages close theirs; this one may be passed on
 	if err != nil {
@@ -191,7 +193,12 @@ func (s *server) administrate() error {
 		return fmt.Errorf("cannot serve the pages over TLS: %w", err)
 	}
 	admin := s.admin.Load()
-	running := background(func(ctx context.Context) error { return admin.Run(ctx, listener) })
+	running := background(func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return admin.Run(ctx, listener) })
+		g.Go(func() error { return s.gate.Run(ctx) })
+		return g.Wait()
+	})
 	s.administrating = running
 	s.mirrors.Go(func() error { return running.failure(s.stopping) })
 	return nil

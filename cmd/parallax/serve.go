@@ -25,6 +25,7 @@ import (
 	"parallax/compare/effects/egress"
 	"parallax/divergence"
 	"parallax/divergence/embedded"
+	"parallax/internal/github"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
@@ -155,6 +156,8 @@ type server struct {
 	steps     *splitredis.Store // of all mirrors; nil: those of this process are its own
 	shared    *redis.Store      // identifiers of all mirrors; nil: those of this process are its own
 
+	gate *github.Gate // of deployments; nil: there are none
+
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
 	door          ui.Door // nil: nobody is asked for a token
@@ -211,6 +214,9 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf, Again: s.askAgain, Gather: s.gather,
 	})
 	s.rehearsal = &rehearsal{divergence.NewRehearsal(s.store, s.judgeOf, s.now), s}
+	if err := s.openGate(); err != nil {
+		return nil, err
+	}
 	if err := s.openAdmin(); err != nil {
 		return nil, err
 	}
@@ -241,6 +247,9 @@ func (s *server) takeOver(before *predecessor) (err error) {
 		if err := svc.mirror.TakeOverSpools(); err != nil {
 			return err
 		}
+	}
+	if err := s.gate.Read(); err != nil {
+		return err
 	}
 	if paused {
 		s.togglePause()
@@ -307,7 +316,7 @@ func (s *server) openAdmin() error {
 
 func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
-		Door: s.door, Hosts: s.cfg.Admin.Hosts,
+		Door: s.door, Hosts: s.cfg.Admin.Hosts, Deployments: s.deployments(),
 		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Decisions: s.board, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
