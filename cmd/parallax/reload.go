@@ -225,6 +225,7 @@ func (p *plan) commit() (changes []string) {
 		p.next.byName[svc.name] = svc
 	}
 	s.replace(p.next) // before the first request of a service that is added
+	hearSteps(context.Background(), p.added())
 	for _, st := range p.steps {
 		changes = append(changes, st.commit(s)...)
 	}
@@ -240,6 +241,17 @@ func (p *plan) commit() (changes []string) {
 		s.log.Error("the pages show the services of before", "error", err) // a defect: names were validated
 	}
 	return changes
+}
+
+// added is the services that were not here before.
+func (p *plan) added() []*service {
+	var out []*service
+	for _, st := range p.steps {
+		if st.added {
+			out = append(out, st.svc)
+		}
+	}
+	return out
 }
 
 func (st step) commit(s *server) (changes []string) {

@@ -88,7 +88,7 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 		before.fail(err.Error())
 		return e.fail("%v", err)
 	}
-	s.hearSteps(ctx)
+	hearSteps(ctx, s.current.Load().services)
 	for _, svc := range s.current.Load().services {
 		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
 		if svc.calls != nil {

@@ -31,9 +31,9 @@ func (s *server) openSteps(id parallax.ID) (err error) {
 
 // hearSteps hears what the other mirrors agree on, so that nobody is sent by a word that was
 // taken back while this one was not there. While Redis is away the last word holds.
-func (s *server) hearSteps(ctx context.Context) {
+func hearSteps(ctx context.Context, services []*service) {
 	var all sync.WaitGroup
-	for _, svc := range s.current.Load().services {
+	for _, svc := range services {
 		if svc.steps.shared != nil {
 			all.Go(func() { svc.steps.shared.step.Look(ctx, svc.steps) })
 		}

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"parallax/internal/redisclient"
 	"parallax/internal/rig"
+	splitredis "parallax/mirror/split/redis"
 	"parallax/mirror/split/splittest"
 )
 
@@ -212,6 +214,53 @@ func TestAMirrorThatWasAwayHearsFirst(t *testing.T) {
 	three.each(t, "the pause everywhere", func(s sharedAnswer) bool { return s.Step == 500 && s.Paused })
 	three.wants(t, 0, "POST", "promotion:resume", `{"reason":"it is over"}`, http.StatusOK, "")
 	three.each(t, "the end of the pause", func(s sharedAnswer) bool { return s.Step == 500 && !s.Paused })
+}
+
+// TestAServiceThatIsAddedHearsFirst: one that comes with a reload answers nobody by a step that
+// was taken back while it was not here.
+func TestAServiceThatIsAddedHearsFirst(t *testing.T) {
+	t.Parallel()
+	server, dir := rig.StartRedis(t), t.TempDir()
+	leg := func(name string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) }))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	service := func(name string) string {
+		return fmt.Sprintf("- { name: %s, listen: \"127.0.0.1:0\", primary: { urls: [%q] }, candidate: { urls: [%q], state: none } }\n", name, leg("primary"), leg("candidate"))
+	}
+	alone := fmt.Sprintf("admin: { listen: \"127.0.0.1:0\" }\nsteps: { redis: \"unix://%s\" }\nservices:\n%s", server.Socket, service("other"))
+	both := alone + service("shop")
+	p := rig.StartIn(t, dir, both)
+	if status, text := answerOf(t, "PUT", p.Admin+"/api/v1/services/shop/step", `{"step":10000,"reason":"a test"}`); status != http.StatusOK {
+		t.Fatal(text)
+	}
+	p.Stop()
+	p = rig.StartIn(t, dir, alone)
+	cfg := splitredis.DefaultConfig()
+	cfg.URL = "unix://" + server.Socket
+	store, err := splitredis.Open(cfg, "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if _, err := store.Step("shop").Overrule(t.Context(), splitredis.Word{}); err != nil {
+		t.Fatal(err)
+	}
+	client, err := redisclient.Connection{URL: cfg.URL, Timeout: time.Second}.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	rewrite(t, dir, both)
+	if err := client.Do(t.Context(), "CLIENT", "PAUSE", "500").Err(); err != nil { // so that who does not wait for it is too early
+		t.Fatal(err)
+	}
+	changes := strings.Join(reload(t, p, http.StatusOK).Changes, "\n")
+	_, at, _ := strings.Cut(changes, "service shop: added, on ")
+	if _, leg := answerOf(t, "GET", "http://"+at+"/", ""); leg != "primary" {
+		t.Errorf("the first answer is the %s's", leg)
+	}
 }
 
 // BenchmarkRollbackOfThree sends 2 000 requests a second through three mirrors, half of them
