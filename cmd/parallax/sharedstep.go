@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -46,7 +47,12 @@ type sharing struct {
 	step  *splitredis.Step
 	away  atomic.Pointer[outage] // nil while Redis answers
 	peers atomic.Pointer[[]splitredis.Peer]
+
+	refused atomic.Uint64 // version of the word that was not put in force here last
 }
+
+// once reports whether a word was not refused before: it is heard again every second.
+func (s *sharing) once(version uint64) bool { return s.refused.Swap(version) != version }
 
 // outage is why Redis has no word of other mirrors.
 type outage struct {
@@ -114,7 +120,9 @@ func (s *stepper) Hear(w splitredis.Word) {
 		return
 	}
 	if w.Step > 0 && state.Copy != nil && state.Copy.Ended.IsZero() {
-		s.log.Error("another mirror raises the step while the database of the candidate is being made anew here", "service", s.service, "step", w.Step, "who", w.Who)
+		if s.shared.once(w.Version) {
+			s.log.Error("another mirror raises the step while the database of the candidate is being made anew here", "service", s.service, "step", w.Step, "who", w.Who)
+		}
 		return
 	}
 	next := reports.State{Step: w.Step, Who: w.Who, Reason: w.Reason, At: w.At, Paused: w.Paused, Until: w.Until, Version: w.Version, Era: w.Era, Owed: owed}
@@ -122,7 +130,9 @@ func (s *stepper) Hear(w splitredis.Word) {
 		s.force(next) // before the disk
 	}
 	if err := s.file.Update(func(state *reports.State) { *state = state.Moved(next) }); err != nil {
-		s.log.Error("another mirror's step cannot be written", "service", s.service, "step", w.Step, "error", err)
+		if s.shared.once(w.Version) {
+			s.log.Error("another mirror's step cannot be written", "service", s.service, "step", w.Step, "error", err)
+		}
 		return
 	}
 	s.force(next)
@@ -211,7 +221,11 @@ func (svc *service) sharedStep() *ui.SharedStep {
 	state := s.file.State()
 	out := &ui.SharedStep{Version: state.Version, Owed: state.Owed, Reached: true}
 	if peers := s.shared.peers.Load(); peers != nil {
-		out.Mirrors, out.Behind = len(*peers), splitredis.Behind(*peers, state.Version)
+		newest := state.Version
+		if state.Owed { // no other mirror has a word that comes after all others
+			newest = math.MaxUint64
+		}
+		out.Mirrors, out.Behind = len(*peers), splitredis.Behind(*peers, newest)
 	}
 	if away := s.shared.away.Load(); away != nil {
 		out.Reached, out.Since, out.Error = false, away.since, away.err.Error()

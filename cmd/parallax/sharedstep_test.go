@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"parallax/internal/rig"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/mirror/split/splittest"
+	"parallax/reports"
 )
 
 // trio is three Parallaxes in front of the same two backends, which share their steps.
@@ -179,6 +181,8 @@ func TestRedisOfSharedStepsIsKilled(t *testing.T) {
 		var s sharedAnswer
 		if err := three.mirrors[i].JSON("/api/v1/services/shop/step", &s); err != nil || s.Step != want {
 			t.Errorf("mirror %d: %+v, %v; want step %d", i, s, err, want)
+		} else if owed := i == 2; s.Shared.Owed != owed || owed && len(s.Shared.Behind) != 2 {
+			t.Errorf("mirror %d: %+v; who has not heard of the rollback is behind", i, s)
 		}
 	}
 	if status, text := answerOf(t, "GET", three.mirrors[0].Admin+"/readyz", ""); status != http.StatusOK || !strings.Contains(text, "redis does not answer since") {
@@ -214,6 +218,26 @@ func TestAMirrorThatWasAwayHearsFirst(t *testing.T) {
 	three.each(t, "the pause everywhere", func(s sharedAnswer) bool { return s.Step == 500 && s.Paused })
 	three.wants(t, 0, "POST", "promotion:resume", `{"reason":"it is over"}`, http.StatusOK, "")
 	three.each(t, "the end of the pause", func(s sharedAnswer) bool { return s.Step == 500 && !s.Paused })
+}
+
+// TestARaiseThatIsNotTakenInIsSaidOnce: it is heard again every second.
+func TestARaiseThatIsNotTakenInIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	file, err := reports.OpenState(t.TempDir(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Update(func(s *reports.State) { s.Copy = &reports.LegCopy{} }); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	s := &stepper{service: "shop", file: file, log: slog.New(slog.NewTextHandler(&said, nil)), shared: &sharing{}}
+	for _, version := range []uint64{1, 1, 1, 2, 2} {
+		s.Hear(splitredis.Word{Version: version, Step: 100})
+	}
+	if n := strings.Count(said.String(), "level=ERROR"); n != 2 || file.State().Step != 0 {
+		t.Errorf("step %d, said %d times:\n%s", file.State().Step, n, &said)
+	}
 }
 
 // TestAServiceThatIsAddedHearsFirst: one that comes with a reload answers nobody by a step that
