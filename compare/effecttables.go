@@ -138,6 +138,14 @@ func (e *EffectTables) of(leg parallax.Leg, table string) *effectTable {
 	return e.primary[table]
 }
 
+// Name returns the primary's name of a table that a leg calls so.
+func (e *EffectTables) Name(leg parallax.Leg, table string) string {
+	if t := e.of(leg, table); t != nil {
+		return t.Primary
+	}
+	return table
+}
+
 // named returns columns with the primary's names, in the order of these. What is not
 // compared is left out of all but keys.
 func (e *EffectTables) named(leg parallax.Leg, t *effectTable, columns []parallax.Column, key bool) []parallax.Column {

@@ -97,6 +97,7 @@ func (r *Recorder) ticks(b *batch) []Tick {
 	for _, l := range b.live {
 		tick := t.tick(r.keyFor(&t, l.Service, l.Endpoint))
 		tick.LivePrimary, tick.LiveCandidate = tick.LivePrimary.Plus(l.Primary), tick.LiveCandidate.Plus(l.Candidate)
+		tick.LiveWrites = append(tick.LiveWrites, l.Writes...)
 	}
 	ticks := make([]Tick, len(t.order))
 	for i, key := range t.order {
@@ -174,7 +175,7 @@ func (s *Store) write(ctx context.Context, b *batch, step int) error {
 	return s.insertAll(ctx, "ticks", b, len(b.ticks), func(to driver.Batch, i int) error {
 		t := &b.ticks[i]
 		return to.Append(t.At, t.Instance, t.Seq, t.Service, t.Endpoint, t.RulesHash, t.PolicyHash, t.PrimaryVersion, t.CandidateVersion,
-			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered, t.Transient, t.Unmapped, t.Unknown, t.ByKey, t.Inherited, t.Zero, t.Repeated, t.LivePrimary.list(), t.LiveCandidate.list(), t.RepeatedK, t.RepeatedB)
+			t.Received, t.Lost, t.N, t.K, t.NotComparable, t.Noise, t.Accepted, t.B, t.C, t.Timed, t.SlowB, t.SlowC, t.Unanswered, t.Transient, t.Unmapped, t.Unknown, t.ByKey, t.Inherited, t.Zero, t.Repeated, t.LivePrimary.list(), t.LiveCandidate.list(), t.RepeatedK, t.RepeatedB, writesText(t.LiveWrites))
 	})
 }
 

@@ -54,17 +54,22 @@ func (s *Store) Ticks(ctx context.Context, service string, after Cursor, count i
 	var out []Tick
 	err := s.each(ctx, fmt.Sprintf(`
 SELECT at, instance, seq, service, endpoint, rules_hash, policy_hash, primary_version, candidate_version,
-    received, lost, n, k, not_comparable, unanswered, transient, unmapped, effects_unknown, effects_by_key, inherited, noise, accepted, b, c, timed, slow_b, slow_c, zero, repeated, live_primary, live_candidate, repeated_k, repeated_b
+    received, lost, n, k, not_comparable, unanswered, transient, unmapped, effects_unknown, effects_by_key, inherited, noise, accepted, b, c, timed, slow_b, slow_c, zero, repeated, live_primary, live_candidate, repeated_k, repeated_b, live_writes
 FROM ticks FINAL %s ORDER BY at, instance, seq LIMIT %d`, cond, limit(count, 10_000, 100_000)), cond.args,
 		func(rows driver.Rows) error {
 			var t Tick
 			var primary, candidate []uint64
+			var writes string
 			if err := rows.Scan(&t.At, &t.Instance, &t.Seq, &t.Service, &t.Endpoint, &t.RulesHash, &t.PolicyHash,
 				&t.PrimaryVersion, &t.CandidateVersion, &t.Received, &t.Lost, &t.N, &t.K, &t.NotComparable, &t.Unanswered, &t.Transient, &t.Unmapped, &t.Unknown, &t.ByKey, &t.Inherited,
-				&t.Noise, &t.Accepted, &t.B, &t.C, &t.Timed, &t.SlowB, &t.SlowC, &t.Zero, &t.Repeated, &primary, &candidate, &t.RepeatedK, &t.RepeatedB); err != nil {
+				&t.Noise, &t.Accepted, &t.B, &t.C, &t.Timed, &t.SlowB, &t.SlowC, &t.Zero, &t.Repeated, &primary, &candidate, &t.RepeatedK, &t.RepeatedB, &writes); err != nil {
 				return err
 			}
 			t.LivePrimary, t.LiveCandidate = livedOf(primary), livedOf(candidate)
+			var err error
+			if t.LiveWrites, err = writesOf(writes); err != nil {
+				return err
+			}
 			if len(t.Zero) == 0 {
 				t.Zero = nil
 			}

@@ -14,8 +14,12 @@ func TestTicksTellWhatCallersGot(t *testing.T) {
 	t.Parallel()
 	s := openShared(t)
 	r := newRig(t, "lived", s, s, Limits{})
+	writes := []LiveWrite{
+		{"orders", "insert", Wrote{90, 1, 80, 2}, Wrote{2, 0, 2, 0}},
+		{"http:mail", "emit", Wrote{90, 0, 0, 0}, Wrote{2, 2, 0, 0}},
+	}
 	told := []Live{
-		{Service: "lived", Endpoint: "POST /a", Primary: Lived{100, 1, 90, 9}, Candidate: Lived{5, 2, 4, 3}},
+		{Service: "lived", Endpoint: "POST /a", Primary: Lived{N: 100, Failed: 1, Timed: 90, Slow: 9}, Candidate: Lived{5, 2, 4, 3, 2, 1}, Writes: writes},
 		{Service: "lived", Endpoint: "POST /b", Candidate: Lived{N: 1}},
 	}
 	r.cfg.Live = func() []Live {
@@ -32,11 +36,11 @@ func TestTicksTellWhatCallersGot(t *testing.T) {
 		t.Fatalf("%+v, %v", ticks, err)
 	}
 	want := []Tick{
-		{Endpoint: "POST /a", N: 1, LivePrimary: Lived{100, 1, 90, 9}, LiveCandidate: Lived{5, 2, 4, 3}},
+		{Endpoint: "POST /a", N: 1, LivePrimary: Lived{N: 100, Failed: 1, Timed: 90, Slow: 9}, LiveCandidate: Lived{5, 2, 4, 3, 2, 1}, LiveWrites: writes},
 		{Endpoint: "POST /b", LiveCandidate: Lived{N: 1}},
 	}
 	for i, got := range ticks {
-		got = Tick{Endpoint: got.Endpoint, N: got.N, LivePrimary: got.LivePrimary, LiveCandidate: got.LiveCandidate}
+		got = Tick{Endpoint: got.Endpoint, N: got.N, LivePrimary: got.LivePrimary, LiveCandidate: got.LiveCandidate, LiveWrites: got.LiveWrites}
 		if diff := cmp.Diff(want[i], got); diff != "" {
 			t.Errorf("tick %d (-want +got):\n%s", i, diff)
 		}

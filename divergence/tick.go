@@ -49,6 +49,10 @@ type Tick struct {
 	// LivePrimary and LiveCandidate are what callers got from either leg, on endpoints that
 	// had some of the candidate.
 	LivePrimary, LiveCandidate Lived
+
+	// LiveWrites is what requests did to the databases that a leg answered as the live one and
+	// nobody else was asked, by kind of change.
+	LiveWrites []LiveWrite
 }
 
 // Lived counts the requests that a leg answered as the live one.
@@ -57,9 +61,14 @@ type Lived struct {
 	Failed uint64 `json:"failed"` // no complete answer, or a 5xx that no rule declares normal
 	Timed  uint64 `json:"timed"`  // of N: those with a time and one of the primary's to hold it against
 	Slow   uint64 `json:"slow"`   // of Timed: those that took more than ratio * the primary's median of before + plus
+
+	// Read are requests of which all is known that they did to the databases, Unread those of
+	// which it is not. Both are counted some seconds after N.
+	Read   uint64 `json:"read,omitempty"`
+	Unread uint64 `json:"unread,omitempty"`
 }
 
 // Plus returns both together.
 func (l Lived) Plus(m Lived) Lived {
-	return Lived{l.N + m.N, l.Failed + m.Failed, l.Timed + m.Timed, l.Slow + m.Slow}
+	return Lived{l.N + m.N, l.Failed + m.Failed, l.Timed + m.Timed, l.Slow + m.Slow, l.Read + m.Read, l.Unread + m.Unread}
 }

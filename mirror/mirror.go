@@ -62,7 +62,7 @@ type Deps struct {
 	// ids.DefaultLimits.
 	IDs    func(service string, dropped func(reason string)) ids.Map
 	Spools *Spools                  // where the writes are kept that legs with databases of their own have missed; nil: nowhere, they are only counted
-	Lived  func(*parallax.Exchange) // is told of what the candidate answered as the live leg and nobody compares, with its call without bodies; must not block; may be nil
+	Lived  func(*parallax.Exchange) // is told of what the candidate answered as the live leg and nobody compares, with its call without bodies, and of what the primary did on endpoints without pairs that callers met the candidate on; must not block; may be nil
 	IDsLag time.Duration            // how long what other mirrors learned takes to be there; a value that is not known is looked up again after it
 }
 

@@ -22,6 +22,9 @@ const (
 	// The candidate failed too often while callers got its answers: K of the N requests that it
 	// answered lately. It rolls back within seconds, whatever the tests say.
 	LiveErrors Code = "live_errors"
+	// The candidate changes another number of rows than the primary, or none, in requests that
+	// only one of them is asked: Detail says which table and how. It holds, and never rolls back.
+	LiveEffects Code = "live_effects"
 	// The candidate is slower.
 	TooSlow Code = "slower"
 	// Too many mirrored exchanges were lost before they could be compared.
@@ -79,7 +82,7 @@ const (
 
 // Codes lists every reason there is.
 var Codes = []Code{
-	InsufficientSamples, DivergenceRate, CandidateErrors, LiveErrors, TooSlow, LostShare, NotComparable, Repeated, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
+	InsufficientSamples, DivergenceRate, CandidateErrors, LiveErrors, LiveEffects, TooSlow, LostShare, NotComparable, Repeated, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
 	TooShort, HoursMissing, OtherVersion, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
 }
 
@@ -153,6 +156,8 @@ func (r Reason) clause() string {
 	case LiveErrors:
 		return fmt.Sprintf("the candidate failed in %s of the last %s requests that callers got its answers to, more often than the primary; at most %s is allowed",
 			count(r.K), count(r.N), percent(r.Threshold))
+	case LiveEffects:
+		return "in requests that only one version is asked, the candidate changes another number of rows than the primary: " + r.Detail
 	case TooSlow:
 		return fmt.Sprintf("the candidate was slower in %s of %s exchanges, %s; at most %s is allowed%s",
 			count(r.K), count(r.N), r.between(), percent(r.Threshold), r.outlook())

@@ -10,7 +10,8 @@ import (
 
 // Unpaired is the verdict on an endpoint of which nothing is compared, since its requests may
 // not reach two legs: what callers got from the live candidate, beside what others got from
-// the primary in the same minutes. It says nothing about what the answers hold.
+// the primary in the same minutes, and how much either wrote. It says nothing about what the
+// answers and the rows hold.
 type Unpaired struct {
 	Endpoint  string           `json:"endpoint"`
 	Decision  Decision         `json:"verdict"`
@@ -18,6 +19,7 @@ type Unpaired struct {
 	Primary   divergence.Lived `json:"primary"`
 	Failed    Difference       `json:"failed"`
 	Slow      Difference       `json:"slow"`
+	Writes    []UnpairedWrites `json:"writes,omitempty"` // by kind of change, those seen first come first
 }
 
 // Difference is by how much the candidate's share is above the primary's: its limits, which
@@ -30,8 +32,8 @@ type Difference struct {
 
 // Sentence says it in English, in one sentence.
 func (u Unpaired) Sentence() string {
-	return fmt.Sprintf("%s (unpaired): %s; the candidate failed %s of %s requests and the primary %s of %s, so it fails %s more often, of which %s is allowed.",
-		u.Endpoint, u.Decision, count(u.Candidate.Failed), count(u.Candidate.N), count(u.Primary.Failed), count(u.Primary.N), u.Failed.between(), percent(u.Failed.Threshold))
+	return fmt.Sprintf("%s (unpaired): %s; the candidate failed %s of %s requests and the primary %s of %s, so it fails %s more often, of which %s is allowed%s.",
+		u.Endpoint, u.Decision, count(u.Candidate.Failed), count(u.Candidate.N), count(u.Primary.Failed), count(u.Primary.N), u.Failed.between(), percent(u.Failed.Threshold), u.writesClause())
 }
 
 func (d Difference) between() string { return signed(d.Lower) + " to " + signed(d.Upper) }
@@ -48,6 +50,7 @@ func signed(share float64) string {
 const (
 	UnpairedErrors  Test = "unpaired_errors"  // N and K: requests that callers got from the candidate, and those that failed
 	UnpairedLatency Test = "unpaired_latency" // timed ones, and those that were slow
+	UnpairedEffects Test = "unpaired_effects" // those whose changes are known, and those that changed otherwise
 )
 
 // alone is the evidence on an endpoint without pairs. It goes by the minute: within one,
@@ -59,6 +62,7 @@ type alone struct {
 	candidate, primary divergence.Lived // of minutes that are over
 	open               [2]divergence.Lived
 	failed, slow       difference
+	writes             []*writes // by first sight
 }
 
 // anew returns the evidence before its first request, nil where there is none.
@@ -76,12 +80,14 @@ func (a *alone) add(t divergence.Tick) {
 		a.minute = minute
 	}
 	a.open[0], a.open[1] = a.open[0].Plus(livedOf(t.LiveCandidate)), a.open[1].Plus(livedOf(t.LivePrimary))
+	a.addWrites(t.LiveWrites)
 }
 
 // livedOf returns counts of which no part is more than its whole.
 func livedOf(l divergence.Lived) divergence.Lived {
 	l.Failed, l.Timed = min(l.Failed, l.N), min(l.Timed, l.N)
 	l.Slow = min(l.Slow, l.Timed)
+	l.Read, l.Unread = min(l.Read, most), min(l.Unread, most)
 	return l
 }
 
@@ -89,8 +95,9 @@ func livedOf(l divergence.Lived) divergence.Lived {
 func (a *alone) close() {
 	c, p := a.open[0], a.open[1]
 	a.open = [2]divergence.Lived{}
-	if c.N == 0 {
-		return
+	a.closeWrites()
+	if c.N == 0 { // What is known some seconds later is known all the same.
+		c, p = divergence.Lived{Read: c.Read, Unread: c.Unread}, divergence.Lived{Read: p.Read, Unread: p.Unread}
 	}
 	a.failed.add(c.Failed, c.N, p.Failed, p.N)
 	if p.Timed > 0 { // what is slow is told by the primary: alone it says nothing
@@ -128,7 +135,7 @@ func (e *Evidence) judgeAlone(p *endpoint) (*Unpaired, []Reason) {
 		return nil, nil
 	}
 	u := &Unpaired{
-		Endpoint: p.name, Decision: Promote, Candidate: a.candidate, Primary: a.primary,
+		Endpoint: p.name, Decision: Promote, Writes: a.judgeWrites(policy.Alpha), Candidate: a.candidate, Primary: a.primary,
 		Failed: Difference{policy.MaxErrorRate, a.failed.lower(policy.Alpha), a.failed.upper(policy.Alpha)},
 		Slow:   Difference{policy.Slower.MaxShare, a.slow.lower(policy.Alpha), a.slow.upper(policy.Alpha)},
 	}
@@ -158,7 +165,7 @@ func (u *Unpaired) reasons() []Reason {
 			out = append(out, u.reason(t.name, InsufficientSamples))
 		}
 	}
-	return out
+	return append(out, u.writesReasons()...)
 }
 
 func (u *Unpaired) reason(test Test, code Code) Reason {
@@ -172,11 +179,13 @@ func (u *Unpaired) reason(test Test, code Code) Reason {
 }
 
 // unpaired reports whether the reason is about a test of what callers got.
-func (r Reason) unpaired() bool { return r.Test == UnpairedErrors || r.Test == UnpairedLatency }
+func (r Reason) unpaired() bool {
+	return r.Test == UnpairedErrors || r.Test == UnpairedLatency || r.Test == UnpairedEffects
+}
 
 // unpairedClause says such a reason.
 func (r Reason) unpairedClause() string {
-	what := map[Test]string{UnpairedErrors: "failed", UnpairedLatency: "was slow in"}[r.Test]
+	what := map[Test]string{UnpairedErrors: "failed", UnpairedLatency: "was slow in", UnpairedEffects: r.Detail + " in"}[r.Test]
 	text := fmt.Sprintf("unpaired: the candidate %s %s of %s requests and the primary %s of %s of the same minutes, a difference of %s; at most %s is allowed",
 		what, count(r.K), count(r.N), count(r.PrimaryK), count(r.PrimaryN), Difference{Lower: r.Lower, Upper: r.Upper}.between(), percent(r.Threshold))
 	if r.Code == InsufficientSamples {

@@ -467,7 +467,7 @@ func (e *Evidence) judgeUncompared(p *endpoint, now time.Time) EndpointVerdict {
 	if u == nil {
 		return v
 	}
-	v.NotCovered, v.Unpaired, v.Decision, v.Reasons = "not compared, judged unpaired by what callers got", u, u.Decision, reasons
+	v.NotCovered, v.Unpaired, v.Decision, v.Reasons = u.notCovered(), u, u.Decision, reasons
 	if owner, until, ok := e.policy.waiver(p.name, now); ok {
 		v.NotCovered, v.Waived = waivedUntil(until, owner), true
 	}

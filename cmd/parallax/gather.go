@@ -62,7 +62,7 @@ func (s *server) newGathering(svc *service, cfg ServiceConfig) (*gathering, erro
 	g := &gathering{config: c, inboxes: map[parallax.Leg]*debezium.Inbox{}}
 	g.joiner = effects.NewJoiner(effects.JoinerConfig{
 		Service: svc.name, Config: c, Now: s.now, Log: s.log, Metrics: s.effectMetrics,
-		Learn: svc.learnEffects(s.log), Makes: svc.effectMakes, Lost: svc.effectsLost, Late: svc.keepLate, Shadow: svc.shadowWrote, Written: svc.keepWritten,
+		Learn: svc.learnEffects(s.log), Makes: svc.effectMakes, Lost: svc.effectsLost, Late: svc.keepLate, Shadow: svc.shadowWrote, Written: svc.keepWritten, Shape: svc.keepShape,
 	})
 	for _, leg := range []parallax.Leg{parallax.Primary, parallax.Candidate} {
 		if err := g.read(leg, s.log, s.now); err != nil {

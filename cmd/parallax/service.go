@@ -39,6 +39,7 @@ type service struct {
 	tables   atomic.Pointer[reports.Tables]        // compared last; nil: not yet
 	said     func() (divergence.Said, bool)        // about its issues
 	drift    *divergence.Drift                     // rows of its databases that differ already
+	shapes   shapes                                // what it wrote where nothing is compared
 
 	listener net.Listener // guarded by server.mu once it serves
 	outward               // the calls of its legs

@@ -73,7 +73,7 @@ func (svc *service) live(known *livedService) []divergence.Live {
 			out = append(out, l)
 		}
 	}
-	return out
+	return append(out, svc.shapes.next(svc.name, svc.mirror.Seen())...)
 }
 
 // unmirrored leaves out endpoints of which a shadow was asked: they have pairs.

@@ -8,11 +8,15 @@ import (
 	"parallax/divergence"
 )
 
-// lived has it found out what an exchange wrote that the candidate answered alone.
+// lived has it found out what an exchange wrote that one leg answered alone.
 func (s *server) lived(x *parallax.Exchange) {
 	if svc := s.current.Load().byName[x.Service]; svc != nil {
 		if g := svc.effects.now.Load(); g != nil {
-			g.joiner.Lived(x)
+			if x.Live == parallax.Candidate {
+				g.joiner.Lived(x)
+			} else {
+				g.joiner.Answered(x)
+			}
 		}
 	}
 }

@@ -35,6 +35,7 @@ type bench struct {
 	late    []effects.Late
 	shadows []effects.ShadowWrite
 	wrote   []effects.Written
+	shapes  []effects.Shape
 	hold    chan struct{} // who is told of them waits until it is closed; nil: does not
 	n       byte
 }
@@ -58,6 +59,7 @@ func joined(t *testing.T, change func(*effects.Config), f func(b *bench)) {
 					return true
 				}
 			},
+			Shape: func(s effects.Shape) { b.note(func() { b.shapes = append(b.shapes, s) }) },
 			Lost: func(refs []ids.Ref) {
 				b.note(func() {
 					for _, ref := range refs {

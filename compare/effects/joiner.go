@@ -46,6 +46,9 @@ type JoinerConfig struct {
 	Shadow func(ShadowWrite)
 	// Written is told what the candidate commits as the live leg.
 	Written func(Written)
+	// Shape is told how much the live leg of each exchange committed that came by
+	// [Joiner.Lived] or [Joiner.Answered]; nil: nobody asks.
+	Shape func(Shape)
 }
 
 // Late is what an exchange's leg committed after its effects were handed on.
@@ -95,6 +98,7 @@ type Joiner struct {
 	mark     *CopyMark                     // of the last copy of the primary's database; nil: none
 	spoilt   spoilt
 	living   *living
+	shapes   shapes
 }
 
 // legs are those whose databases are read.
@@ -106,7 +110,7 @@ func NewJoiner(cfg JoinerConfig) *Joiner {
 	j := &Joiner{
 		cfg: cfg, on: cfg.Config.correlations(),
 		learnt: make(chan *waiting, handers), wake: make(chan struct{}, 1), pairs: newPairs(),
-		entries: newEntries(), exchange: newExchanges(), strays: map[parallax.ID][]ShadowWrite{}, living: newLiving(), log: log{limit: int64(cfg.Config.Log.Memory)},
+		entries: newEntries(), exchange: newExchanges(), strays: map[parallax.ID][]ShadowWrite{}, living: newLiving(), shapes: newShapes(), log: log{limit: int64(cfg.Config.Log.Memory)},
 	}
 	j.more = sync.NewCond(&j.mu)
 	return j
@@ -139,8 +143,10 @@ func (j *Joiner) Run(ctx context.Context) error {
 	j.stopped = true
 	j.giveUp("Parallax was stopped")
 	j.tired(j.cfg.Now())
+	left := j.shapesOver(j.cfg.Now())
 	j.more.Signal()
 	j.mu.Unlock()
+	j.tellShapes(left)
 	handing.Wait()
 	reading.Wait()
 	j.finishLiving()
@@ -227,8 +233,10 @@ func (j *Joiner) tick(ctx context.Context) {
 		j.settled(now)
 		j.forget(now)
 		j.tired(now)
-		idle := len(j.due)+len(j.overdue)+j.pairs.parked.Len() == 0 && j.log.oldest() == nil
+		over := j.shapesOver(now)
+		idle := len(j.due)+len(j.overdue)+j.pairs.parked.Len()+len(j.shapes.order) == 0 && j.log.oldest() == nil
 		j.mu.Unlock()
+		j.tellShapes(over)
 		if !idle {
 			continue
 		}

@@ -149,6 +149,7 @@ func (s *source) note(tx Transaction, makes []ids.Ref) (*Late, *ShadowWrite) {
 		j.count(e, torn, now)
 		return nil, nil
 	}
+	j.shaped(e)
 	if j.written(e) {
 		return nil, nil
 	}

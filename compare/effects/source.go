@@ -207,7 +207,7 @@ func (s *source) wanted() (at time.Time, era int, wanted bool) {
 	j := s.joiner
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	wanted = (len(j.due)+len(j.overdue) > 0 || j.mark.wanted(s)) && len(s.polls) < maxPolls && !s.gapped()
+	wanted = (len(j.due)+len(j.overdue)+len(j.shapes.order) > 0 || j.mark.wanted(s)) && len(s.polls) < maxPolls && !s.gapped()
 	return j.cfg.Now(), s.era, wanted
 }
 

@@ -57,6 +57,8 @@ func (j *Joiner) live(ctx context.Context) {
 		select {
 		case x := <-j.living.came:
 			j.meet(x)
+		case x := <-j.shapes.came:
+			j.await(x)
 		case w := <-j.living.wrote:
 			j.list(w)
 		case <-ctx.Done():
@@ -88,8 +90,17 @@ func (j *Joiner) list(w writtenBytes) {
 	}
 }
 
+// await waits for the shape of an exchange.
+func (j *Joiner) await(x *parallax.Exchange) {
+	j.mu.Lock()
+	none := j.awaitShape(x)
+	j.mu.Unlock()
+	j.tellShapes(none)
+}
+
 // meet remembers an exchange that nobody else was asked for.
 func (j *Joiner) meet(x *parallax.Exchange) {
+	j.await(x)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.exchange.add(&waiting{x: x}, settledState, j.cfg.Now())
