@@ -30,6 +30,7 @@ type File struct {
 
 	leaving []worker // that served before a reload
 	reloads int      // asked for, and not seen to their end
+	tried   tries
 }
 
 var _ push.Splitter = (*File)(nil)
@@ -55,12 +56,28 @@ const (
 // Push implements [push.Splitter]: the file, a test of the configuration, the reload,
 // and waiting until workers of before take no more requests. For step 0 it waits until
 // they are gone: one that has a connection without a request yet would still answer it
-// as before. Nothing is reloaded where the step is in force already.
+// as before. Nothing is reloaded where the step is in force already, nor at once where
+// the same step was not taken a moment ago.
 func (f *File) Push(ctx context.Context, step int) error {
 	present, err := f.status(ctx)
 	if err != nil {
-		present = -1 // then a reload is to mend it
+		present, f.tried = -1, tries{} // then a reload is to mend it
 	}
+	if present == step {
+		f.tried = tries{}
+	}
+	if err := f.tried.early(step, time.Now()); err != nil {
+		return err
+	}
+	err = f.push(ctx, step, present)
+	if present >= 0 && !errors.Is(ctx.Err(), context.Canceled) { // a rollback that comes ends what is waited for
+		f.tried = f.tried.after(step, err, time.Now())
+	}
+	return err
+}
+
+// push puts a step in force, whatever came of it before.
+func (f *File) push(ctx context.Context, step, present int) error {
 	changed, err := f.write(ctx, step)
 	if err != nil {
 		return err

@@ -281,6 +281,33 @@ func TestAnotherOwner(t *testing.T) {
 	})
 }
 
+// TestBrokenAfterItsTest: an nginx that is reloaded and does not take the step is not asked again
+// at once. A rollback is pushed at once, and what somebody else has reloaded is seen.
+func TestBrokenAfterItsTest(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	log := filepath.Join(t.TempDir(), "log")
+	did := func(what string) []string { return []string{"sh", "-c", "echo " + what + " >> " + log} }
+	s.cfg.Test, s.cfg.Reload = did("test"), did("reload")
+	f := nginx.New(s.cfg)
+	want := func(step int, words string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := f.Push(ctx, step)
+		text, wrong := os.ReadFile(log)
+		if got := strings.Join(strings.Fields(string(text)), " "); err == nil || wrong != nil || got != words {
+			t.Errorf("step %d: %v; %s, want %s", step, err, got, words)
+		}
+	}
+	want(500, "test reload")
+	want(500, "test reload")
+	s.Signal(syscall.SIGHUP)
+	rig.Eventually(t, "the step that somebody else has nginx read", func() error { return f.Push(t.Context(), 500) })
+	want(0, "test reload test reload")
+	want(0, "test reload test reload")
+}
+
 // TestFaults are those a person can mend.
 func TestFaults(t *testing.T) {
 	t.Parallel()

@@ -236,12 +236,16 @@ func (p *Pusher) publish(w Word, s Standing, state State, text string) {
 	}
 }
 
-// note changes the status, and logs a change of the state. The caller holds mu.
+// note changes the status, and logs a change of the state, and the first of the reasons for
+// which a push does not get there. The caller holds mu.
 func (p *Pusher) note(state State, text string) {
-	if p.status.State != state {
+	changed, refused := p.status.State != state, state == Pushing && text != "" && p.status.Error == ""
+	if changed {
 		p.status.State, p.status.Since = state, p.cfg.Now().UTC()
+	}
+	if changed || refused {
 		level := slog.LevelInfo
-		if state == Away || state == Taken {
+		if refused || state == Away || state == Taken {
 			level = slog.LevelWarn
 		}
 		p.cfg.Log.Log(context.Background(), level, "a splitter outside", "splitter", p.cfg.Name, "state", string(state), "step", p.word.Step, "error", text)

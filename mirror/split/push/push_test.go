@@ -1,10 +1,13 @@
 package push
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,6 +60,7 @@ type memory struct {
 	step    int
 	process string
 	down    error
+	refuses error         // of pushes alone
 	slow    time.Duration // a read takes so long, or until its context ends
 	pushes  []int
 }
@@ -64,8 +68,8 @@ type memory struct {
 func (m *memory) Push(ctx context.Context, step int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.down != nil {
-		return m.down
+	if err := cmp.Or(m.down, m.refuses); err != nil {
+		return err
 	}
 	m.step, m.pushes = step, append(m.pushes, step)
 	return ctx.Err()
@@ -94,10 +98,16 @@ func (m *memory) change(how func(*memory)) {
 // play runs a pusher on a splitter in a bubble of its own.
 func play(t *testing.T, m *memory, last Confirmed, then func(t *testing.T, p *Pusher, kept *Confirmed)) {
 	t.Helper()
+	playWith(t, m, last, slog.New(slog.DiscardHandler), then)
+}
+
+// playWith is play with a log.
+func playWith(t *testing.T, m *memory, last Confirmed, log *slog.Logger, then func(t *testing.T, p *Pusher, kept *Confirmed)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		kept := last
 		p := New(Config{
-			Name: "edge", Splitter: m, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Name: "edge", Splitter: m, Now: time.Now, Log: log,
 			Confirmed: func() Confirmed { return last }, Keep: func(c Confirmed) { kept = c },
 		})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -179,6 +189,23 @@ func TestPusherTriesAgain(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		pushed(t, p, m, InForce, 500, 500)
+	})
+}
+
+// TestARefusedStepIsSaidOnce, for each word, however often it is tried.
+func TestARefusedStepIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	m := &memory{refuses: errors.New("a broken configuration")}
+	var said bytes.Buffer
+	playWith(t, m, Confirmed{}, slog.New(slog.NewTextHandler(&said, nil)), func(t *testing.T, p *Pusher, _ *Confirmed) {
+		for words := range 2 {
+			p.Set(Word{Step: 500 + words, At: time.Now()})
+			time.Sleep(time.Minute)
+			pushed(t, p, m, Pushing, 0)
+			if n := strings.Count(said.String(), "a broken configuration"); n != words+1 {
+				t.Errorf("%d words, said %d times:\n%s", words+1, n, &said)
+			}
+		}
 	})
 }
 
