@@ -56,7 +56,15 @@ type PoolVerdict struct {
 	Upper    float64  `json:"upper"`
 	Decision Decision `json:"verdict"`
 	Reasons  []Reason `json:"reasons"` // those of the pool itself; its members have theirs
+
+	// Signed is the sign-off that it passes some tests by, nil for none. Offer is what
+	// somebody may sign by now, but for who, why and until when; nil for nothing.
+	Signed *Signed             `json:"signed,omitempty"`
+	Offer  *divergence.SignOff `json:"-"`
 }
+
+// Name is what reasons and sign-offs call the pool where they name an endpoint otherwise.
+func (v PoolVerdict) Name() string { return poolPrefix + v.Pool }
 
 // Sentence says the verdict on the pool in English, in one sentence.
 func (v PoolVerdict) Sentence() string {
@@ -194,6 +202,14 @@ func (e *Evidence) judgePool(q *pool, now time.Time) PoolVerdict {
 	case len(v.Reasons) > 0:
 		v.Decision = Hold
 	}
+	return v
+}
+
+// passedBy is the verdict with what a person signed: tests that have not seen enough do not hold
+// it. All else does, and so does each member by its own figures.
+func (v PoolVerdict) passedBy(s *Signed) PoolVerdict {
+	passed := EndpointVerdict{Decision: v.Decision, Reasons: v.Reasons}.passedBy(s)
+	v.Decision, v.Reasons, v.Signed = passed.Decision, passed.Reasons, passed.Signed
 	return v
 }
 

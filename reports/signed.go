@@ -8,7 +8,7 @@ import (
 	"parallax/divergence"
 )
 
-// Signed is an endpoint that passes on a person's word, with what its divergence test
+// Signed is an endpoint, or a pool, that passes on a person's word, with what its divergence test
 // had seen when it was signed: K of N, so that the rate was at most Upper. It stands
 // until the end of its last day, for the evidence it was said of, and while no test's
 // upper limit is above the one that was signed.

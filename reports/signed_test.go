@@ -17,11 +17,18 @@ import (
 // after noon.
 func signedAt(t *testing.T, e *Evidence, endpoint string, seconds int) divergence.SignOff {
 	t.Helper()
-	for _, v := range at(e, seconds).Endpoints {
-		if v.Endpoint == endpoint && v.Offer != nil {
-			s := *v.Offer
+	var offers []*divergence.SignOff
+	v := at(e, seconds)
+	for _, each := range v.Endpoints {
+		offers = append(offers, each.Offer)
+	}
+	for _, q := range v.Pools {
+		offers = append(offers, q.Offer)
+	}
+	for _, s := range offers {
+		if s != nil && s.Endpoint == endpoint {
 			s.At, s.Until, s.Who, s.Reason = noon.Add(time.Duration(seconds)*time.Second), "2026-12-31", "ann", "twice a day"
-			return s
+			return *s
 		}
 	}
 	t.Fatalf("there is nothing to sign of %s", endpoint)
@@ -52,6 +59,52 @@ func TestAPersonPassesARareEndpoint(t *testing.T) {
 	is(t, withSigned(e, 5, s), Promote)
 	e.Add(tick("GET /rare", 6, 1, 1)) // more than was signed
 	is(t, withSigned(e, 7, s), Hold, "insufficient_samples GET /rare")
+}
+
+// TestAPersonPassesAPool: at what was seen of its members together; it passes no member that
+// holds by itself, no rate that is too high, and ends where something else counts than was signed.
+func TestAPersonPassesAPool(t *testing.T) {
+	t.Parallel()
+	p := pooled()
+	begin := func() (*Evidence, divergence.SignOff) {
+		e := fold(p, drop(p, "GET /rare/a", 1, 150, 0), drop(p, "GET /seldom", 2, 50, 0), drop(p, "GET /b", 2, 1000, 0))
+		is(t, at(e, 3), Hold, "insufficient_samples pool rare")
+		return e, signedAt(t, e, "pool rare", 3)
+	}
+	e, s := begin()
+	v := withSigned(e, 4, s)
+	is(t, v, Promote)
+	want := []Signed{{Endpoint: "pool rare", N: 200, Upper: UpperLimit(0, 200, 0.05), Who: "ann", Reason: "twice a day", At: noon.Add(3 * time.Second), Until: "2026-12-31"}}
+	if diff := cmp.Diff(want, v.Signed); diff != "" {
+		t.Errorf("signed (-want +got):\n%s", diff)
+	}
+	if q := v.Pools[0]; q.Decision != Promote || q.Signed == nil || q.Offer == nil {
+		t.Errorf("the pool: %+v", q)
+	}
+	e.Add(drop(p, "GET /rare/new", 5, 10, 0)) // good news, also of a new member, ends nothing
+	is(t, withSigned(e, 6, s), Promote)
+	is(t, withSigned(e, 6, func(s divergence.SignOff) divergence.SignOff { s.Until = "2026-11-01"; return s }(s)), Hold, "insufficient_samples pool rare")
+
+	e, s = begin()
+	e.Add(drop(p, "GET /seldom", 5, 0, 0))
+	bad := drop(p, "GET /seldom", 6, 10, 1) // one of 60 is above the limit of 1 %, and the pool has more than was signed
+	e.Add(bad)
+	is(t, withSigned(e, 7, s), Hold, "divergence_rate GET /seldom", "insufficient_samples pool rare")
+
+	e, s = begin()
+	s.Limits[0].Upper, s.Limits[1].Upper = 1, 1 // whatever comes
+	e.Add(bad)
+	is(t, withSigned(e, 7, s), Hold, "divergence_rate GET /seldom")
+
+	e, s = begin()
+	other := drop(p, "GET /seldom", 5, 1, 0)
+	other.RulesHash = "r2"
+	e.Add(other)
+	is(t, withSigned(e, 6, s), Hold, "insufficient_samples pool rare")
+
+	e, s = begin()
+	e.policy.Endpoints = map[string]Waiver{"GET /seldom": {Waived: "2026-12-31 team"}} // it is out, so that another pool is left
+	is(t, withSigned(e, 6, s), Hold, "insufficient_samples pool rare")
 }
 
 // TestASignOffPassesNoRateThatIsTooHigh: neither is one offered, nor does one help.

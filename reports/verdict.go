@@ -46,7 +46,7 @@ type Verdict struct {
 	VersionKnown bool `json:"version_known"`
 
 	NotCovered []string `json:"not_covered"`      // traffic that no test judges, and why: endpoints, also declared ones without a request, and requests by the reason they were not mirrored for
-	Signed     []Signed `json:"signed,omitempty"` // endpoints that pass on a person's word, by name
+	Signed     []Signed `json:"signed,omitempty"` // endpoints that pass on a person's word, by name, then pools
 
 	// Pools are the verdicts on endpoints that are judged together, by name.
 	Pools []PoolVerdict `json:"pools,omitempty"`
@@ -219,6 +219,11 @@ func (e *Evidence) Verdict(now time.Time, in Context) Verdict {
 	}
 	for _, q := range e.currentPools(now, in) {
 		each := e.judgePool(q, now)
+		each.Offer = e.offer(&q.endpoint, EndpointVerdict{Decision: each.Decision, Reasons: each.Reasons})
+		each = each.passedBy(e.signed(&q.endpoint, now, in.Said.Signed))
+		if each.Signed != nil {
+			v.Signed = append(v.Signed, *each.Signed)
+		}
 		v.Pools = append(v.Pools, each)
 		v.Reasons = append(v.Reasons, each.Reasons...)
 		v.Worst = worse(v.Worst, e.worst(&q.endpoint))
@@ -310,7 +315,7 @@ func accusations(latched []Reason, v *Verdict) []Reason {
 		}
 	}
 	for _, q := range v.Pools {
-		add(poolPrefix+q.Pool, q.Decision, q.Reasons)
+		add(q.Name(), q.Decision, q.Reasons)
 	}
 	return out
 }

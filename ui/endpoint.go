@@ -25,8 +25,9 @@ type endpointView struct {
 	Reasons    []reasonView
 	SignURL    string
 	Signed     *reports.Signed
-	Offer      *divergence.SignOff // what may be signed, nil for nothing
-	limit      float64             // share that may diverge, 0 for unknown
+	Offer      *divergence.SignOff  // what may be signed, nil for nothing
+	Pool       *reports.PoolVerdict // that the page is about instead of an endpoint; nil for none
+	limit      float64              // share that may diverge, 0 for unknown
 	Stats      reports.Endpoint
 	Lookback   lookback
 	Charts     charts
@@ -168,6 +169,9 @@ func (view *endpointView) judge(service string, v reports.Verdict) {
 		if e.Endpoint == view.Endpoint {
 			each = e
 		}
+	}
+	if view.Pool = poolOf(v, view.Endpoint); view.Pool != nil {
+		each.Decision, each.Reasons, each.Signed, each.Offer = view.Pool.Decision, view.Pool.Reasons, view.Pool.Signed, view.Pool.Offer
 	}
 	view.limit = each.Limit
 	view.Word, view.Class = decisionWord(each.Decision), decisionClass(each.Decision)

@@ -77,7 +77,7 @@ func reasonViews(service string, reasons []reports.Reason) []reasonView {
 	var out []reasonView
 	for _, r := range reasons {
 		text := r.Sentence()
-		if !reports.IsEndpoint(r.Endpoint) { // nothing else has a page
+		if !reports.IsEndpoint(r.Endpoint) && !reports.IsPool(r.Endpoint) { // nothing else has a page
 			out = append(out, reasonView{Text: text})
 			continue
 		}

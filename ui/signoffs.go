@@ -13,7 +13,7 @@ import (
 	"parallax/reports"
 )
 
-// signature is that a person passes an endpoint that has too few exchanges, or takes
+// signature is that a person passes an endpoint, or a pool, that has too few exchanges, or takes
 // that back.
 type signature struct {
 	Endpoint string `json:"endpoint"`
@@ -64,17 +64,39 @@ func (s *Server) sign(ctx context.Context, service *Service, d signature) (diver
 
 // of returns what is signed by now.
 func (d signature) of(v reports.Verdict) (divergence.SignOff, error) {
-	i := slices.IndexFunc(v.Endpoints, func(e reports.EndpointVerdict) bool { return e.Endpoint == d.Endpoint })
+	offer, known := offered(v, d.Endpoint)
 	switch {
-	case i < 0:
+	case !known:
 		return divergence.SignOff{}, invalid(fmt.Sprintf("endpoint: the verdict knows no %.200q", d.Endpoint))
 	case d.Withdraw:
 		return divergence.SignOff{Endpoint: d.Endpoint, Limits: []divergence.SignedLimit{}}, nil
-	case v.Endpoints[i].Offer == nil:
+	case offer == nil:
 		return divergence.SignOff{}, newProblem(http.StatusConflict, "nothing_to_sign",
-			"what a person may pass is an endpoint with some exchanges, but too few for its tests, and no rate that is above its limit; its verdict says what is")
+			"what a person may pass is an endpoint or a pool with some exchanges, but too few for its tests, and no rate that is above its limit; its verdict says what is")
 	}
-	return *v.Endpoints[i].Offer, nil
+	return *offer, nil
+}
+
+// offered returns what may be signed of an endpoint or a pool, nil for nothing; false if the
+// verdict has none of that name.
+func offered(v reports.Verdict, name string) (offer *divergence.SignOff, known bool) {
+	if q := poolOf(v, name); q != nil {
+		return q.Offer, true
+	}
+	i := slices.IndexFunc(v.Endpoints, func(e reports.EndpointVerdict) bool { return e.Endpoint == name })
+	if i < 0 {
+		return nil, false
+	}
+	return v.Endpoints[i].Offer, true
+}
+
+// poolOf returns the pool that a reason names as its endpoint, nil if it is none.
+func poolOf(v reports.Verdict, name string) *reports.PoolVerdict {
+	i := slices.IndexFunc(v.Pools, func(q reports.PoolVerdict) bool { return q.Name() == name })
+	if i < 0 {
+		return nil
+	}
+	return &v.Pools[i]
 }
 
 func (s *Server) apiSignOff(c echo.Context) error {

@@ -99,7 +99,7 @@ func TestSignOffOnThePage(t *testing.T) {
 	says(t, "/", parsePage(t, r, "/", 200), "1 endpoint passes on a person’s word")
 }
 
-// TestPoolsOnThePages: they are shown, and have no page to link to.
+// TestPoolsOnThePages: they are shown, with a page to sign them off on.
 func TestPoolsOnThePages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -108,13 +108,24 @@ func TestPoolsOnThePages(t *testing.T) {
 	r.judge.verdict.Pools = []reports.PoolVerdict{{Pool: "rare", Members: []string{"GET /health", hostile}, N: 180, Upper: 0.021, Decision: reports.Hold, Reasons: []reports.Reason{short}}}
 	r.judge.verdict.Endpoints[1] = reports.EndpointVerdict{Endpoint: "GET /health", Decision: reports.Promote, Pool: "rare"}
 	doc := parsePage(t, r, "/services/shop", 200)
-	says(t, "the service", doc, "pool rare: needs 3787 exchanges and has 180", "1 pool of endpoints is judged together", "in pool rare")
+	says(t, "the service", doc, "pool rare : needs 3787 exchanges and has 180", "1 pool of endpoints is judged together", "in pool rare")
+	r.judge.verdict.Pools[0].Offer = &divergence.SignOff{Endpoint: "pool rare", Limits: []divergence.SignedLimit{{Test: "divergence", N: 180, Upper: 0.021}}}
+	own := endpointPath("shop", "pool rare")
+	linked := false
 	for n := range doc.Descendants() {
 		for _, a := range n.Attr {
-			if a.Key == "href" && strings.Contains(a.Val, "pool") {
-				t.Errorf("a link to %s", a.Val)
-			}
+			linked = linked || a.Key == "href" && a.Val == own
 		}
+	}
+	if !linked {
+		t.Errorf("no link to %s", own)
+	}
+	says(t, own, parsePage(t, r, own, 200), "needs 3787 exchanges", "Pass it with what was seen so far", "Each endpoint has a page of its own")
+	if answer := r.call("POST", signOffs, `{"endpoint":"pool rare","reason":"twice a day","until":"2026-12-31","by":"ann"}`); answer.Code != 200 || len(r.store.signed) != 1 || r.store.signed[0].Endpoint != "pool rare" {
+		t.Errorf("%d %s, signed %+v", answer.Code, answer.Body, r.store.signed)
+	}
+	if answer := r.call("POST", signOffs, `{"endpoint":"pool other","reason":"x","until":"2026-12-31"}`); answer.Code != 422 {
+		t.Errorf("a pool that is not there: %d %s", answer.Code, answer.Body)
 	}
 	page := endpointPath("shop", "GET /health")
 	says(t, page, parsePage(t, r, page, 200), "judged together with the other endpoints of the pool rare")
