@@ -35,10 +35,11 @@ type State struct {
 
 	Latch *Latch `json:"latch,omitempty"`
 
-	// Version and Era say which word this is of a step that several mirrors share; zero where
+	// Version, Era and Trail say which word this is of a step that several mirrors share; zero where
 	// they do not. Owed says that the others have not heard of this one, which is to step 0.
 	Version uint64 `json:"version,omitzero"`
 	Era     string `json:"era,omitempty"`
+	Trail   string `json:"trail,omitempty"`
 	Owed    bool   `json:"owed,omitzero"`
 
 	// EvidenceFrom is when a person started new evidence; zero for never. What was
@@ -102,7 +103,7 @@ type MirroringPause struct {
 // Moved returns the state with the step of another, and all that is said about it.
 func (s State) Moved(to State) State {
 	s.Step, s.Who, s.Reason, s.At, s.Paused, s.Until = to.Step, to.Who, to.Reason, to.At, to.Paused, to.Until
-	s.Version, s.Era, s.Owed, s.Groups = to.Version, to.Era, to.Owed, to.Groups
+	s.Version, s.Era, s.Trail, s.Owed, s.Groups = to.Version, to.Era, to.Trail, to.Owed, to.Groups
 	return s
 }
 

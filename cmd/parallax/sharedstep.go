@@ -62,7 +62,7 @@ type outage struct {
 
 // word is a state as other mirrors hear it.
 func word(s reports.State) splitredis.Word {
-	return splitredis.Word{Version: s.Version, Era: s.Era, Step: s.Step, Who: s.Who, Reason: s.Reason, At: s.At, Paused: s.Paused, Until: s.Until}
+	return splitredis.Word{Version: s.Version, Era: s.Era, Trail: s.Trail, Step: s.Step, Who: s.Who, Reason: s.Reason, At: s.At, Paused: s.Paused, Until: s.Until}
 }
 
 // share tells the other mirrors a step before it is in force here, and returns what is to be
@@ -73,10 +73,10 @@ func (s *stepper) share(ctx context.Context, before, next reports.State) (report
 		return next, nil
 	}
 	if next.Step == 0 {
-		next.Version, next.Era = before.Version, before.Era
+		next.Version, next.Era, next.Trail = before.Version, before.Era, before.Trail
 		now, err := s.shared.step.Overrule(ctx, word(next))
 		if next.Owed = err != nil; !next.Owed {
-			next.Version, next.Era = now.Version, now.Era
+			next.Version, next.Era, next.Trail = now.Version, now.Era, now.Trail
 		} else {
 			s.log.Warn("the other mirrors have not heard of step 0: they will when redis answers again", "service", s.service, "error", err)
 		}
@@ -91,7 +91,7 @@ func (s *stepper) tell(ctx context.Context, before, next reports.State) (reports
 		return next, reports.Refusal{Turn: reports.Refused, Text: "the other mirrors have not heard of the rollback here yet"}
 	}
 	now, err := s.shared.step.Follow(ctx, word(before), word(next))
-	next.Version, next.Era = now.Version, now.Era
+	next.Version, next.Era, next.Trail = now.Version, now.Era, now.Trail
 	switch {
 	case errors.Is(err, splitredis.ErrMoved):
 		return next, reports.Refusal{Turn: reports.Overridden, Text: "another mirror has moved the step meanwhile"}
@@ -125,7 +125,7 @@ func (s *stepper) Hear(w splitredis.Word) {
 		}
 		return
 	}
-	next := reports.State{Step: w.Step, Who: w.Who, Reason: w.Reason, At: w.At, Paused: w.Paused, Until: w.Until, Version: w.Version, Era: w.Era, Owed: owed}
+	next := reports.State{Step: w.Step, Who: w.Who, Reason: w.Reason, At: w.At, Paused: w.Paused, Until: w.Until, Version: w.Version, Era: w.Era, Trail: w.Trail, Owed: owed}
 	if w.Step < state.Step {
 		s.force(next) // before the disk
 	}
@@ -148,7 +148,7 @@ func (s *stepper) Paid(owed, now splitredis.Word) {
 	defer s.mu.Unlock()
 	err := s.file.Update(func(state *reports.State) {
 		if state.Owed && state.Version == owed.Version {
-			state.Owed, state.Version, state.Era = false, now.Version, now.Era
+			state.Owed, state.Version, state.Era, state.Trail = false, now.Version, now.Era, now.Trail
 		}
 	})
 	if err != nil {

@@ -145,13 +145,20 @@ func pass(ctx context.Context, told string, heard chan<- Word) {
 	}
 }
 
+// maxWord is how many bytes of a word are read.
+const maxWord = 64 << 10
+
 func parseWord(version, text string) (w Word, err error) {
+	if len(text) > maxWord {
+		return Word{}, fmt.Errorf("cannot read the step from redis: its word has %d bytes", len(text))
+	}
 	if err = json.Unmarshal([]byte(text), &w); err != nil {
 		return Word{}, fmt.Errorf("cannot read the step from redis: %w", err)
 	}
 	if w.Step < 0 || w.Step > 10_000 {
 		return Word{}, fmt.Errorf("cannot read the step from redis: %d is not in 0..10000", w.Step)
 	}
+	w.Trail = w.Trail[:min(len(w.Trail), maxTrail)]
 	w.Version, err = parseVersion(version)
 	return w, err
 }

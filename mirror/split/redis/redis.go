@@ -9,7 +9,9 @@
 // does. A rollback asks for nothing: it begins an era, which comes after everything of the
 // eras before. Two mirrors that roll back without hearing of each other, since Redis was away
 // or has lost everything, begin two eras of one number; whoever hears of both rolls back
-// again, and so where two words have one version. So a rollback is never undone by a step that was raised without knowing of it.
+// again. So a rollback is never undone by a step that was raised without knowing of it. The same
+// holds for two words of one era that were said without knowing of each other, since Redis had
+// lost the one when the other was said.
 package redis
 
 import (
@@ -22,18 +24,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 )
-
-// Word is the step of a service and how it came about.
-type Word struct {
-	Version uint64    `json:"version"`       // number of the era, times 2^32, and the moves in it
-	Era     string    `json:"era,omitempty"` // tells eras of one number apart; empty for the first
-	Step    int       `json:"step"`          // basis points
-	Who     string    `json:"who"`
-	Reason  string    `json:"reason"`
-	At      time.Time `json:"at"`
-	Paused  bool      `json:"paused"`
-	Until   time.Time `json:"until,omitzero"` // as in reports.State
-}
 
 // ErrMoved is that somebody has moved the step since.
 var ErrMoved = errors.New("another mirror has moved the step")
@@ -111,38 +101,11 @@ return {0, string.format('%.0f', held)}`
 // maxVersion is how far Lua counts exactly: two million rollbacks.
 const maxVersion = 1 << 53
 
-// era is the number of a version's era.
-func era(version uint64) uint64 { return version >> 32 }
-
-// Merge returns what a mirror's word becomes when it hears another, and whether it is then
-// owed: the newer of both, unless none comes after the other, which is a rollback of them both. What is owed comes after everything.
-func Merge(mine Word, owed bool, heard Word) (Word, bool) {
-	switch {
-	case owed:
-		mine.Version = max(mine.Version, heard.Version)
-		return mine, true
-	case torn(mine, heard):
-		return Word{
-			Version: max(mine.Version, heard.Version), Era: mine.Era, At: heard.At, Paused: true,
-			Who: "parallax", Reason: "two mirrors rolled back without hearing of each other",
-		}, true
-	case heard.Version > mine.Version:
-		return heard, false
-	}
-	return mine, false
-}
-
-// torn reports whether two words cannot come one after the other: they are of two eras of one
-// number, or of one version, which two mirrors set after Redis had lost it.
-func torn(a, b Word) bool {
-	return era(a.Version) == era(b.Version) && (a.Era != b.Era || a.Version == b.Version && (a.Step != b.Step || !a.At.Equal(b.At) || a.Paused != b.Paused))
-}
-
 // Follow sets a word after another, in its era, and returns it with its version. ErrMoved is
 // that there is a newer one, any other error that Redis did not answer: then nobody knows
 // whether it was set.
 func (s *Step) Follow(ctx context.Context, after, w Word) (Word, error) {
-	w.Era = after.Era
+	w.Era, w.Trail = after.Era, trail(after)
 	now, err := s.set(ctx, "after", after.Version, w)
 	if !errors.Is(err, ErrMoved) || now.Version >= after.Version {
 		return now, err
@@ -156,7 +119,7 @@ func (s *Step) Follow(ctx context.Context, after, w Word) (Word, error) {
 // Overrule sets a word after whatever there is, and after its own version, in an era that
 // it begins, and returns it with both.
 func (s *Step) Overrule(ctx context.Context, w Word) (Word, error) {
-	w.Era = rand.Text()
+	w.Era, w.Trail = rand.Text(), trail(Word{})
 	return s.set(ctx, "newest", w.Version, w)
 }
 

@@ -286,6 +286,70 @@ func TestARefusedRaiseDoesNotComeLater(t *testing.T) {
 	f("a raise that came too late")
 }
 
+// TestMovesThatKnowNothingOfEachOther: a failover loses what one mirror said, and another one
+// lowers the step meanwhile. It is not raised by the first one's words, though they are more.
+func TestMovesThatKnowNothingOfEachOther(t *testing.T) {
+	t.Parallel()
+	server := rig.StartRedis(t)
+	a, b := &replica{step: open(t, server).Step("shop")}, &replica{step: open(t, server).Step("shop")}
+	look := func(all ...*replica) {
+		for range 2 {
+			for _, r := range all {
+				r.step.Look(t.Context(), r)
+			}
+		}
+	}
+	raise := func(r *replica, steps ...int) {
+		t.Helper()
+		for _, step := range steps {
+			if err := r.raise(t.Context(), step); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	raise(a, 1000)
+	look(a, b)
+	common := b.word
+	raise(a, 5000, 6000)
+	server.Kill()
+	server.Start() // with what b knows, as a replica that lags
+	rig.Eventually(t, "redis", func() error { return b.step.PutBack(t.Context(), common) })
+	raise(b, 10)
+	look(a, b)
+	for _, r := range []*replica{a, b} {
+		if w, owed := r.Word(); w.Step != 0 || !w.Paused || owed || w.Version < 1<<32 {
+			t.Errorf("%+v, owed %t; want step 0 of a new era", w, owed)
+		}
+	}
+}
+
+// TestTrails: a word knows those that it was said after.
+func TestTrails(t *testing.T) {
+	t.Parallel()
+	line := []Word{{Version: 7 << 32, Era: "a", Trail: trail(Word{})}}
+	for i := range 50 {
+		line = append(line, Word{Version: 7<<32 + 1 + uint64(i), Era: "a", Trail: trail(line[i])})
+	}
+	f := func(want bool, a, b Word) {
+		t.Helper()
+		if torn(a, b) != want || torn(b, a) != want {
+			t.Errorf("%d and %d, torn: %t", a.Version, b.Version, !want)
+		}
+	}
+	for i, a := range line {
+		for _, b := range line[i:] {
+			f(false, a, b)
+		}
+	}
+	aside := Word{Version: line[10].Version, Era: "a", Trail: trail(line[9])}
+	f(false, aside, line[9])
+	f(true, aside, line[10])
+	f(true, aside, line[20])
+	f(false, aside, line[50])                                     // too far back
+	f(false, Word{Version: line[10].Version, Era: "a"}, line[20]) // of a release without trails
+	f(false, line[10], Word{Version: line[20].Version, Era: "a", Trail: trail(Word{})})
+}
+
 func TestWordsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	step := open(t, rig.StartRedis(t)).Step("shop")
@@ -302,6 +366,7 @@ func TestWordsThatCannotBe(t *testing.T) {
 	}
 	f("1", "{", "cannot read the step from redis")
 	f("1", `{"step":10001}`, "not in 0..10000")
+	f("1", `{"who":"`+strings.Repeat("x", maxWord)+`"}`, "bytes")
 	f("-1", `{"step":1}`, "no version")
 	f("99999999999999999999", `{"step":1}`, "no version")
 }
