@@ -10,11 +10,13 @@ import "parallax"
 func (f *flight) noteGap(e *endpoint, why parallax.Place) {
 	counted := false
 	for _, l := range f.service.legs {
-		if l == nil || l == f.live || l.state != Own {
+		if l == nil || l == f.live && !f.gaveOn() || l.state != Own {
 			continue
 		}
 		reason := ""
-		if !e.safe && e.never == "" && f.mayTakeUnsafe(e, l) {
+		if l == f.live {
+			reason = gapCovered
+		} else if !e.safe && e.never == "" && f.mayTakeUnsafe(e, l) {
 			reason = f.missed(l, why)
 		}
 		if reason != "" && !counted {
@@ -24,6 +26,9 @@ func (f *flight) noteGap(e *endpoint, why parallax.Place) {
 		f.keepMissed(l, reason)
 	}
 }
+
+// gapCovered is that the live candidate failed a write that the primary did in its place.
+const gapCovered = "covered"
 
 // missed returns why a leg lacks a request, "" if it does not, or need not have it.
 func (f *flight) missed(l *leg, why parallax.Place) string {

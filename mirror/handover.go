@@ -127,9 +127,15 @@ func (f *flight) movesTo(ctx context.Context, wanted parallax.Leg) parallax.Leg 
 	if f.hasAll(wanted) {
 		return wanted // Fast path
 	}
-	if wanted == parallax.Candidate && f.hasAll(parallax.Primary) {
-		return parallax.Primary
+	if wanted != parallax.Candidate || !f.hasAll(parallax.Primary) {
+		f.drained(ctx)
 	}
+	return parallax.Primary
+}
+
+// drained waits until the primary has all that the user was told is done, and reports whether it has. It waits for [DrainWithin]
+// at most, and no longer than the caller.
+func (f *flight) drained(ctx context.Context) bool {
 	until := f.m.deps.Now().Add(DrainWithin)
 	look := time.NewTimer(0)
 	defer look.Stop()
@@ -137,14 +143,14 @@ func (f *flight) movesTo(ctx context.Context, wanted parallax.Leg) parallax.Leg 
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			return parallax.Primary
+			return false
 		}
 		if f.hasAll(parallax.Primary) {
-			break
+			return true
 		}
 		look.Reset(pause)
 	}
-	return parallax.Primary
+	return false
 }
 
 // hasAll reports whether a leg has all that the user was told is done. What the primary will

@@ -55,6 +55,11 @@ func (n *notebook) written(user string) []string {
 func notebooks(t *testing.T, change func(*mirror.Service)) (r *rig, primary, candidate *notebook) {
 	t.Helper()
 	primary, candidate = &notebook{name: "primary", of: map[string][]string{}}, &notebook{name: "candidate", of: map[string][]string{}}
+	return startNotebooks(t, primary, candidate, change, keeping(t.TempDir())), primary, candidate
+}
+
+func startNotebooks(t *testing.T, primary, candidate *notebook, change func(*mirror.Service), deps ...func(*mirror.Deps)) *rig {
+	t.Helper()
 	cfg := pair(mirrortest.NewBackend(t, primary.answer).URL, mirrortest.NewBackend(t, candidate.answer).URL, mirror.Own)
 	cfg.Primary.State, cfg.Primary.Outbound, cfg.Primary.Jobs = mirror.Own, mirror.OutboundNone, mirror.JobsOff
 	cfg.PartitionedBy = mirror.PartitionedBySplitKey
@@ -63,7 +68,7 @@ func notebooks(t *testing.T, change func(*mirror.Service)) (r *rig, primary, can
 	if change != nil {
 		change(&cfg)
 	}
-	return start(t, cfg, keeping(t.TempDir())), primary, candidate
+	return start(t, cfg, deps...)
 }
 
 // note writes something for a user and returns which leg answered.

@@ -124,12 +124,21 @@ func (f *flight) tryAgain(l *leg, r role, c *parallax.Call, err error) {
 // and gets as long as it has for the head of an answer to finish. The end of a
 // shutdown ends every call.
 func (f *flight) callContext(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
-	if f.net != nil {
+	switch {
+	case f.net != nil && f.endpoint.safe:
 		return &netContext{ctx, f.net}, func() {}
-	}
-	if f.endpoint.safe {
+	case f.endpoint.safe:
 		return ctx, func() {}
 	}
+	legCtx, end := f.outlast(ctx, l)
+	if f.net != nil {
+		f.net.end = end // nobody else knows of it yet
+	}
+	return legCtx, end
+}
+
+// outlast is what a call of an unsafe request runs under.
+func (f *flight) outlast(ctx context.Context, l *leg) (context.Context, context.CancelFunc) {
 	legCtx := &outlastingContext{Context: f.m.lives, caller: ctx, body: f.body, rpc: f.rpc, timeout: l.timeout}
 	f.outlasting = legCtx
 	return legCtx, legCtx.over

@@ -125,7 +125,7 @@ func (f *flight) keepMissed(l *leg, why string) {
 
 // lost lists a write that a leg will never get, if a caller was told that it is done.
 func (f *flight) lost(l *leg, why string) {
-	if told := f.x.Legs[f.reference()]; told != nil && told.Response.Status != 0 && told.Response.Status < 400 {
+	if told := f.x.Legs[f.answerer()]; told != nil && told.Response.Status != 0 && told.Response.Status < 400 {
 		f.m.spools[l.name].Load().Lose(f.x, why)
 	}
 }
@@ -136,7 +136,7 @@ func (f *flight) mayBeSent(l *leg) bool {
 	if f.rpc != nil || !f.body.sent() || f.body.why() != "" || f.body != nil && (f.body.copy == nil || len(f.body.tail) > 0) {
 		return false
 	}
-	reference := f.x.Legs[f.reference()]
+	reference := f.x.Legs[f.answerer()]
 	if reference == nil || reference.Response.Status == 0 || f.upgrade != "" {
 		return false
 	}
@@ -163,7 +163,7 @@ func (f *flight) asMissed(l *leg) *parallax.Exchange {
 		request.Body, request.Trailers = f.body.copy.body(), f.body.tail
 	}
 	x.Legs[l.name] = &parallax.Call{Request: request}
-	ref := f.reference()
+	ref := f.answerer()
 	answered := *f.x.Legs[ref]
 	answered.Request.Body, answered.Request.Trailers = parallax.Body{}, nil
 	answered.Response.Headers = append([]parallax.Field(nil), answered.Response.Headers...)

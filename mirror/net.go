@@ -92,10 +92,10 @@ const (
 )
 
 // spread puts a net below a request, if the service has one and the request is one that it can
-// catch: it is safe, so that both legs may be asked. Its body is kept for as long as it is
-// under way, as that of one that is mirrored is anyway.
+// catch: it is safe, so that both legs may be asked, or one that the primary may be given although the candidate
+// may have acted on it. Its body is kept for as long as it is under way, as that of one that is mirrored is anyway.
 func (f *flight) spread() {
-	if f.service.cfg.Net.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || !f.endpoint.safe || f.rpc != nil || f.looksLikeAct() {
+	if f.service.cfg.Net.Wait <= 0 || f.live == nil || f.live.name != parallax.Candidate || f.rpc != nil || f.looksLikeAct() || !f.endpoint.safe && !f.mayGiveOn() {
 		return
 	}
 	f.net = &catcher{Net: f.service.cfg.Net, over: make(chan struct{}), anew: !f.service.ids.Declared()}
@@ -304,8 +304,11 @@ func (f *flight) replace(ctx context.Context, out caller, x failure) (why string
 	if !f.hasWholeBody() {
 		return uncaughtBody
 	}
-	if f.service.partitioned() && !f.hasAll(parallax.Primary) {
+	if f.service.partitioned() && !f.hasAll(parallax.Primary) && (f.endpoint.safe || !f.drained(ctx)) {
 		return uncaughtBehind
+	}
+	if !f.endpoint.safe {
+		return f.giveOn(ctx, out, x)
 	}
 	switch f.awaitPrimary(ctx) {
 	case foundAnswer:
@@ -319,7 +322,7 @@ func (f *flight) replace(ctx context.Context, out caller, x failure) (why string
 	case !f.net.anew:
 		return uncaughtNames // the caller's may be another's there
 	}
-	return f.giveFresh(ctx, out, x)
+	return f.giveFresh(ctx, ctx, out, x)
 }
 
 // hasWholeBody reports whether there is a complete copy of the request's body. What the candidate's call has
@@ -410,8 +413,9 @@ func (f *flight) giveShadows(out caller, x failure) (why string) {
 }
 
 // giveFresh asks the primary for this caller and streams its answer, unless that is a failure
-// as much as the candidate's. Nothing of this call is compared.
-func (f *flight) giveFresh(ctx context.Context, out caller, x failure) (why string) {
+// as much as the candidate's. Nothing of this call is compared, unless it is of an unsafe request. ctx is the
+// caller's, legCtx the call's.
+func (f *flight) giveFresh(ctx, legCtx context.Context, out caller, x failure) (why string) {
 	primary := f.service.legs[parallax.Primary]
 	c := &parallax.Call{Request: parallax.Request{
 		Method: f.in.Method, Target: f.in.Target, Host: f.in.Host, Proto: "HTTP/1.1", Headers: f.headersFor(primary, live),
@@ -423,7 +427,10 @@ func (f *flight) giveFresh(ctx context.Context, out caller, x failure) (why stri
 	primary.inFlight.Add(1)
 	defer primary.inFlight.Add(-1)
 	c.Start = f.since()
-	a, at, err := f.askInstances(ctx, primary, live, c, f.outgoingAgain(primary, c))
+	if !f.endpoint.safe {
+		f.x.Legs[parallax.Primary] = c
+	}
+	a, at, err := f.askInstances(legCtx, primary, live, c, f.outgoingAgain(primary, c))
 	why = uncaughtPrimary
 	if err == nil {
 		why, err = f.passFresh(a, out, c, x)
@@ -462,12 +469,14 @@ func (f *flight) passFresh(a *answer, out caller, c *parallax.Call, x failure) (
 		return uncaughtPrimary, nil
 	}
 	f.giveWay(x)
+	keep := f.pin(a)
 	out.Head(a.Status, f.named(a.Headers), a.Length, namesThat(unframed, a.TrailerNames), !f.body.sent())
-	if err := f.copyAnswer(a, out, nil); err != nil {
+	if err := f.copyAnswer(a, out, keep); err != nil {
 		out.Abort()
 		return "", err
 	}
 	if trailers := fieldsThat(unframed, a.Trailers()); len(trailers) > 0 {
+		c.Response.Trailers = trailers
 		out.Trailers(trailers)
 	}
 	_ = out.End() // the leg has answered, whether the caller is still there or not
