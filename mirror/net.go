@@ -19,8 +19,8 @@ import (
 // Net is the safety net below a live candidate: an answer that fails before its first byte, or
 // comes too late, is replaced by the primary's.
 type Net struct {
-	Wait     time.Duration `yaml:"wait" doc:"while the candidate is live, how much later than the primary's the head of its answer may come; then, and when there is no answer at all, callers of safe methods get the primary's; empty: callers get what the candidate gives"`
-	Statuses []int         `yaml:"statuses" doc:"statuses of the candidate's, 500 to 599, in whose place callers of safe methods get the primary's answer"`
+	Wait     time.Duration `yaml:"wait" doc:"while the candidate is live, how much later than the primary's the head of its answer may come; then, and when there is no answer at all, callers of safe methods get the primary's, and of unsafe ones where that does nothing twice (docs/net.md); empty: callers get what the candidate gives"`
+	Statuses []int         `yaml:"statuses" doc:"statuses of the candidate's, 500 to 599, in whose place callers get the primary's answer"`
 }
 
 // idleNet returns why a net has nothing to catch, which it must not look as if it had.

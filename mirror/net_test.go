@@ -99,7 +99,7 @@ func TestWhatTheNetLeavesAlone(t *testing.T) {
 	}{
 		"a wrong 200":                   {"GET", mirrortest.JSON(`{"from":"new"}`), nil, 200, `{"from":"new"}`},
 		"a status that is not listed":   {"GET", mirrortest.Status(502), nil, 502, "status 502\n"},
-		"an unsafe request":             {"POST", mirrortest.Status(500), nil, 500, "status 500\n"},
+		"a write to a shared database":  {"POST", mirrortest.Status(500), func(s *mirror.Service) { s.Candidate.State = mirror.Shared }, 500, "status 500\n"},
 		"without a net":                 {"GET", mirrortest.Status(500), func(s *mirror.Service) { s.Net = mirror.Net{} }, 500, "status 500\n"},
 		"users of the primary":          {"GET", mirrortest.Status(500), func(s *mirror.Service) { s.Split.Key, s.Split.Pin = "ip", map[string]string{"127.0.0.1": "primary"} }, 200, "status 200\n"},
 		"a request that looks like one": {"GET", mirrortest.Status(500), func(s *mirror.Service) { s.Endpoints = []string{"GET /orders/{id}/delete"} }, 500, "status 500\n"},
