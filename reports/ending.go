@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,9 +63,20 @@ type Section struct {
 const lastStep = 10_000
 
 // GivenUp says that nobody is on the candidate, and that it stays so: it was found to be
-// worse, or a person rolled back or paused the promotion.
+// worse, or a person rolled back, and did not resume since. A pause alone gives nothing up.
 func (e Ending) GivenUp() bool {
-	return e.Stand.Step == 0 && (e.Verdict.Decision == Rollback || e.Stand.Paused)
+	return e.Stand.Step == 0 && (e.Verdict.Decision == Rollback || e.Stand.Paused && e.rolledBack())
+}
+
+// rolledBack says that the step is at 0 since a rollback, as far as the chain of decisions tells:
+// one that does not have the last move, such as another mirror's, leaves that open.
+func (e Ending) rolledBack() bool {
+	for _, r := range slices.Backward(e.History) {
+		if r.Moved != nil {
+			return r.Kind == ChainRollback || r.At.Before(e.Stand.At)
+		}
+	}
+	return !e.Stand.At.IsZero() // otherwise nobody ever moved it
 }
 
 // WhyNot says why the run may not end, in sentences; nothing when it may: all users are on

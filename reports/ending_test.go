@@ -54,6 +54,17 @@ func TestRunMayEnd(t *testing.T) {
 	f(func(e *Ending) { e.Stand.Step, e.Verdict.Decision = 0, Hold }, "nobody gave it up")
 	f(func(e *Ending) { e.Stand.Step, e.Verdict.Decision = 0, Rollback })
 	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Verdict.Decision = 0, true, Hold })
+	moved := func(kind ChainKind, after time.Duration) func(*Ending) {
+		return func(e *Ending) {
+			e.Stand.Step, e.Stand.Paused, e.Verdict.Decision = 0, true, Hold
+			e.History = []ChainRecord{{At: e.Stand.At.Add(after), Kind: kind, Moved: &Moved{}}, {At: e.Stand.At.Add(after), Kind: ChainVerdict}}
+		}
+	}
+	f(moved(ChainRollback, time.Millisecond))
+	f(moved(ChainStep, time.Millisecond), "nobody gave it up") // to 0 and then paused
+	f(moved(ChainStep, -time.Hour))                            // another mirror moved it last
+	f(func(e *Ending) { moved(ChainRollback, 0)(e); e.Stand.Paused = false }, "nobody gave it up")
+	f(func(e *Ending) { e.Stand = Stand{Paused: true}; e.Verdict.Decision = Hold }, "nobody gave it up") // never moved
 	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Issues = 0, true, []divergence.Issue{bug} }) // what is wrong with it hurts nobody
 	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Back = 0, true, &WayBack{WritesMissing: 1} }, "the primary lacks 1")
 }

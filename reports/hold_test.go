@@ -99,7 +99,7 @@ func TestJudgeStartsNewEvidence(t *testing.T) {
 	l.write(tick("GET /a", 1, 10, 10))
 	j := judgeOn(l, &from, func(c *JudgeConfig) {
 		c.Latched = func(latch Latch) error { state.Latch = &latch; return nil }
-		c.Unlatched = func() error { state.Latch = nil; return nil }
+		c.Unlatched = func(Latch) error { state.Latch = nil; return nil }
 	})
 	is(t, j.Look(t.Context()), Rollback, "divergence_rate GET /a")
 	if state.Latch == nil || !state.Latch.At.Equal(noon.Add(time.Second)) {
@@ -163,7 +163,7 @@ func TestVoidLatchIsForgotten(t *testing.T) {
 			change(c, &kept, &from)
 			c.Latch = &kept
 			c.Latched = func(Latch) error { t.Errorf("%s: latched again", name); return nil }
-			c.Unlatched = func() error { told++; return fails }
+			c.Unlatched = func(Latch) error { told++; return fails }
 		})
 		is(t, j.Look(t.Context()), want, reasons...)
 		fails = nil
@@ -192,7 +192,7 @@ func TestLatchStaysWhileNothingIsKnown(t *testing.T) {
 	j := judgeOf(l, func(c *JudgeConfig) {
 		c.Latch = &latch
 		c.Latched = func(Latch) error { t.Error("latched again"); return nil }
-		c.Unlatched = func() error { t.Error("the latch was forgotten"); return nil }
+		c.Unlatched = func(Latch) error { t.Error("the latch was forgotten"); return nil }
 	})
 	is(t, j.Look(t.Context()), Hold, "store_away ")
 	l.goAway(nil)
@@ -236,4 +236,51 @@ func TestJudgeWarnsAfterTheStart(t *testing.T) {
 	f(j, "")
 	l.goAway(errors.New("no route"))
 	f(j, `level=WARN msg="the verdict is on hold"`)
+}
+
+// TestALatchThatCouldNotBeKeptIsTriedAgain: also while the evidence cannot be read, once a look and no
+// more once it is kept or void; and what a second alarm adds takes its reasons along.
+func TestALatchThatCouldNotBeKeptIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	latch := func(endpoint string) Latch {
+		return Latch{At: noon, RulesVersion: "r", PolicyVersion: quick().Hash(), CandidateVersion: "2.0", Reasons: []Reason{{Code: LiveErrors, Endpoint: endpoint}}}
+	}
+	l, from, full, tries, kept := &ledger{}, time.Time{}, errors.New("disk full"), 0, []Latch{}
+	l.write(tick("GET /a", 1, 1000, 0))
+	j := judgeOn(l, &from, func(c *JudgeConfig) {
+		c.Latched = func(latch Latch) error {
+			if tries++; full == nil {
+				kept = append(kept, latch)
+			}
+			return full
+		}
+	})
+	j.Accuse(latch("POST /a"), false)
+	is(t, j.Look(t.Context()), Rollback, "live_errors POST /a")
+	j.Accuse(latch("POST /b"), true)
+	l.goAway(errors.New("no route"))
+	j.Look(t.Context())
+	if tries != 2 {
+		t.Errorf("tried %d times in two looks", tries)
+	}
+	full = nil
+	for range 3 {
+		j.Look(t.Context())
+	}
+	if len(kept) != 1 || len(kept[0].Reasons) != 2 {
+		t.Errorf("kept %+v", kept)
+	}
+	l.goAway(nil)
+	is(t, j.Look(t.Context()), Rollback, "live_errors POST /a", "live_errors POST /b")
+
+	full = errors.New("disk full")
+	j.Accuse(latch("POST /c"), false)
+	j.Look(t.Context())
+	from = noon.Add(time.Second) // a person starts anew: it is void
+	is(t, j.Look(t.Context()), Promote)
+	before := tries
+	j.Look(t.Context())
+	if tries != before {
+		t.Error("what is void is still tried")
+	}
 }

@@ -39,11 +39,11 @@ type JudgeConfig struct {
 
 	// Latch is the rollback that was decided before a restart, nil for none.
 	// Latched is told of each new one, to keep it outside the store, and Unlatched
-	// when it is void, to forget it; their errors are logged and they are told
-	// again.
+	// when it is void, to forget that one and no other; their errors are logged and they are
+	// told again.
 	Latch     *Latch
 	Latched   func(Latch) error
-	Unlatched func() error
+	Unlatched func(Latch) error
 
 	// Decided is told of each verdict and of what it was folded from, and returns the
 	// head of the chain of decisions. It must not take long. May be nil.
@@ -58,7 +58,7 @@ type JudgeConfig struct {
 type Judge struct {
 	cfg    JudgeConfig
 	latest atomic.Pointer[published]
-	told   atomic.Pointer[Latch] // by Accuse, and not looked at yet
+	told   atomic.Pointer[accusing] // by Accuse, and not looked at yet
 	began  time.Time
 
 	mu       sync.Mutex // guards what follows; held while looking
@@ -67,6 +67,7 @@ type Judge struct {
 	context  Context
 	reached  bool // the store could be read once
 	away     bool // somebody was warned that it cannot
+	unkept   bool // the latch is to be kept, and could not be so far
 }
 
 // published is a verdict and the signal that there is a newer one.
@@ -145,9 +146,7 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 		return j.Verdict() // stopped half-way: says nothing about the store
 	}
 	j.noteStore(err)
-	if told := j.told.Swap(nil); told != nil {
-		j.cfg.Latch = told
-	}
+	j.hear()
 	in := j.context
 	in.Service, in.StoreAway, in.Latch = j.cfg.Service, err != nil, j.cfg.Latch
 	in, known := remembering(in)
@@ -160,13 +159,44 @@ func (j *Judge) Look(ctx context.Context) Verdict {
 		j.release(v.AsOf, in)
 		j.keep(v)
 	}
+	j.keepAccused()
 	j.publish(v, &basis{j.cfg.Policy, j.evidence.from, known(), v, on, j.evidence.out.late})
 	return v
 }
 
-// Accuse has the judge roll back on what others saw, from its next look on. It does not
-// wait, and it is up to the caller to keep the latch.
-func (j *Judge) Accuse(l Latch) { j.told.Store(&l) }
+// accusing is a latch that others decided, and whether it is kept outside the store.
+type accusing struct {
+	latch Latch
+	kept  bool
+}
+
+// Accuse has the judge roll back on what others saw, from its next look on. It does not wait.
+// The caller keeps the latch; one that it could not keep is told to Latched at each look until it
+// is kept, or void.
+func (j *Judge) Accuse(l Latch, kept bool) { j.told.Store(&accusing{l, kept}) }
+
+// hear takes over what others decided. Reasons of one before that nobody could keep go on with it.
+func (j *Judge) hear() {
+	told := j.told.Swap(nil)
+	if told == nil {
+		return
+	}
+	latch := told.latch
+	if j.unkept && !j.cfg.Latch.At.Before(j.context.From) {
+		latch = latch.After(j.cfg.Latch)
+	}
+	j.unkept = !told.kept || len(latch.Reasons) > len(told.latch.Reasons)
+	j.cfg.Latch = &latch
+}
+
+// keepAccused tries again to keep a latch: the store of evidence need not be there for it.
+func (j *Judge) keepAccused() {
+	if !j.unkept || j.cfg.Latch == nil || j.cfg.Latched == nil || j.cfg.Latched(*j.cfg.Latch) != nil {
+		return // whoever decided it has said that it is not kept
+	}
+	j.unkept = false
+	j.cfg.Log.Info("the rollback is kept", "service", j.cfg.Service)
+}
 
 // page is how many ticks are read at once.
 const page = 10_000
@@ -221,12 +251,12 @@ func (j *Judge) release(now time.Time, in Context) {
 		return
 	}
 	if j.cfg.Unlatched != nil {
-		if err := j.cfg.Unlatched(); err != nil {
+		if err := j.cfg.Unlatched(*j.cfg.Latch); err != nil {
 			j.cfg.Log.Error("a rollback that is void stays on disk", "service", j.cfg.Service, "error", err)
 			return
 		}
 	}
-	j.cfg.Latch = nil
+	j.cfg.Latch, j.unkept = nil, false
 	j.cfg.Log.Info("the rollback of before is void", "service", j.cfg.Service)
 }
 
@@ -248,7 +278,14 @@ func (j *Judge) keep(v Verdict) {
 		j.cfg.Log.Error("the rollback would be forgotten at a restart", "service", j.cfg.Service, "error", err)
 		return
 	}
-	j.cfg.Latch = &latch
+	j.cfg.Latch, j.unkept = &latch, false
+}
+
+// Same reports whether both are one and the same latch.
+func (l Latch) Same(other Latch) bool {
+	at := l.At.Equal(other.At)
+	l.At = other.At
+	return at && reflect.DeepEqual(l, other)
 }
 
 // After returns the latch with the reasons of an earlier one that is about the same: each of

@@ -14,6 +14,7 @@ type Audience struct {
 	WouldMeet int       `json:"would_meet"`
 	More      bool      `json:"more,omitempty"`             // both numbers are lower bounds
 	Unknown   uint64    `json:"unknown_requests,omitempty"` // without a user: they meet the candidate at the last step alone
+	Stay      bool      `json:"unknown_stay,omitempty"`     // not even then
 }
 
 // audienceDocument is an audience, also as a sentence.
@@ -52,8 +53,17 @@ func (a Audience) sentence(step int) string {
 		verb = "would meet"
 	}
 	text := fmt.Sprintf("At %s %s %s of %s users seen %s %s the candidate.", stepShare(a.Step), about, count(int64(a.WouldMeet)), count(int64(a.Seen)), since, verb)
-	if a.Unknown > 0 && a.Step < 10_000 {
-		text += fmt.Sprintf(" %s without a user %s on the primary until the step is %s.", count(int64(a.Unknown))+" "+plural(a.Unknown, "request", "requests"), plural(a.Unknown, "stays", "stay"), stepShare(10_000))
+	return text + a.unknown()
+}
+
+// unknown says what becomes of requests without a user.
+func (a Audience) unknown() string {
+	until := "until the step is " + stepShare(10_000)
+	switch {
+	case a.Unknown == 0, a.Step == 10_000 && !a.Stay:
+		return ""
+	case a.Stay:
+		until = "at every step"
 	}
-	return text
+	return fmt.Sprintf(" %s without a user %s on the primary %s.", count(int64(a.Unknown))+" "+plural(a.Unknown, "request", "requests"), plural(a.Unknown, "stays", "stay"), until)
 }

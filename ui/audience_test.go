@@ -52,5 +52,6 @@ func TestAudienceAsASentence(t *testing.T) {
 	f(Audience{Step: 2500, Seen: 9, WouldMeet: 2, Unknown: 1}, 100, "At 25 % about 2 of 9 users seen since 2026-11-21 12:00:00 UTC would meet the candidate. 1 request without a user stays on the primary until the step is 100 %.")
 	f(Audience{Step: 2500, Unknown: 12}, 100, "At 25 % about 0 of 0 users seen since 2026-11-21 12:00:00 UTC would meet the candidate. 12 requests without a user stay on the primary until the step is 100 %.")
 	f(Audience{Step: 10000, Seen: 9, WouldMeet: 9, Unknown: 12}, 10000, "At 100 % about 9 of 9 users seen since 2026-11-21 12:00:00 UTC meet the candidate.")
+	f(Audience{Step: 10000, Seen: 9, WouldMeet: 9, Unknown: 12, Stay: true}, 10000, "At 100 % about 9 of 9 users seen since 2026-11-21 12:00:00 UTC meet the candidate. 12 requests without a user stay on the primary at every step.")
 	f(Audience{Step: 10000, Seen: 9e6, WouldMeet: 9e6, More: true}, 5000, "At 100 % more than 9 000 000 of 9 000 000 users seen since 2026-11-21 12:00:00 UTC would meet the candidate.")
 }

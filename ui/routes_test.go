@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -295,4 +296,41 @@ func (s schemas) check(t *testing.T, name string, body []byte) {
 	if err := s.compiled[name].Validate(value); err != nil {
 		t.Errorf("not a %s: %v\n%s", name, err, body)
 	}
+}
+
+// TestTheDocumentNamesNothingTwice: of two things with one name a reader sees one.
+func TestTheDocumentNamesNothingTwice(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	var walk func(path string)
+	walk = func(path string) {
+		token, err := dec.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		open, _ := token.(json.Delim)
+		seen := map[string]bool{}
+		for open != 0 && dec.More() {
+			at := path
+			if open == '{' {
+				key, err := dec.Token()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at = path + "/" + key.(string); seen[at] {
+					t.Errorf("%s stands there twice", at)
+				}
+				seen[at] = true
+			}
+			walk(at)
+		}
+		if open != 0 {
+			_, _ = dec.Token() // its end
+		}
+	}
+	walk("")
 }

@@ -154,10 +154,11 @@ func (p *pilot) accuse(ctx context.Context, r reports.Reason) {
 		return
 	}
 	p.log.Warn("the candidate fails while it is live", "service", p.svc.name, "endpoint", r.Endpoint, "failed", r.K, "of", r.N)
-	if err := p.svc.steps.latch(latch); err != nil {
-		p.log.Error("the rollback would be forgotten at a restart", "service", p.svc.name, "error", err)
+	err := p.svc.steps.latch(latch)
+	if err != nil {
+		p.log.Error("the rollback would be forgotten at a restart, and is written as soon as that is possible", "service", p.svc.name, "error", err)
 	}
-	p.svc.judge.Accuse(latch)
+	p.svc.judge.Accuse(latch, err == nil)
 }
 
 // accused notes that there is an alarm about an endpoint, and reports whether there was one

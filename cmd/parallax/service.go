@@ -202,7 +202,7 @@ func (svc *service) audience(step int) (ui.Audience, bool) {
 		return ui.Audience{}, false
 	}
 	a := svc.mirror.Audience(step)
-	return ui.Audience{Since: a.Since.UTC(), Seen: a.Seen, WouldMeet: a.WouldMeet, More: a.More, Unknown: a.Unknown}, true
+	return ui.Audience{Since: a.Since.UTC(), Seen: a.Seen, WouldMeet: a.WouldMeet, More: a.More, Unknown: a.Unknown, Stay: c.PartitionedBy != ""}, true
 }
 
 // troubledFor is how long after a failure a leg is shown as not healthy.
@@ -403,9 +403,16 @@ func (s *stepper) latch(l reports.Latch) error {
 	return s.file.Update(func(state *reports.State) { state.Latch = &l })
 }
 
-// unlatch forgets a rollback that no longer holds.
-func (s *stepper) unlatch() error {
-	return s.file.Update(func(state *reports.State) { state.Latch = nil })
+// unlatch forgets a rollback that no longer holds. Another one that came meanwhile stays.
+func (s *stepper) unlatch(void reports.Latch) error {
+	if kept := s.file.State().Latch; kept == nil || !kept.Same(void) {
+		return nil
+	}
+	return s.file.Update(func(state *reports.State) {
+		if state.Latch != nil && state.Latch.Same(void) {
+			state.Latch = nil
+		}
+	})
 }
 
 // restartEvidence writes down from when on evidence counts.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -100,5 +102,24 @@ func TestPauseEndsWithTheNextStep(t *testing.T) {
 	}
 	if err := s.SetStep(t.Context(), 100, "a test", "again"); err != nil || s.State().Paused || s.State().Step != 100 {
 		t.Errorf("after the next step: %+v, %v", s.State(), err)
+	}
+}
+
+// TestAVoidLatchTakesNoOtherAlong: one that was written while the judge looked stays.
+func TestAVoidLatchTakesNoOtherAlong(t *testing.T) {
+	t.Parallel()
+	file, err := reports.OpenState(t.TempDir(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stepper{file: file}
+	void := reports.Latch{At: time.Now(), CandidateVersion: "1", Reasons: []reports.Reason{{Code: reports.LiveErrors, Endpoint: "GET /a"}}}
+	fresh := void
+	fresh.Reasons = append(slices.Clone(void.Reasons), reports.Reason{Code: reports.LiveErrors, Endpoint: "GET /b"})
+	if err := errors.Join(s.latch(void), s.latch(fresh), s.unlatch(void)); err != nil || file.State().Latch == nil {
+		t.Errorf("the fresh one is gone: %+v, %v", file.State().Latch, err)
+	}
+	if err := s.unlatch(fresh); err != nil || file.State().Latch != nil {
+		t.Errorf("it is still there: %+v, %v", file.State().Latch, err)
 	}
 }
