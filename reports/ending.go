@@ -59,13 +59,17 @@ type Section struct {
 	Lines []string `json:"lines"`
 }
 
+// disagreed is who moved the step where mirrors that share it did not agree (mirror/split/redis).
+const disagreed = "parallax"
+
 // lastStep is everybody.
 const lastStep = 10_000
 
 // GivenUp says that nobody is on the candidate, and that it stays so: it was found to be
-// worse, or a person rolled back, and did not resume since. A pause alone gives nothing up.
+// worse, or a person rolled back, and did not resume since. A pause alone gives nothing up,
+// nor do mirrors that disagreed and went to step 0 by themselves.
 func (e Ending) GivenUp() bool {
-	return e.Stand.Step == 0 && (e.Verdict.Decision == Rollback || e.Stand.Paused && e.rolledBack())
+	return e.Stand.Step == 0 && (e.Verdict.Decision == Rollback || e.Stand.Paused && e.Stand.Who != disagreed && e.rolledBack())
 }
 
 // rolledBack says that the step is at 0 since a rollback, as far as the chain of decisions tells:

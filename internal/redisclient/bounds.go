@@ -13,6 +13,7 @@ import (
 // panics where that is more than there can be.
 const (
 	maxAnswer = 4 << 20 // bytes, those of a list's places included
+	maxLine   = 8 << 10 // bytes of one, such as an error, which is logged and shown
 	maxDepth  = 16      // lists in lists
 	place     = 16      // bytes that a list has for each element before it is there
 )
@@ -70,7 +71,9 @@ func (a *answers) see(b []byte) error {
 		if err := a.take(len(line) + 1); err != nil {
 			return err
 		}
-		a.line = append(a.line, line...)
+		if a.line = append(a.line, line...); len(a.line) > maxLine {
+			return fmt.Errorf("%w: a line of more than %d bytes", ErrAnswer, maxLine)
+		}
 		if !whole {
 			return nil
 		}

@@ -68,7 +68,7 @@ func TestAnswersThatNobodyAskedFor(t *testing.T) {
 		"a text of a gigabyte":            "$1000000000\r\n",
 		"a map longer than memory":        "%4611686018427387904\r\n",
 		"lists in lists":                  strings.Repeat("*1\r\n", 1<<20),
-		"a line without an end":           "+" + strings.Repeat("a", maxAnswer+1),
+		"a line without an end":           "+" + strings.Repeat("a", maxLine+1),
 		"no Redis":                        "HTTP/1.1 400 Bad Request\r\n\r\n",
 		"many lists":                      "*1000\r\n" + strings.Repeat("*10000\r\n", 1000),
 		"a number that is none":           "*x\r\n",
@@ -111,6 +111,8 @@ func TestAnswersAreCounted(t *testing.T) {
 	f("!3\r\nERR\r\n", true)
 	f(strings.Repeat("$1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", 5), true) // each for itself
 	f("*5\r\n"+strings.Repeat("$1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", 5), false)
+	f("+"+strings.Repeat("a", maxLine-2)+"\r\n", true)
+	f("+"+strings.Repeat("a", maxLine-1)+"\r\n", false)
 	f("\r\n", false)
 	f("$\r\n", false)
 }
