@@ -305,6 +305,9 @@ type stepper struct {
 	shared  *sharing                // with other mirrors; nil: it is not
 
 	mu sync.Mutex // one change at a time, of file and split together
+
+	forcing sync.Mutex // guards back, and what is in force
+	back    int        // rollbacks that are in force, and wait for mu
 }
 
 var _ ui.Stepper = (*stepper)(nil)
@@ -349,9 +352,9 @@ func (s *stepper) mayBe(to move, state reports.State) error {
 	return nil
 }
 
-// Rollback puts step 0 in force before anything else, and once more when a step
-// that was being set has come to its end. It pauses the policy. It is refused while
-// the primary is down, where users would have nobody who answers them.
+// Rollback puts step 0 in force before anything else: a step that is being set comes to its
+// end, and not into force. It pauses the policy. It is refused while the primary is down,
+// where users would have nobody who answers them.
 func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 	if down := s.bounds.primaryDown(); down != "" && s.step() > 0 {
 		return reports.Refusal{Turn: reports.NowhereBack, Text: "the primary is down, so nobody is sent back to it: " + down}
@@ -361,8 +364,7 @@ func (s *stepper) Rollback(ctx context.Context, who, reason string) error {
 
 // ForceRollback is Rollback whether or not the primary is up.
 func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
-	s.force(reports.State{At: s.now().UTC(), Who: who})
-	err := s.set(ctx, move{}, nil, reports.State{Who: who, Reason: reason, Paused: true})
+	err := s.setBack(ctx, reports.State{Who: who, Reason: reason, Paused: true})
 	s.settle(ctx)
 	s.moved(ctx, "rollback", move{}, who, reason)
 	return err
@@ -373,6 +375,28 @@ func (s *stepper) ForceRollback(ctx context.Context, who, reason string) error {
 func (s *stepper) set(ctx context.Context, to move, may func(reports.State) error, by reports.State) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.change(ctx, to, may, by)
+}
+
+// setBack is set of step 0, which is in force before another change has come to its end.
+func (s *stepper) setBack(ctx context.Context, by reports.State) error {
+	s.goBack(1)
+	s.force(reports.State{At: s.now().UTC(), Who: by.Who})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.goBack(-1)
+	return s.change(ctx, move{}, nil, by)
+}
+
+// goBack keeps all other steps from coming into force, or ends that.
+func (s *stepper) goBack(n int) {
+	s.forcing.Lock()
+	defer s.forcing.Unlock()
+	s.back += n
+}
+
+// change is set for who holds mu.
+func (s *stepper) change(ctx context.Context, to move, may func(reports.State) error, by reports.State) error {
 	before := s.file.State()
 	if may != nil {
 		if err := may(before); err != nil {

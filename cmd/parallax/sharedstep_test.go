@@ -15,6 +15,7 @@ import (
 
 	"parallax/internal/redisclient"
 	"parallax/internal/rig"
+	"parallax/mirror/split"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/mirror/split/splittest"
 	"parallax/reports"
@@ -237,6 +238,42 @@ func TestARaiseThatIsNotTakenInIsSaidOnce(t *testing.T) {
 	}
 	if n := strings.Count(said.String(), "level=ERROR"); n != 2 || file.State().Step != 0 {
 		t.Errorf("step %d, said %d times:\n%s", file.State().Step, n, &said)
+	}
+}
+
+// TestARollbackHoldsAgainstARaiseUnderWay: one that waits for Redis, or that another mirror said
+// just before, does not come into force in between.
+func TestARollbackHoldsAgainstARaiseUnderWay(t *testing.T) {
+	t.Parallel()
+	file, err := reports.OpenState(t.TempDir(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	splitter, faults := split.New(split.Config{})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	s := &stepper{service: "shop", file: file, split: splitter, now: time.Now, log: slog.New(slog.DiscardHandler)}
+	s.mu.Lock() // as a raise that is under way
+	s.force(reports.State{Step: 100})
+	back := make(chan error, 1)
+	go func() { back <- s.setBack(t.Context(), reports.State{Who: "ann"}) }()
+	rig.Eventually(t, "the rollback in force", func() error {
+		if step := s.step(); step != 0 {
+			return fmt.Errorf("step %d", step)
+		}
+		return nil
+	})
+	s.force(reports.State{Step: 500})
+	if step := s.step(); step != 0 {
+		t.Errorf("step %d while a rollback waits", step)
+	}
+	s.mu.Unlock()
+	if err := <-back; err != nil || s.step() != 0 {
+		t.Errorf("step %d, %v", s.step(), err)
+	}
+	if s.force(reports.State{Step: 500}); s.step() != 500 {
+		t.Errorf("step %d after the rollback", s.step())
 	}
 }
 

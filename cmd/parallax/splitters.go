@@ -125,7 +125,13 @@ func splitterStatus(s push.Status) ui.SplitterStatus {
 
 // force puts the step of a state in force: in the built-in splitter or, where others are
 // named, in those. Then whoever comes here has been split already, and stays on the primary.
+// While a rollback waits, nothing else comes into force.
 func (s *stepper) force(state reports.State) {
+	s.forcing.Lock()
+	defer s.forcing.Unlock()
+	if state.Step > 0 && s.back > 0 {
+		return
+	}
 	o := s.outside.Load()
 	if o == nil {
 		s.split.SetSteps(split.Steps{All: state.Step, Groups: groupSteps(state)})
