@@ -64,9 +64,9 @@ func TestRunMayEnd(t *testing.T) {
 	f(moved(ChainStep, time.Millisecond), "nobody gave it up") // to 0 and then paused
 	f(moved(ChainStep, -time.Hour))                            // another mirror moved it last
 	f(func(e *Ending) { moved(ChainRollback, 0)(e); e.Stand.Paused = false }, "nobody gave it up")
-	f(func(e *Ending) { e.Stand = Stand{Paused: true}; e.Verdict.Decision = Hold }, "nobody gave it up") // never moved
+	f(func(e *Ending) { e.Stand = Stand{Paused: true}; e.Verdict.Decision = Hold }, "nobody gave it up")        // never moved
 	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Stand.Who = 0, true, "parallax" }, "nobody gave it up") // two mirrors disagreed
-	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Issues = 0, true, []divergence.Issue{bug} }) // what is wrong with it hurts nobody
+	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Issues = 0, true, []divergence.Issue{bug} })            // what is wrong with it hurts nobody
 	f(func(e *Ending) { e.Stand.Step, e.Stand.Paused, e.Back = 0, true, &WayBack{WritesMissing: 1} }, "the primary lacks 1")
 }
 
