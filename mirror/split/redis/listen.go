@@ -77,6 +77,9 @@ func (s *Step) look(ctx context.Context, m Mirror) ([]Peer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if outOfReach(mine, held) {
+		return nil, fmt.Errorf("the step in redis has version %d, which is out of reach from here: roll back, or remove the key %q", held.Version, s.key)
+	}
 	if there && (held.Version > mine.Version || torn(mine, held)) {
 		m.Hear(held)
 		mine, _ = m.Word()

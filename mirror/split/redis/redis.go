@@ -79,11 +79,12 @@ type Step struct {
 //	newest  it begins the era after whatever there is, and after that version
 //	keep    it has that version, and is taken in if that is higher than what there is
 //
-// What stands there and is no version comes before all others: a rollback mends it.
+// What stands there and is no version, or one that is out of reach, comes before all others, so
+// that it is replaced. ARGV[5] is how far versions reach.
 const set = `
 local held = tonumber(redis.call('HGET', KEYS[1], 'version') or '0') or 0
-if not (held >= 0 and held <= 9007199254740992) then held = 0 end
 local about = tonumber(ARGV[3])
+if not (held >= 0 and held <= about + tonumber(ARGV[5])) then held = 0 end
 local version = held
 if ARGV[2] == 'after' and held == about then
   local now = redis.call('TIME')
@@ -157,7 +158,7 @@ func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
-	answer, err := s.store.client.Eval(ctx, set, []string{s.key}, text, mode, about, until.UnixMilli()).Slice()
+	answer, err := s.store.client.Eval(ctx, set, []string{s.key}, text, mode, about, until.UnixMilli(), uint64(leap)<<32).Slice()
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}

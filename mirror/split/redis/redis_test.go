@@ -350,6 +350,33 @@ func TestTrails(t *testing.T) {
 	f(false, line[10], Word{Version: line[20].Version, Era: "a", Trail: trail(Word{})})
 }
 
+// TestVersionsOutOfReach: a version that no number of rollbacks comes to is not taken in by any
+// mirror, which could not get past it; a rollback mends Redis.
+func TestVersionsOutOfReach(t *testing.T) {
+	t.Parallel()
+	step := open(t, rig.StartRedis(t)).Step("shop")
+	r := &replica{step: step, word: Word{Version: 3 << 32, Era: "a", Step: 100}}
+	for _, version := range []uint64{maxVersion, maxVersion - 1, (10 + leap) << 32} {
+		if err := step.store.client.HSet(t.Context(), step.key, "version", version, "word", `{"step":5000,"era":"b"}`).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if step.Look(t.Context(), r); r.err == nil || !strings.Contains(r.err.Error(), "out of reach") {
+			t.Errorf("version %d: %v", version, r.err)
+		}
+		r.Hear(Word{Version: version, Era: "b", Step: 5000})
+		if w, owed := r.Word(); w.Step == 5000 || w.Version >= version || owed {
+			t.Errorf("version %d: %+v, owed %t", version, w, owed)
+		}
+		before := r.word.Version
+		if r.rollback(t.Context()); r.owed || r.word.Version != (era(before)+1)<<32 {
+			t.Errorf("version %d: %+v, owed %t", version, r.word, r.owed)
+		}
+		if step.Look(t.Context(), r); r.err != nil {
+			t.Errorf("after a rollback: %v", r.err)
+		}
+	}
+}
+
 func TestWordsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	step := open(t, rig.StartRedis(t)).Step("shop")

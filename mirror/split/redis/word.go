@@ -33,11 +33,20 @@ func trail(after Word) string {
 // era is the number of a version's era.
 func era(version uint64) uint64 { return version >> 32 }
 
+// leap is how many eras a word may be ahead of a mirror's. One that is further ahead was not
+// said by a mirror; taken in, it could use up the numbers that rollbacks need.
+const leap = 1 << 16
+
+// outOfReach reports whether no mirror can have come from one word to the other.
+func outOfReach(mine, heard Word) bool { return era(heard.Version) > era(mine.Version)+leap }
+
 // Merge returns what a mirror's word becomes when it hears another, and whether it is then
 // owed: the newer of both, unless none comes after the other, which is a rollback of them
 // both. What is owed comes after everything.
 func Merge(mine Word, owed bool, heard Word) (Word, bool) {
 	switch {
+	case outOfReach(mine, heard):
+		return mine, owed
 	case owed:
 		mine.Version = max(mine.Version, heard.Version)
 		return mine, true
