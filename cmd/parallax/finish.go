@@ -178,6 +178,9 @@ func (q *finishQuery) issues(ctx context.Context) ([]divergence.Issue, error) {
 		if _, err := q.get(ctx, "issues", query, &page); err != nil {
 			return nil, err
 		}
+		if len(page.Issues) == mostIssues {
+			fmt.Fprintf(q.stderr, "parallax: there may be more than %d issues in state %s: the report has the first of them\n", mostIssues, state)
+		}
 		out = append(out, page.Issues...)
 	}
 	return out, nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"parallax"
+	"parallax/divergence"
 	"parallax/internal/rig"
 	"parallax/ui"
 )
@@ -121,6 +122,31 @@ func TestFinishHearsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestFinishSaysWhereCountsEnd: the server gives so many issues of a state, and no more.
+func TestFinishSaysWhereCountsEnd(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := mostIssues
+		if r.FormValue("state") != "bug" {
+			n--
+		}
+		json.NewEncoder(w).Encode(map[string]any{"issues": make([]divergence.Issue, n)})
+	}))
+	defer server.Close()
+	at, err := parseServer(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs strings.Builder
+	q := &finishQuery{env: env{stderr: &errs}, admin: admin{server: at, service: "shop"}}
+	if _, err := q.issues(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := "parallax: there may be more than 1000 issues in state bug: the report has the first of them\n"; errs.String() != want {
+		t.Errorf("%q, want %q", errs.String(), want)
+	}
+}
+
 const wayOutConfig = `
 identifiers: { redis: "redis://127.0.0.1:6379/0", prefix: "px:" }
 services:
@@ -148,7 +174,7 @@ services:
     key: "cookie:px"
     mint: 4320h
     endpoints: ["GET *"]
-    pin: { staff-1: primary }
+    pin: { staff-1: primary, staff-2: candidate, staff-3: candidate }
     push:
     - haproxy: { socket: /run/haproxy/admin.sock, map: /etc/haproxy/split.map }
 - name: web
@@ -195,7 +221,7 @@ func TestWayOut(t *testing.T) {
 		"5: end Parallax for this service", "Take shop out of parallax.yaml and reload",
 		"6: clean up", "effects uninstall --dsn 'postgres://parallax:xxxxx@db-old:5432/shop' removes", "db-new:5432/shop' --publication mine removes", `begin with "px:"`, "Stop the primary", "The secondary can be stopped at once", "/etc/parallax-data", "Other services use the same")
 	back := text(parallax.Primary, 0)
-	f(back, "make the primary ready", "primary.request sets Authorization", "primary afterwards: http://127.0.0.1:9001", "Stop the candidate")
+	f(back, "make the primary ready", "primary.request sets Authorization", "pinned to the candidate (split.pin): 2. They are there at step 0 too", "primary afterwards: http://127.0.0.1:9001", "Stop the candidate")
 	for _, of := range []string{"candidate.rewrite", "candidate.jobs", "balances the instances", "Identifiers \"order\" are translated"} {
 		if strings.Contains(back, of) {
 			t.Errorf("%q is no matter of the primary's:\n%s", of, back)

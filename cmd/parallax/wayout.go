@@ -153,7 +153,7 @@ func rewriteText(r mirror.Rewrite) string {
 // state is what moves with the callers beyond what the step moved, and what data it meets.
 func (o wayOut) state() []string {
 	if o.to == parallax.Primary {
-		return nil
+		return o.pinned(parallax.Candidate, "They are there at step 0 too, with what they wrote, and move with the callers.")
 	}
 	var out []string
 	c, split := o.s.Candidate, o.s.Split
@@ -169,23 +169,25 @@ func (o wayOut) state() []string {
 	case mirror.Follower:
 		out = append(out, "The candidate's database follows the primary's: end the replication and let it take writes at the moment the callers move.")
 	}
-	if n := pinnedTo(split.Pin, parallax.Primary); n > 0 {
-		out = append(out, fmt.Sprintf("Users who are pinned to the primary (split.pin): %d. They move with the callers.", n))
-	}
+	out = append(out, o.pinned(parallax.Primary, "They move with the callers.")...)
 	for _, id := range o.s.Identifiers {
 		out = append(out, identifierText(id.Name, id.Compatible))
 	}
 	return out
 }
 
-func pinnedTo(pins map[string]string, leg parallax.Leg) int {
+// pinned says how many users are on a leg whatever the step, and what becomes of them.
+func (o wayOut) pinned(to parallax.Leg, become string) []string {
 	n := 0
-	for _, to := range pins {
-		if to == leg.String() {
+	for _, leg := range o.s.Split.Pin {
+		if leg == to.String() {
 			n++
 		}
 	}
-	return n
+	if n == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Users who are pinned to the %s (split.pin): %d. %s", to, n, become)}
 }
 
 func identifierText(name string, compatible bool) string {
