@@ -149,6 +149,7 @@ func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word
 	return s.setUntil(ctx, until, mode, about, w)
 }
 
+// setUntil sets a word that may be taken in until then, by the clock of Redis.
 func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about uint64, w Word) (Word, error) {
 	if about >= maxVersion {
 		return w, fmt.Errorf("cannot share the step in redis: version %d cannot be", about)
@@ -162,17 +163,23 @@ func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
+	w.Version, err = taken(answer)
+	return w, err
+}
+
+// taken reads the answer of set: the version that stands then, and why it is not the word's.
+func taken(answer []any) (version uint64, err error) {
 	if len(answer) != 2 {
-		return w, errors.New("cannot share the step in redis: its answer is none of this script's")
+		return 0, errors.New("cannot share the step in redis: its answer is none of this script's")
 	}
-	if w.Version, err = parseVersion(fmt.Sprint(answer[1])); err != nil {
-		return w, err
+	if version, err = parseVersion(fmt.Sprint(answer[1])); err != nil {
+		return 0, err
 	}
 	switch answer[0] {
-	case int64(0):
-		return w, ErrMoved
+	case int64(1):
+		return version, nil
 	case int64(-1):
-		return w, errors.New("cannot share the step in redis: it took too long to be asked")
+		return version, errors.New("cannot share the step in redis: it was too late when redis took it up")
 	}
-	return w, nil
+	return version, ErrMoved
 }
