@@ -504,7 +504,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Decisions: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Rehearsal: r.rehearsal, Deployments: fakeDeployments{},
-		Reloads:   &fakeReloads{changes: []string{"service shop: rules changed"}},
+		Reloads: &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Promotion: r.policy, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
 			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots, Noise: fakeNoise,

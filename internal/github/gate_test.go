@@ -71,7 +71,7 @@ func newHub(t *testing.T) *hub {
 func (h *hub) mint(w http.ResponseWriter, r *http.Request) {
 	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
 	if len(parts) != 3 {
-		http.Error(w, "no JWT", 401)
+		http.Error(w, "no JWT", http.StatusUnauthorized)
 		return
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
@@ -87,7 +87,7 @@ func (h *hub) mint(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if wrong := json.Unmarshal(claims, &c); err != nil || wrong != nil || c.Iss != "Iv1" || c.Exp-c.Iat > 600 || c.Exp <= h.now.Unix() || c.Iat > h.now.Unix() {
-		http.Error(w, "a JWT that is not good", 401)
+		http.Error(w, "a JWT that is not good", http.StatusUnauthorized)
 		return
 	}
 	h.minted++
