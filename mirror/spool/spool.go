@@ -95,7 +95,7 @@ type Place struct {
 	lane   *lane
 	about  Entity
 	number uint64
-	order  int64 // when the write came in, as Unix nanoseconds; its number, of one that another process left
+	order  int64 // when the write came in, as Unix nanoseconds; its number, of one that cannot be decoded
 
 	journal  *journal // nil: not on disk
 	at, size int64

@@ -426,3 +426,57 @@ func TestLostWritesAreListed(t *testing.T) {
 		t.Errorf("with another database: %+v", f)
 	}
 }
+
+// TestTheNextProcessKeepsTheOrder: the order of a lane is when its writes came in, also where
+// the first of them was missed last.
+func TestTheNextProcessKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	began := time.Now()
+	for _, at := range []struct {
+		name  string
+		after time.Duration
+	}{{"second", 2}, {"first", 1}, {"third", 3}} {
+		x := write(at.name)
+		x.Received = began.Add(at.after * time.Millisecond)
+		if !s.Reserve(ann, orders, x.Received).Keep(x) {
+			t.Fatalf("%s is not kept", at.name)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"first", "second", "third"}, drain(t, open(t, dir), 3)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestWhatAKilledProcessHadBegunIsLostOnce: however many processes take over its journal, in
+// which another write waits; and a copy of the data forgives it for good.
+func TestWhatAKilledProcessHadBegunIsLostOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	keep(t, s, ann, "begun")
+	next(t, s)
+	keep(t, s, bob, "waits")
+	for range 3 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, dir)
+	}
+	if f := s.Figures(); f.Lost != 1 || f.Waiting != 1 {
+		t.Errorf("%d writes are lost and %d wait, want one of each", f.Lost, f.Waiting)
+	}
+	if err := s.Untaint(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f := open(t, dir).Figures(); f.Lost != 0 || f.Tainted != 0 || f.Waiting != 1 {
+		t.Errorf("after a copy %+v", f)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"parallax"
 )
 
 // TakeOver takes in what other processes left. It is done once a second as well.
@@ -46,6 +48,21 @@ func (s *Spool) TakeOver() error {
 // killedWhile is why nobody knows whether the leg has a write.
 const killedWhile = "it was being caught up when the process was killed"
 
+// killed gives up a write that was begun and not ended. That is noted behind the taint, so that
+// it is listed once however many processes take the journal over. The lock is held.
+func (s *Spool) killed(p *Place) {
+	s.taint(p.about, p.lane.key, killedWhile)
+	if x, err := p.read(); err == nil {
+		s.lose(x, killedWhile)
+	}
+	s.do(func() {
+		if err := (&Write{place: p}).note(ended); err != nil {
+			s.log.Error("after a restart a write would be tainted once more", "error", err)
+		}
+	})
+	s.leave(p)
+}
+
 // takeIn reads a journal that was left. What was begun and not ended is tainted.
 func (s *Spool) takeIn(j *journal) error {
 	type left struct {
@@ -58,6 +75,9 @@ func (s *Spool) takeIn(j *journal) error {
 		switch w := writes[number]; {
 		case k == kept && len(content) >= fixed:
 			p := &Place{spool: s, about: Entity{Key(content[16:32]), content[32] == 1}, number: number, order: int64(number), journal: j, at: at, size: size}
+			if x, err := parallax.DecodeExchange(content[fixed:]); err == nil { // what is not read when its turn comes is tainted then
+				p.order = x.Received.UnixNano()
+			}
 			writes[number] = &left{place: p, key: Key(content[:16])}
 		case w == nil:
 		case k == begun:
@@ -80,11 +100,7 @@ func (s *Spool) takeIn(j *journal) error {
 		s.bytes += w.place.size
 		s.enqueue(w.key, w.place)
 		if w.begun {
-			s.taint(w.place.about, w.key, killedWhile)
-			if x, err := w.place.read(); err == nil {
-				s.lose(x, killedWhile)
-			}
-			s.leave(w.place)
+			s.killed(w.place)
 		}
 	}
 	for _, w := range writes {
