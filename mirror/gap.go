@@ -50,11 +50,15 @@ func (f *flight) missed(l *leg, why parallax.Place) string {
 	return why.Reason()
 }
 
-// turnedDown returns why a leg lacks a request that it answered: the primary turned down what
-// a caller was told is done. What the candidate turns down diverges, and that is all.
+// turnedDown returns why a leg lacks a request that it answered: it turned down what a caller
+// was told is done. What the candidate turns down diverges, and that is all, unless users move
+// to it once it has all that they wrote.
 func (f *flight) turnedDown(l *leg, c *parallax.Call) string {
 	live := f.x.Legs[f.x.Live]
-	if l.name != parallax.Primary || live == nil || live.Response.Status >= 400 || c.Response.Status < 400 {
+	switch {
+	case l.name != f.otherLeg(), l.name == parallax.Candidate && !f.service.partitioned():
+		return ""
+	case live == nil, live.Response.Status >= 400, c.Response.Status < 400:
 		return ""
 	}
 	return parallax.UnmirroredRejected.Reason()

@@ -200,8 +200,8 @@ func (f *flight) askShadow(l *leg) {
 	}
 	f.count(l, shadow, c)
 	f.primaryAnswered(l, c)
-	if l.name == f.otherLeg() && c.Response.Status != 0 {
-		f.delivered()
+	if l.name == f.otherLeg() && c.Response.Status != 0 && f.owes.Load() && f.turnedDown(l, c) == "" {
+		f.delivered() // what it turned down is listed, or caught up, when the exchange settles
 	}
 	f.shadowNames(l)
 	f.askOthers(l, c)
