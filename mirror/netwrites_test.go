@@ -104,10 +104,15 @@ func TestWritesAreCaught(t *testing.T) {
 				if leg, notes := noted(r, "ann"); leg != "primary" || len(notes) != 3 {
 					t.Errorf("the user went to the %s, which answers %v", leg, notes)
 				}
-				if list, err := r.Mirror.Missing(parallax.Candidate, 10); err != nil || len(list) != 1 {
-					t.Errorf("the candidate lacks %v, %v", list, err)
+				for deadline := time.Now().Add(20 * time.Second); ; <-time.After(5 * time.Millisecond) { // it is on its way to disk
+					list, err := r.Mirror.Missing(parallax.Candidate, 10)
+					if len(list) == 1 || err != nil || time.Now().After(deadline) {
+						if err != nil || len(list) != 1 {
+							t.Errorf("the candidate lacks %v, %v", list, err)
+						}
+						return
+					}
 				}
-				return
 			}
 			candidate.fails(0)
 			missed(t, r, 0, 0)
