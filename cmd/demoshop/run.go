@@ -18,12 +18,16 @@ const usage = `demoshop is a small order service in two versions, to try Paralla
 usage: demoshop --version old|new --listen ADDRESS --dsn DSN
                 [--data own|shared] [--ids own|given] [--defect NAME,...]
                 [--tag|--comments] [--dry] [--mail URL]
+       demoshop shoppers --shop URL [--count N] [--rate N] [--seed N]
 
 `
 
 // run is the whole program. It returns the exit code: 0 when it was stopped, 1 when
 // it could not go on, 2 for wrong arguments.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "shoppers" {
+		return send(ctx, args[1:], stdout, stderr)
+	}
 	o, listen, err := arguments(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -54,10 +54,11 @@ type AdminConfig struct {
 
 // StoreConfig is the store. With an empty DSN the engine runs inside, in Dir.
 type StoreConfig struct {
-	ClickHouse string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
-	Dir        string        `yaml:"dir" doc:"data folder of the embedded engine"`
-	Listen     string        `yaml:"listen" doc:"loopback address, such as 127.0.0.1:8123, where whoever can log in to this machine may read the embedded engine's tables over ClickHouse's HTTP interface, with curl or Grafana; empty: nowhere"`
-	MaxDisk    parallax.Size `yaml:"max_disk" doc:"what the embedded engine's tables may take on disk; past it the oldest bodies are dropped, then the oldest rows, and counted, never the evidence; 0: no bound"`
+	ClickHouse   string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
+	PasswordFile string        `yaml:"password_file" doc:"file with the password for the user in clickhouse, read at the start; empty: the one in the address, or none"`
+	Dir          string        `yaml:"dir" doc:"data folder of the embedded engine"`
+	Listen       string        `yaml:"listen" doc:"loopback address, such as 127.0.0.1:8123, where whoever can log in to this machine may read the embedded engine's tables over ClickHouse's HTTP interface, with curl or Grafana; empty: nowhere"`
+	MaxDisk      parallax.Size `yaml:"max_disk" doc:"what the embedded engine's tables may take on disk; past it the oldest bodies are dropped, then the oldest rows, and counted, never the evidence; 0: no bound"`
 }
 
 // leastDisk is the least that store.max_disk may be: less would be gone with a
@@ -132,7 +133,7 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
 	underFile(file, &c.GitHub.SecretFile, &c.GitHub.KeyFile)
 	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
-	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
+	underFile(file, &c.Store.PasswordFile, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
 	for i := range c.Services {
 		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
 		c.Services[i].Split.UnderFile(func(p *string) { underFile(file, p) })
@@ -169,6 +170,7 @@ func (c Config) Validate() []parallax.Fault {
 	if _, err := divergence.ParseDSN(c.Store.ClickHouse); err != nil && c.Store.ClickHouse != "" {
 		add("store.clickhouse", err.Error(), "write it like http://user:password@host:8123/parallax")
 	}
+	faults = append(faults, c.Store.passwordFaults()...)
 	if c.Store.MaxDisk < 0 || c.Store.MaxDisk > 0 && c.Store.MaxDisk < leastDisk {
 		add("store.max_disk", fmt.Sprintf("%s is too little to keep anything", c.Store.MaxDisk), "write 64MiB or more, or 0 for no bound")
 	}

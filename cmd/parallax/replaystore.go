@@ -47,7 +47,11 @@ func openStored(ctx context.Context, cfg StoreConfig, service string, w divergen
 			s.Close()
 		}
 	}()
-	opts, err := divergence.ParseDSN(cfg.ClickHouse)
+	dsn, err := cfg.dsn()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := divergence.ParseDSN(dsn)
 	if cfg.ClickHouse == "" {
 		if s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: cfg.Dir, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			return nil, err

@@ -63,6 +63,7 @@ func verbs() []verb {
 		{"finish", finishUsage, "report on a run that ends, and say how Parallax is taken out", runFinish},
 		{"replay", replayUsage, "ask recorded requests of both versions again, and report", runReplay},
 		{"demo", "demo [--for 90s --exit] [--json]", "compare two releases of a real service, here and now", runDemo},
+		{"healthy", healthyUsage, "ask whether an address is well, for health checks of containers", runHealthy},
 		{"version", "version", "print the version", runVersion},
 	}
 }

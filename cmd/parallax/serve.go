@@ -260,7 +260,11 @@ func (s *server) takeOver(before *predecessor) (err error) {
 // openStore opens the store on an outside ClickHouse or on the engine inside,
 // and the recorder that writes to it. Neither is waited for.
 func (s *server) openStore(instance string) (err error) {
-	opts, err := divergence.ParseDSN(s.cfg.Store.ClickHouse)
+	dsn, err := s.cfg.Store.dsn()
+	if err != nil {
+		return err
+	}
+	opts, err := divergence.ParseDSN(dsn)
 	if s.cfg.Store.ClickHouse == "" {
 		s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: s.cfg.Store.Dir, Listen: s.cfg.Store.Listen, Log: s.log})
 		if err == nil {
