@@ -32,6 +32,7 @@ var rooms = []struct {
 	{"parallax/ui", []string{"parallax", "parallax/compare", "parallax/divergence", "parallax/reports"}},
 	{"parallax/mirror", []string{"parallax", "parallax/internal/atomicfile", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/h1", "parallax/mirror/split", "parallax/mirror/spool", "parallax/mirror/upstream"}},
 	{"parallax/mirror/split/redis", []string{"parallax", "parallax/internal/redisclient"}},
+	{"parallax/mirror/redisqueue", []string{"parallax", "parallax/internal/redisclient", "parallax/mirror"}},
 	{"parallax/mirror/upstream", []string{"parallax"}},
 }
 

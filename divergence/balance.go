@@ -97,6 +97,8 @@ func (l *Ledger) Totals(service string) Accounting {
 			a.add(p, n)
 		}
 	}
+	a.add(streamIn, sums[handed])
+	a.add(streamOut, sums[fetched])
 	return a
 }
 
@@ -139,7 +141,11 @@ func (a *Accounting) add(p parallax.Place, n int64) {
 		a.Compared[p.Reason()] += n
 	case p.Group() == "lost":
 		a.Lost[p.Reason()] += n
-	case p.Group() == "in_flight":
+	case p == streamIn:
+		a.add(InStream, n)
+	case p == streamOut:
+		a.add(InStream, -n)
+	case p.Group() == "in_flight" && n != 0:
 		a.InFlight += n
 		a.At[p.Reason()] += n
 	}

@@ -27,12 +27,32 @@ var placeIndex = func() map[parallax.Place]int {
 var (
 	inLive   = placeIndex[parallax.InLive]
 	inQueue  = placeIndex[parallax.InQueue]
+	inSpool  = placeIndex[parallax.InSpool]
 	inWorker = placeIndex[parallax.InWorker]
 	inBatch  = placeIndex[parallax.InBatch]
 )
 
+// Counters behind those of the places: exchanges that were handed to workers of other processes,
+// and those that workers of this one fetched from there.
+var (
+	handed  = len(parallax.Places) + 1
+	fetched = len(parallax.Places) + 2
+)
+
+// What handed and fetched are called in the tables counts and totals.
+const (
+	streamIn  parallax.Place = "stream/in"
+	streamOut parallax.Place = "stream/out"
+)
+
+// InStream is between processes: a mirror has handed the exchange to the workers, and none of them
+// has stored what came of it. No process knows how many there are: each mirror counts what it
+// hands over and each worker what it is done with, and the store has the difference. So this is
+// not among [parallax.Places].
+const InStream parallax.Place = "in_flight/stream"
+
 // counters is how many counters a cell has.
-var counters = len(parallax.Places) + 1
+var counters = len(parallax.Places) + 3
 
 // stored lists the counters that the table counts holds. Compared exchanges are
 // rows of their own, and gauges live in memory only.
@@ -43,7 +63,7 @@ var stored = func() []int {
 			list = append(list, i+1)
 		}
 	}
-	return list
+	return append(list, handed, fetched)
 }()
 
 // gauges lists the counters that say how much is in flight.
@@ -57,10 +77,18 @@ var gauges = func() []int {
 	return list
 }()
 
+// working lists the gauges of what a worker has in hand.
+var working = []int{inWorker, placeIndex[parallax.InEffects], placeIndex[parallax.InAgain], inBatch}
+
 // reasonOf is what a counter is called in the table counts.
 func reasonOf(counter int) string {
-	if counter == received {
+	switch counter {
+	case received:
 		return "received"
+	case handed:
+		return string(streamIn)
+	case fetched:
+		return string(streamOut)
 	}
 	return string(parallax.Places[counter-1])
 }
@@ -118,6 +146,7 @@ type Ledger struct {
 	last    *bucket // Fast path: the bucket of the exchange before; see BenchmarkLedger
 	cells   int
 	dirty   []*cell // with counts that no flush took
+	fetches bool    // workers here work for mirrors of other processes
 }
 
 // NewLedger returns an empty ledger.
@@ -149,6 +178,43 @@ func (l *Ledger) move(s parallax.Stamp, from, to int, n int64) {
 	if parallax.Places[to-1][0] != 'i' { // not in_flight: they have ended
 		l.touch(c)
 	}
+	l.mu.Unlock()
+}
+
+// SetAside counts an exchange of the queue that waits on disk.
+func (l *Ledger) SetAside(s parallax.Stamp) { l.move(s, inQueue, inSpool, 1) }
+
+// Found counts an exchange that a process of before had left on disk, and that it does not count
+// any more.
+func (l *Ledger) Found(s parallax.Stamp) {
+	l.mu.Lock()
+	c := l.cell(s)
+	c.add(received, 1)
+	c.add(inSpool, 1)
+	l.mu.Unlock()
+}
+
+// Hand counts an exchange that workers of other processes can fetch, from disk or from the queue.
+func (l *Ledger) Hand(s parallax.Stamp, aside bool) {
+	from := inQueue
+	if aside {
+		from = inSpool
+	}
+	l.mu.Lock()
+	c := l.cell(s)
+	c.add(from, -1)
+	c.add(handed, 1)
+	l.touch(c)
+	l.mu.Unlock()
+}
+
+// Fetch counts an exchange of a mirror in another process, and puts it in parallax.InWorker.
+func (l *Ledger) Fetch(s parallax.Stamp) {
+	l.mu.Lock()
+	l.fetches = true
+	c := l.cell(s)
+	c.add(fetched, 1)
+	c.add(inWorker, 1)
 	l.mu.Unlock()
 }
 
@@ -291,7 +357,7 @@ func (l *Ledger) take(max int, leaving []ending) []Count {
 		if len(out) >= max {
 			break
 		}
-		out = c.take(out, left[c])
+		out = c.take(out, left[c], l.fetches)
 		done++
 	}
 	l.dirty = slices.Delete(l.dirty, 0, done)
@@ -300,13 +366,21 @@ func (l *Ledger) take(max int, leaving []ending) []Count {
 }
 
 // take appends the cell's unflushed counts. Of those in flight, so many are about
-// to leave.
-func (c *cell) take(out []Count, leaving int64) []Count {
+// to leave; where the workers fetch, they are among what was fetched.
+func (c *cell) take(out []Count, leaving int64, fetches bool) []Count {
 	c.dirty = false
+	inHand := c.sum(working) - leaving
+	waiting := c.sum(gauges) - c.sum(working)
+	if !fetches {
+		waiting, inHand = waiting+inHand, 0
+	}
 	for _, i := range stored {
 		upTo := c.n[i]
-		if i == received {
-			upTo -= c.inFlight() - leaving
+		switch i {
+		case received:
+			upTo -= waiting
+		case fetched:
+			upTo -= inHand
 		}
 		if d := upTo - c.taken[i]; d != 0 {
 			c.taken[i] += d
@@ -317,9 +391,8 @@ func (c *cell) take(out []Count, leaving int64) []Count {
 	return out
 }
 
-func (c *cell) inFlight() int64 {
-	var n int64
-	for _, i := range gauges {
+func (c *cell) sum(list []int) (n int64) {
+	for _, i := range list {
 		n += c.n[i]
 	}
 	return n
@@ -368,8 +441,9 @@ func (b *bucket) settled() bool {
 	return true
 }
 
-// Abandon moves everything that is still in flight to parallax.LostShutdown. It
-// is the last thing that happens to a ledger: call it when nobody moves
+// Abandon moves everything that is still in flight to parallax.LostShutdown, but for what other
+// processes go on with: what is on disk, and what workers here had fetched, are as if they had
+// never been here. It is the last thing that happens to a ledger: call it when nobody moves
 // exchanges any more.
 func (l *Ledger) Abandon() {
 	to := mustIndex(parallax.LostShutdown)
@@ -380,10 +454,22 @@ func (l *Ledger) Abandon() {
 			for _, i := range gauges {
 				if n := c.n[i]; n != 0 {
 					c.add(i, -n)
-					c.add(to, n)
+					c.leave(i, n, to, l.fetches)
 					l.touch(c)
 				}
 			}
 		}
+	}
+}
+
+// leave counts what was at a gauge when the process ends.
+func (c *cell) leave(gauge int, n int64, lost int, fetches bool) {
+	switch {
+	case gauge == inSpool:
+		c.add(received, -n)
+	case fetches && slices.Contains(working, gauge):
+		c.add(fetched, -n)
+	default:
+		c.add(lost, n)
 	}
 }

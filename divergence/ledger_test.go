@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parallax"
+	"parallax/compare"
 )
 
 func stamp(endpoint string, minute int) parallax.Stamp {
@@ -219,6 +220,88 @@ func TestEveryPlaceIsListed(t *testing.T) {
 	})
 	if found < len(listed) {
 		t.Errorf("found %d places in account.go, %d are listed", found, len(listed))
+	}
+}
+
+// TestLedgersOfSeveralProcesses: whatever a mirror and two workers have stored by a time adds up,
+// what a killed worker had comes again, and what a worker that ends had fetched is not lost.
+func TestLedgersOfSeveralProcesses(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewSource(1))
+	mirror := NewLedger()
+	workers := []*Ledger{NewLedger(), NewLedger()}
+	sums := newAccounting()
+	stores := func(list []Count, compared int64) {
+		for _, c := range list {
+			sums.add(parallax.Place(c.Reason), c.N)
+		}
+		sums.add(parallax.ComparedMatch, compared)
+	}
+	holds := func(when string) {
+		t.Helper()
+		total := sums.InFlight
+		for _, m := range []map[string]int64{sums.Unmirrored, sums.Compared, sums.Lost} {
+			for _, n := range m {
+				total += n
+			}
+		}
+		if sums.Received != total {
+			t.Fatalf("%s: %d received, %d elsewhere: %+v", when, sums.Received, total, sums)
+		}
+	}
+	var stream []parallax.Stamp
+	for i := range 3000 {
+		s := stamp("GET /"+strconv.Itoa(rnd.Intn(5)), rnd.Intn(3))
+		mirror.Enter(s)
+		switch rnd.Intn(6) {
+		case 0:
+			mirror.Move(s, parallax.InLive, parallax.UnmirroredSample)
+		case 1:
+			mirror.Move(s, parallax.InLive, parallax.InQueue)
+			mirror.SetAside(s)
+			if rnd.Intn(2) == 0 {
+				mirror.Hand(s, true)
+				stream = append(stream, s)
+			}
+		case 2: // still in flight
+		default:
+			mirror.Move(s, parallax.InLive, parallax.InQueue)
+			mirror.Hand(s, false)
+			stream = append(stream, s)
+		}
+		for len(stream) > 10 {
+			s, w := stream[0], workers[rnd.Intn(2)]
+			stream = stream[1:]
+			w.Fetch(s)
+			if rnd.Intn(10) == 0 {
+				w.Move(s, parallax.InWorker, parallax.LostPanic)
+				continue
+			}
+			w.Move(s, parallax.InWorker, parallax.InBatch)
+			if rnd.Intn(3) > 0 {
+				e := []ending{{endingKey: endingKey{&filing{service: s.Service, endpoint: s.Endpoint}, s.Received.Unix() / 60, compare.Match}, n: 1}}
+				stores(w.take(1000, e), 1)
+				w.move(s, inBatch, placeIndex[parallax.ComparedMatch], 1)
+			}
+		}
+		if i%7 == 0 {
+			stores(mirror.take(1000, nil), 0)
+		}
+		holds("after " + strconv.Itoa(i))
+	}
+	before := sums.Lost["shutdown"]
+	for _, w := range workers {
+		w.Abandon()
+		stores(w.take(1000, nil), 0)
+	}
+	if sums.Lost["shutdown"] != before {
+		t.Errorf("a worker that ended lost %d exchanges that come again", sums.Lost["shutdown"]-before)
+	}
+	mirror.Abandon()
+	stores(mirror.take(1000, nil), 0)
+	holds("at the end")
+	if sums.Lost["shutdown"] == 0 || sums.InFlight == 0 || sums.At["stream"] != sums.InFlight {
+		t.Errorf("at the end %+v: want some lost with the mirror, and others in the stream", sums)
 	}
 }
 

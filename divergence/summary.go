@@ -106,6 +106,11 @@ func (e *EndpointStats) add(p parallax.Place, n int64) {
 		e.Lost += n
 	case "in_flight":
 		e.InFlight += n
+	case "stream":
+		if p == streamOut {
+			n = -n
+		}
+		e.InFlight += n
 	}
 }
 

@@ -23,7 +23,7 @@ SELECT instance, max(seq), argMax(first, seq), argMax(open, seq) AS compared
 FROM
 (
     SELECT instance, seq, min(minute) AS first,
-        sumIf(n, reason = 'received') - sumIf(n, startsWith(reason, 'unmirrored/') OR startsWith(reason, 'lost/')) AS open
+        sumIf(n, reason IN ('received', 'stream/out')) - sumIf(n, startsWith(reason, 'unmirrored/') OR startsWith(reason, 'lost/') OR reason = 'stream/in') AS open
     FROM counts FINAL
     %s
     GROUP BY instance, seq

@@ -149,6 +149,7 @@ type WorkerConfig struct {
 	Ledger     *Ledger
 	Judge      func(service string) *Judge // nil for a service that is not configured
 	Log        *slog.Logger
+	Fetched    bool     // the source's exchanges come from mirrors of other processes
 	Goroutines int      // 0: 2
 	Again      Asker    // asks a diverging safe exchange again; nil: none is
 	Gather     Gatherer // waits for what an exchange's legs did to their databases; nil: nobody knows
@@ -232,7 +233,11 @@ func (w *Worker) all(ctx context.Context, list []*parallax.Exchange) {
 // one takes an exchange from the queue to the recorder, and reports whether the
 // recorder will acknowledge it.
 func (w *Worker) one(x *parallax.Exchange) bool {
-	w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
+	if w.cfg.Fetched {
+		w.cfg.Ledger.Fetch(x.Stamp())
+	} else {
+		w.cfg.Ledger.move(x.Stamp(), inQueue, inWorker, 1)
+	}
 	repeated := w.repeats(x)
 	if w.gather(x, repeated) {
 		return true

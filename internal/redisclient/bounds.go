@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Bounds of one answer. The library allocates what an answer announces before it comes, and
+// Bounds of one answer, unless a Connection allows more. The library allocates what an answer announces before it comes, and
 // panics where that is more than there can be.
 const (
 	maxAnswer = 4 << 20 // bytes, those of a list's places included
@@ -29,8 +29,8 @@ type bounded struct {
 }
 
 // newBounded keeps what the library needs to see that an idle connection was closed.
-func newBounded(c net.Conn) net.Conn {
-	b := &bounded{Conn: c, answers: answers{left: maxAnswer}}
+func newBounded(c net.Conn, most int) net.Conn {
+	b := &bounded{Conn: c, answers: newAnswers(most)}
 	if raw, ok := c.(syscall.Conn); ok {
 		return struct {
 			*bounded
@@ -51,11 +51,14 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // answers is how far a stream of answers in RESP2 or RESP3 was read.
 type answers struct {
+	most  int    // bytes of one answer
 	left  int    // bytes that the answer may still take
 	text  int    // bytes of a text that are still to come, its end included
 	line  []byte // that has not ended
 	lists []int  // elements that are still to come, of each list in the one before it
 }
+
+func newAnswers(most int) answers { return answers{most: most, left: most} }
 
 // see takes in what came, or says why it is not to be read. After an error nothing more may come.
 func (a *answers) see(b []byte) error {
@@ -88,7 +91,7 @@ func (a *answers) see(b []byte) error {
 // take counts bytes of the answer.
 func (a *answers) take(n int) error {
 	if n > a.left {
-		return fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer)
+		return fmt.Errorf("%w: more than %d bytes", ErrAnswer, a.most)
 	}
 	a.left -= n
 	return nil
@@ -123,7 +126,7 @@ func (a *answers) begin(line []byte, size int, then func(n int)) error {
 		a.end()
 		return nil
 	}
-	if n > maxAnswer || len(a.lists) == maxDepth {
+	if n > a.most || len(a.lists) == maxDepth {
 		return fmt.Errorf("%w: %.20q", ErrAnswer, line)
 	}
 	then(n)
@@ -147,5 +150,5 @@ func (a *answers) end() {
 		}
 		a.lists = a.lists[:last]
 	}
-	a.left = maxAnswer
+	a.left = a.most
 }

@@ -85,7 +85,7 @@ func TestAnswersAreCounted(t *testing.T) {
 	f := func(text string, good bool) {
 		t.Helper()
 		for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
-			a := answers{left: maxAnswer}
+			a := newAnswers(maxAnswer)
 			var err error
 			for b := make([]byte, 64<<10); err == nil; {
 				var n int
@@ -122,7 +122,7 @@ func TestAnswersAreCounted(t *testing.T) {
 func TestClosedConnectionsAreSeen(t *testing.T) {
 	t.Parallel()
 	at := strings.TrimPrefix(answering(t, "").URL, "unix://")
-	conn, err := dialer(nil, time.Second)(t.Context(), "unix", at)
+	conn, err := dialer(nil, time.Second, maxAnswer)(t.Context(), "unix", at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@
 package redisclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,6 +31,7 @@ type Connection struct {
 	PasswordFile string
 	CA           string
 	Timeout      time.Duration // of each call, connecting included
+	MaxAnswer    int           // bytes of one answer; 0: 4 MiB
 }
 
 // Bounds of a Connection.
@@ -154,7 +156,7 @@ func (c Connection) options() (*redis.Options, error) {
 			return user, password, err
 		}
 	}
-	o.Dialer = dialer(o.TLSConfig, c.Timeout)
+	o.Dialer = dialer(o.TLSConfig, c.Timeout, cmp.Or(c.MaxAnswer, maxAnswer))
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = c.Timeout, c.Timeout, c.Timeout, c.Timeout
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
 	o.PoolSize, o.MaxActiveConns, o.PipelinePoolSize, o.ConnMaxIdleTime = connections, connections, -1, unusedFor
@@ -163,7 +165,7 @@ func (c Connection) options() (*redis.Options, error) {
 }
 
 // dialer connects, the handshake of TLS included, within a time.
-func dialer(secure *tls.Config, within time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+func dialer(secure *tls.Config, within time.Duration, most int) func(ctx context.Context, network, address string) (net.Conn, error) {
 	plain := &net.Dialer{Timeout: within}
 	dial := plain.DialContext
 	if secure != nil {
@@ -174,7 +176,7 @@ func dialer(secure *tls.Config, within time.Duration) func(ctx context.Context, 
 		if err != nil {
 			return nil, err
 		}
-		return newBounded(conn), nil
+		return newBounded(conn, most), nil
 	}
 }
 
