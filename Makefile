@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop bench-split soak statistics fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop bench-split soak soak-fleet statistics fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench-split: setup ## take 10 000 users through the steps of each splitter, a mi
 soak: setup ## kill and clone databases under load, again and again: COUNT=20 times
 	@bash scripts/setup-test.sh
 	go test -count $(or $(COUNT),20) -timeout 60m -run 'TestCloneUnderLoad|TestShopsWhose' -v ./cmd/parallax
+
+soak-fleet: setup ## kill each process of a Parallax of several, and Redis, under load: FLEET_SECONDS=180 RATE=1000 (docs/processes.md)
+	@bash scripts/setup-test.sh
+	FLEET_SECONDS=$(or $(FLEET_SECONDS),180) FLEET_RATE=$(or $(RATE),1000) go test -count 1 -timeout 60m -run TestEachProcessIsKilled -v ./cmd/parallax
 
 statistics: setup ## the verdict's errors and delays, computed and simulated in full, 8 minutes (docs/verdict.md)
 	STATISTICS=1 go test -count 1 -timeout 60m -run 'Against|Exactly|CusumAfter|AYearOf|Watch|ErrorsOf|Blocks|Unpaired' -v ./reports

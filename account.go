@@ -27,7 +27,7 @@ const (
 	InShadow  Place = "in_flight/shadow" // a shadow leg has not finished
 	InLane    Place = "in_flight/lane"   // a shadow leg is not asked before what its user did first; see mirror.order_by
 	InQueue   Place = "in_flight/queue"
-	InSpool   Place = "in_flight/spool"   // waits on disk, since the Redis of queue.redis is away
+	InSpool   Place = "in_flight/spool" // waits on disk, since the Redis of queue.redis is away
 	InWorker  Place = "in_flight/worker"
 	InEffects Place = "in_flight/effects" // waits for what its legs committed; see effects
 	InAgain   Place = "in_flight/again"   // diverged, and both legs are being asked once more; see mirror.ask_again
@@ -70,6 +70,8 @@ const (
 
 	LostPoison Place = "lost/poison" // given to five workers, none of which came to an end with it (queue.redis)
 
+	LostRedis Place = "lost/redis" // gone from the Redis of queue.redis before a worker had stored it; found by store rebuild
+
 	LostBehind      Place = "lost/behind"       // a write that goes behind others that the leg has missed; it is caught up, not compared
 	LostBreakerOpen Place = "lost/breaker_open" // the shadow leg gave no answers and is left alone for a while
 	LostRateLimited Place = "lost/rate_limited" // more requests than the shadow leg's max_rps allows
@@ -89,7 +91,7 @@ var Places = []Place{
 	UnmirroredUnsafe, UnmirroredSample, UnmirroredBodySize, UnmirroredBudget, UnmirroredConcurrency,
 	UnmirroredRejected, UnmirroredUnfinished, UnmirroredStream, UnmirroredUpgrade, UnmirroredShadowCall, UnmirroredLoop, UnmirroredNoLeg, UnmirroredDraining,
 	UnmirroredDeclared, UnmirroredSuspicious, UnmirroredRate, UnmirroredPaused, UnmirroredTripped, UnmirroredCopying, UnmirroredWatchdog,
-	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostPoison, LostBehind, LostBreakerOpen, LostRateLimited, LostAnswerSize,
+	LostQueueFull, LostLane, LostCodec, LostStore, LostShutdown, LostPanic, LostPoison, LostRedis, LostBehind, LostBreakerOpen, LostRateLimited, LostAnswerSize,
 	ComparedMatch, ComparedDiverged, ComparedNotComparable,
 }
 

@@ -40,13 +40,15 @@ type Board struct {
 	away     error
 }
 
-// BoardConfig is what a [Board] needs. All fields are required.
+// BoardConfig is what a [Board] needs. All fields but Settles are required.
 type BoardConfig struct {
 	Store    *Store
 	Dir      string // where what is accepted is kept, one file a service
 	Services func() []string
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	Settles func() bool // whether this process writes down what became of issues by itself; nil: it does
 }
 
 // boardPage is one service: the last decision on each issue, and what follows.
@@ -56,10 +58,12 @@ type boardPage struct {
 	begun    uint64 // the refresh that read it; one that began earlier knows less
 }
 
-// signedPage is what people signed of one service, and the refresh that read it.
+// signedPage is what people signed of one service and when they started its evidence anew,
+// and the refresh that read it.
 type signedPage struct {
-	begun uint64
-	list  []SignOff
+	begun     uint64
+	list      []SignOff
+	restarted time.Time
 }
 
 const (
@@ -178,7 +182,7 @@ func (b *Board) Run(ctx context.Context) error {
 	var settled time.Time
 	for ctx.Err() == nil {
 		err := b.refreshAll(ctx)
-		if now := b.cfg.Now(); err == nil && now.Sub(settled) >= settleEvery {
+		if now := b.cfg.Now(); err == nil && now.Sub(settled) >= settleEvery && (b.cfg.Settles == nil || b.cfg.Settles()) {
 			settled = now
 			err = b.settleAll(ctx)
 		}
@@ -226,10 +230,14 @@ func (b *Board) refresh(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	restarted, err := b.cfg.Store.lastRestart(ctx, service)
+	if err != nil {
+		return err
+	}
 	if err := b.put(service, begun, list); err != nil {
 		return err
 	}
-	b.putSigned(service, begun, signed)
+	b.putSigned(service, signedPage{begun, signed, restarted})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.read[service] = true
@@ -237,12 +245,20 @@ func (b *Board) refresh(ctx context.Context, service string) error {
 }
 
 // putSigned puts in force what people signed, unless a refresh that began later did.
-func (b *Board) putSigned(service string, begun uint64, list []SignOff) {
+func (b *Board) putSigned(service string, page signedPage) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if begun >= b.signed[service].begun {
-		b.signed[service] = signedPage{begun, list}
+	if page.begun >= b.signed[service].begun {
+		b.signed[service] = page
 	}
+}
+
+// RestartedAt returns when a person last started the evidence of a service anew, in whichever
+// process, to the microsecond; zero for never, as far as is known.
+func (b *Board) RestartedAt(service string) time.Time {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.signed[service].restarted
 }
 
 // put puts in force what a refresh read, unless one that began later was faster: a

@@ -20,6 +20,25 @@ func (s *Store) AppendDecision(ctx context.Context, d Decision) error {
 	return nil
 }
 
+// RestartKind is the kind of the decision that starts evidence anew; its key is RestartKey.
+const (
+	RestartKind = "evidence"
+	RestartKey  = "restart"
+)
+
+// lastRestart returns when the evidence of a service was last started anew by hand, zero for
+// never.
+func (s *Store) lastRestart(ctx context.Context, service string) (at time.Time, err error) {
+	cond := forService(service).equal("kind", RestartKind).equal("key", RestartKey)
+	err = s.each(ctx, `SELECT max(at) FROM decisions `+cond.String()+` HAVING count() > 0`, cond.args, func(rows driver.Rows) error {
+		return rows.Scan(&at)
+	})
+	if err != nil {
+		return at, fmt.Errorf("cannot read when evidence was started anew: %w", err)
+	}
+	return at.UTC(), nil
+}
+
 // Decisions returns the decisions on a service in the order they were made, all
 // kinds if kind is empty.
 func (s *Store) Decisions(ctx context.Context, service, kind string) ([]Decision, error) {

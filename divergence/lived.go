@@ -1,8 +1,12 @@
 package divergence
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // Live is what callers newly got of one endpoint from either leg.
@@ -74,4 +78,26 @@ func writesOf(text string) (list []LiveWrite, err error) {
 		return nil, fmt.Errorf("cannot read what live legs wrote: %w", err)
 	}
 	return list, nil
+}
+
+// AnsweredLive returns how many requests the candidate answered as the live leg since a time, as
+// far as the store knows: those that were compared, and those of endpoints without pairs. What a
+// sample left out is not among them, so it is no more than there were.
+func (s *Store) AnsweredLive(ctx context.Context, service string, since time.Time) (uint64, error) {
+	cond := forService(service).and("received >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')", "since", since.UnixMilli())
+	var paired, alone uint64
+	err := s.each(ctx, `SELECT count() FROM comparisons FINAL `+cond.String()+` AND live = 'candidate' AND NOT candidate_failed`, cond.args, func(rows driver.Rows) error {
+		return rows.Scan(&paired)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("cannot read what the candidate answered: %w", err)
+	}
+	cond = forService(service).and("at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')", "since", since.UnixMilli())
+	err = s.each(ctx, `SELECT toUInt64(sum(live_candidate[1]) - sum(live_candidate[2])) FROM ticks FINAL `+cond.String(), cond.args, func(rows driver.Rows) error {
+		return rows.Scan(&alone)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("cannot read what the candidate answered: %w", err)
+	}
+	return paired + alone, nil
 }

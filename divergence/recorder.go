@@ -184,6 +184,14 @@ func (r *Recorder) add(rec record) bool {
 	return !full && r.cfg.Acker != nil
 }
 
+// Room reports whether half of the buffer is free: who can leave exchanges where they are safe
+// fetches no more while it is not.
+func (r *Recorder) Room() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.stopped && 2*r.buffer.n <= r.limits.BufferRows && 2*r.bytes <= r.limits.BufferBytes
+}
+
 // Err returns why the last try to write failed, or nil while the store takes
 // what it is given. It wraps [ErrAway], or [ErrNewerSchema], where they apply.
 func (r *Recorder) Err() error {

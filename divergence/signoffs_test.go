@@ -57,8 +57,8 @@ func TestASlowRefreshBringsBackNoSignOff(t *testing.T) {
 	t.Parallel()
 	b := newBoard(awayStore(t), t.TempDir(), func() time.Time { return noon })
 	b.read["signs"] = true
-	b.putSigned("signs", 2, nil)
-	b.putSigned("signs", 1, []SignOff{{Endpoint: "GET /a"}})
+	b.putSigned("signs", signedPage{begun: 2})
+	b.putSigned("signs", signedPage{begun: 1, list: []SignOff{{Endpoint: "GET /a"}}})
 	if said, _ := b.Said("signs"); len(said.Signed) != 0 {
 		t.Errorf("signed: %+v", said.Signed)
 	}

@@ -124,13 +124,7 @@ func (s *Store) counted(ctx context.Context, service string, w Window, d doubt) 
 	if err != nil {
 		return nil, err
 	}
-	if len(torn) > 0 {
-		names := make([]string, len(torn))
-		for i, b := range torn {
-			names[i] = b.String()
-		}
-		cond.and("NOT has({torn:Array(String)}, concat(toString(seq), ' ', instance))", "torn", names)
-	}
+	withoutTorn(cond, torn)
 	out := Balance{}
 	err = s.each(ctx, `SELECT endpoint, reason, sum(n) FROM counts FINAL `+cond.String()+` GROUP BY endpoint, reason`, cond.args,
 		func(rows driver.Rows) error {

@@ -73,3 +73,15 @@ func (s *Store) torn(ctx context.Context, service string, w Window, except strin
 	})
 	return list, err
 }
+
+// withoutTorn leaves out the counts of batches that are not whole.
+func withoutTorn(cond *where, torn []batchName) {
+	if len(torn) == 0 {
+		return
+	}
+	names := make([]string, len(torn))
+	for i, b := range torn {
+		names[i] = b.String()
+	}
+	cond.and("NOT has({torn:Array(String)}, concat(toString(seq), ' ', instance))", "torn", names)
+}

@@ -52,6 +52,9 @@ type Config struct {
 	// route answers 501.
 	Deployments Deployments
 
+	// NoPages leaves the pages to other processes.
+	NoPages bool
+
 	// Door tells who holds a token; nil: whoever reaches the server may do everything.
 	Door Door
 

@@ -128,6 +128,9 @@ func (s *Server) router() *echo.Echo {
 		page:     {shared, within(requestTime)},
 	}
 	for _, r := range s.routes() {
+		if s.cfg.NoPages && r.kind == page {
+			continue
+		}
 		guards := append([]echo.MiddlewareFunc{s.admit(r.needs)}, guards[r.kind]...)
 		e.Add(r.method, r.path, r.handle, guards...)
 		if r.method == http.MethodGet {

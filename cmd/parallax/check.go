@@ -43,6 +43,7 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	}
 	advice, wrong := checkRedis(ctx, *file, cfg, faults)
 	faults = append(faults, wrong...)
+	faults = append(faults, checkQueue(ctx, *file, cfg, faults)...)
 	faults = append(faults, checkSteps(ctx, *file, cfg, faults)...)
 	away, wrong := checkEffects(ctx, *file, cfg, faults)
 	if faults = append(faults, wrong...); len(faults) > 0 {
@@ -50,7 +51,9 @@ func runCheck(ctx context.Context, e env, args []string) int {
 		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
 		return exitNot
 	}
-	cfg.Store.ClickHouse, cfg.Identifiers.URL, cfg.Steps.URL = withoutPassword(cfg.Store.ClickHouse), withoutPassword(cfg.Identifiers.URL), withoutPassword(cfg.Steps.URL)
+	for _, url := range []*string{&cfg.Store.ClickHouse, &cfg.Queue.URL, &cfg.Identifiers.URL, &cfg.Steps.URL} {
+		*url = withoutPassword(*url)
+	}
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		return e.fail("cannot print the configuration: %v", err)

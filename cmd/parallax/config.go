@@ -15,12 +15,12 @@ import (
 	"parallax/compare"
 	"parallax/compare/effects"
 	"parallax/compare/effects/egress"
-	"parallax/divergence"
 	"parallax/internal/github"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
 	"parallax/mirror/openapi"
+	"parallax/mirror/redisqueue"
 	"parallax/mirror/split"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/reports"
@@ -42,6 +42,8 @@ type Config struct {
 	GitHub github.Config `yaml:"github" doc:"deployments of GitHub Actions that wait for a verdict (docs/ci.md)"`
 
 	Services []ServiceConfig `yaml:"services" doc:"what is under migration"`
+
+	roles roles // of this process; the command line says which
 }
 
 // AdminConfig is the admin listener.
@@ -54,9 +56,10 @@ type AdminConfig struct {
 
 // StoreConfig is the store. With an empty DSN the engine runs inside, in Dir.
 type StoreConfig struct {
-	ClickHouse   string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax; empty: the embedded engine"`
+	ClickHouse   string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax, or unix:///run/parallax/engine for the engine that another process shows by socket; empty: the embedded engine"`
 	PasswordFile string        `yaml:"password_file" doc:"file with the password for the user in clickhouse, read at the start; empty: the one in the address, or none"`
 	Dir          string        `yaml:"dir" doc:"data folder of the embedded engine"`
+	Socket       string        `yaml:"socket" doc:"where other processes of the same user find the embedded engine: they name it as clickhouse: unix:///run/parallax/engine; empty: nowhere"`
 	Listen       string        `yaml:"listen" doc:"loopback address, such as 127.0.0.1:8123, where whoever can log in to this machine may read the embedded engine's tables over ClickHouse's HTTP interface, with curl or Grafana; empty: nowhere"`
 	MaxDisk      parallax.Size `yaml:"max_disk" doc:"what the embedded engine's tables may take on disk; past it the oldest bodies are dropped, then the oldest rows, and counted, never the evidence; 0: no bound"`
 }
@@ -65,11 +68,13 @@ type StoreConfig struct {
 // few bodies.
 const leastDisk = 64 << 20
 
-// QueueConfig bounds the queue in this process.
+// QueueConfig is the queue between mirroring and comparing, in this process or in a Redis.
 type QueueConfig struct {
 	Exchanges int           `yaml:"exchanges" doc:"how many exchanges may wait to be compared; more are dropped and counted"`
-	Memory    parallax.Size `yaml:"memory" doc:"how many bytes of bodies may wait"`
-	Workers   int           `yaml:"workers" doc:"how many exchanges are compared at once"`
+	Memory    parallax.Size `yaml:"memory" doc:"how many bytes of bodies may wait; in redis, how many bytes of exchanges, compressed"`
+	Workers   int           `yaml:"workers" doc:"how many exchanges a process compares at once"`
+
+	redisqueue.Config `yaml:",inline"`
 }
 
 // ServiceConfig is one service under migration.
@@ -102,7 +107,7 @@ func defaultConfig() Config {
 		Store:    StoreConfig{Dir: "./parallax-data", MaxDisk: 10 << 30},
 		StateDir: "./parallax-state",
 		Keys:     "parallax-keys",
-		Queue:    QueueConfig{Exchanges: 20_000, Memory: 256 << 20, Workers: 2},
+		Queue:    QueueConfig{Exchanges: 20_000, Memory: 256 << 20, Workers: 2, Config: redisqueue.DefaultConfig()},
 
 		Identifiers: redis.DefaultConfig(),
 		Steps:       splitredis.DefaultConfig(),
@@ -112,9 +117,7 @@ func defaultConfig() Config {
 
 // notYet lists the keys that are planned; they are refused by name, never
 // ignored.
-func notYet() []string {
-	return []string{"queue.redis"}
-}
+func notYet() []string { return nil }
 
 // loadConfig reads and validates a configuration file. It returns every fault
 // there is, in the order of their lines; the error says that there is no file to
@@ -133,7 +136,8 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
 	underFile(file, &c.GitHub.SecretFile, &c.GitHub.KeyFile)
 	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
-	underFile(file, &c.Store.PasswordFile, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
+	underFile(file, &c.Store.PasswordFile, &c.Store.Socket, &c.Queue.PasswordFile, &c.Queue.CA)
+	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
 	for i := range c.Services {
 		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
 		c.Services[i].Split.UnderFile(func(p *string) { underFile(file, p) })
@@ -167,7 +171,7 @@ func (c Config) Validate() []parallax.Fault {
 	if c.Store.ClickHouse == "" && c.Store.Dir == "" {
 		add("store.dir", "is empty", "name a folder for the embedded engine, or a server in store.clickhouse")
 	}
-	if _, err := divergence.ParseDSN(c.Store.ClickHouse); err != nil && c.Store.ClickHouse != "" {
+	if _, err := storeOptions(c.Store.ClickHouse); err != nil && c.Store.ClickHouse != "" {
 		add("store.clickhouse", err.Error(), "write it like http://user:password@host:8123/parallax")
 	}
 	faults = append(faults, c.Store.passwordFaults()...)
@@ -181,6 +185,9 @@ func (c Config) Validate() []parallax.Fault {
 			add("store.listen", "there is no embedded engine to listen: store.clickhouse names a server", "leave out one of them")
 		}
 	}
+	if c.Store.Socket != "" && c.Store.ClickHouse != "" {
+		add("store.socket", "there is no embedded engine to show: store.clickhouse names another store", "leave out one of them")
+	}
 	if c.StateDir == "" {
 		add("state_dir", "is empty", "name a folder")
 	}
@@ -190,6 +197,7 @@ func (c Config) Validate() []parallax.Fault {
 	if c.Queue.Exchanges < 1 || c.Queue.Memory < 1 || c.Queue.Workers < 1 {
 		add("queue", "exchanges, memory and workers must be at least 1", "")
 	}
+	faults = append(faults, parallax.Under("queue", c.Queue.Config.Validate())...)
 	faults = append(faults, parallax.Under("identifiers", c.Identifiers.Validate())...)
 	faults = append(faults, parallax.Under("steps", c.Steps.Validate())...)
 	faults = append(faults, parallax.Under("github", append(c.GitHub.Validate(), c.unknownServices()...))...)
@@ -252,6 +260,7 @@ func (c Config) validateServices() []parallax.Fault {
 		if len(s.Split.Groups) > 0 && c.Steps.URL != "" {
 			found = append(found, parallax.Fault{Path: "split.groups", Text: "steps.redis shares one step a service, and groups have several", Hint: "leave out one of both"})
 		}
+		found = append(found, c.notThroughRedis(s)...)
 		names[s.Name] = i
 		for _, l := range []struct{ key, address string }{{"listen", s.Listen}, {"egress.listen", s.Egress.Listen}} {
 			if other, ok := listens[l.address]; ok && l.address != "" && !strings.HasSuffix(l.address, ":0") {
@@ -260,6 +269,18 @@ func (c Config) validateServices() []parallax.Fault {
 			listens[l.address] = at + "." + l.key
 		}
 		faults = append(faults, parallax.Under(at, found)...)
+	}
+	return faults
+}
+
+// notThroughRedis says what of a service does not go with a queue in Redis.
+func (c Config) notThroughRedis(s ServiceConfig) []parallax.Fault {
+	var faults []parallax.Fault
+	if c.Queue.URL != "" && s.Effects.Configured() {
+		faults = append(faults, parallax.Fault{Path: "effects", Text: "databases are not read with queue.redis yet: several workers would each see what the exchanges of the others did", Hint: "leave out one of both"})
+	}
+	if c.Queue.URL != "" && s.Egress.Configured() {
+		faults = append(faults, parallax.Fault{Path: "egress", Text: "calls are not compared with queue.redis yet: the process that sees them may not be the one that compares", Hint: "leave out one of both"})
 	}
 	return faults
 }

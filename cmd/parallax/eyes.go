@@ -32,7 +32,7 @@ func (p *pilot) subject(now time.Time) subject {
 	t := p.svc.terms.Load()
 	return subject{
 		candidate: p.svc.judge.Verdict().CandidateVersion, rules: t.compares.Rules.Version(), accepted: t.compares.AcceptedAt(now),
-		policy: t.cfg.Promotion.Hash(), from: p.svc.steps.State().EvidenceFrom,
+		policy: t.cfg.Promotion.Hash(), from: p.svc.evidenceFrom(p.svc.steps.State()),
 	}
 }
 

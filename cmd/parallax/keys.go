@@ -22,6 +22,7 @@ type keys struct {
 	user      []byte // HMAC of user names
 	shared    []byte // hides identifiers in Redis
 	spool     []byte // encrypts the writes that legs have missed
+	queue     []byte // encrypts exchanges on their way to workers
 }
 
 const keysHeader = "# The secret of this Parallax installation. Mirrors that work together share this file; keep it out of version control.\n"
@@ -92,7 +93,7 @@ func deriveKeys(secret []byte) (keys, error) {
 	for _, use := range []struct {
 		name string
 		key  *[]byte
-	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}, {"identifiers", &k.shared}, {"spool", &k.spool}} {
+	}{{"redaction", &k.redaction}, {"fleet", &k.fleet}, {"user", &k.user}, {"identifiers", &k.shared}, {"spool", &k.spool}, {"queue", &k.queue}} {
 		key, err := hkdf.Key(sha256.New, secret, nil, "parallax "+use.name, 32)
 		if err != nil {
 			return keys{}, fmt.Errorf("cannot derive the %s key: %w", use.name, err)

@@ -75,8 +75,14 @@ func (svc *service) primaryDown() string {
 type pilot struct {
 	svc *service
 	log *slog.Logger
+	may func() bool // whether the policy of this process raises the step
 
-	mu     sync.Mutex         // guards what follows
+	// told returns what the candidate answered as the live leg since then, as the store has it, in
+	// a process that does not mirror; nil: this one sees for itself.
+	told func(ctx context.Context, since time.Time) (uint64, error)
+
+	mu     sync.Mutex // guards what follows
+	heard  heard
 	counts map[string]counted // by group; of all endpoints under no name
 	said   reports.Turn
 	stuck  bool // the step could not be moved, and the log has it
@@ -106,6 +112,7 @@ func (p *pilot) steer(ctx context.Context) {
 		p.accuse(ctx, *alarm)
 	}
 	state := p.svc.steps.State()
+	p.hear(ctx, state)
 	c := p.course(state)
 	p.note(c)
 	p.follow(ctx, state, c)
@@ -113,7 +120,7 @@ func (p *pilot) steer(ctx context.Context) {
 
 // follow moves the step as an automatic policy says.
 func (p *pilot) follow(ctx context.Context, state reports.State, c reports.Course) {
-	if !c.Auto || !c.Moves(state) {
+	if !c.Auto || !c.Moves(state) || c.Code != reports.TakeBack && !p.may() {
 		return
 	}
 	err := p.svc.steps.follow(ctx, state, c, strings.TrimSuffix(c.Sentence(), "."))
@@ -141,6 +148,39 @@ func (p *pilot) course(state reports.State) reports.Course {
 	return cfg.Promotion.Course(p.svc.steps.now(), s)
 }
 
+// heard is what the store says that the candidate answered since a step came into force.
+type heard struct {
+	since, at time.Time
+	answered  uint64
+}
+
+// hearEvery is how often the store is asked.
+const hearEvery = 5 * time.Second
+
+// hear asks the store what the candidate answered, where this process does not see it. While the
+// store is away what was heard last stands: it only grows.
+func (p *pilot) hear(ctx context.Context, state reports.State) {
+	if p.told == nil {
+		return
+	}
+	now := p.svc.steps.now()
+	p.mu.Lock()
+	h := p.heard
+	p.mu.Unlock()
+	if !h.since.Equal(state.At) {
+		h = heard{since: state.At}
+	}
+	if state.Step > 0 && now.Sub(h.at) >= hearEvery {
+		h.at = now
+		if n, err := p.told(ctx, state.At); err == nil {
+			h.answered = n
+		}
+	}
+	p.mu.Lock()
+	p.heard = h
+	p.mu.Unlock()
+}
+
 // counted is what the candidate had answered when a step came into force.
 type counted struct {
 	since  time.Time // when it did
@@ -154,6 +194,9 @@ func (p *pilot) answered(state reports.State, of reports.Groups) (all uint64, by
 	defer p.mu.Unlock()
 	if p.counts == nil {
 		p.counts = map[string]counted{}
+	}
+	if p.told != nil {
+		return p.heard.answered, nil // steps that are shared have no groups
 	}
 	if len(of) == 0 {
 		return p.answeredSince("", state.At), nil

@@ -48,7 +48,7 @@ func (s *server) reload() (changes, faults []string) {
 	if s.stopping == nil || s.stopped || s.stopping.Err() != nil {
 		return nil, []string{"Parallax is starting or shutting down"}
 	}
-	cfg, wrong, err := loadConfig(s.file)
+	cfg, wrong, err := loadConfigOf(s.file, s.cfg.roles)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
@@ -179,7 +179,7 @@ func (p *plan) alter(at string, svc *service, c ServiceConfig) (faults []string)
 	}
 	if c.Listen != before.cfg.Listen {
 		var err error
-		if st.listener, err = net.Listen("tcp", c.Listen); err != nil {
+		if st.listener, err = p.s.reopen(c.Listen); err != nil {
 			faults = append(faults, fmt.Sprintf("%s.listen: %v", at, err))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"parallax/divergence"
+	"parallax/mirror/redisqueue"
 	"parallax/mirror/replay"
 	"parallax/reports"
 )
@@ -154,6 +155,7 @@ func (o replayOptions) own(cfg Config) (own Config, remove func(), err error) {
 	}
 	own = defaultConfig()
 	own.Keys, own.Queue = cfg.Keys, cfg.Queue
+	own.Queue.Config = redisqueue.DefaultConfig() // what it compares is its own
 	own.Admin.Listen = "127.0.0.1:0"
 	own.Store.Dir, own.StateDir = filepath.Join(dir, "data"), filepath.Join(dir, "state")
 	for _, s := range cfg.Services {

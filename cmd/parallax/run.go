@@ -60,6 +60,7 @@ func verbs() []verb {
 			runVerdict},
 		{"token", tokenUsage, "make a token for the admin listener", runToken},
 		{"audit", auditUsage, "whether the chain of decisions is whole", runAudit},
+		{"store", storeUsage, "make the store's figures whole after processes were killed", runStore},
 		{"finish", finishUsage, "report on a run that ends, and say how Parallax is taken out", runFinish},
 		{"replay", replayUsage, "ask recorded requests of both versions again, and report", runReplay},
 		{"demo", "demo [--for 90s --exit] [--json]", "compare two releases of a real service, here and now", runDemo},

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -29,18 +30,19 @@ import (
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
+	"parallax/mirror/redisqueue"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/mirror/upstream/consul"
 	"parallax/ui"
 )
 
-const serveUsage = "serve -c FILE"
+const serveUsage = "serve -c FILE [--roles mirror,compare,ui,policy]"
 
 // runServe is the verb serve.
 func runServe(ctx context.Context, e env, args []string) int {
 	set := e.flags("serve", serveUsage)
 	file := set.String("c", "", "configuration `FILE`")
-	roles := set.String("roles", "", "not supported yet: one process does everything")
+	names := set.String("roles", "", "what this process does, of mirror, compare, ui and policy, with commas; empty: everything")
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
@@ -48,24 +50,25 @@ func runServe(ctx context.Context, e env, args []string) int {
 		set.Usage()
 		return exitError
 	}
-	if *roles != "" {
-		return e.fail("serve --roles is not supported yet; leave it out, and one process does everything")
+	roles, err := parseRoles(*names)
+	if err != nil {
+		return e.fail("%v", err)
 	}
 	given, err := givenSockets(e.getenv)
 	if err != nil {
 		return e.fail("%v", err)
 	}
-	return e.serve(ctx, *file, given)
+	return e.serve(ctx, *file, roles, given)
 }
 
 // serve serves what a file describes, on sockets that were given where they fit,
 // and takes over from the process that gave them.
-func (e env) serve(ctx context.Context, file string, given *sockets) int {
+func (e env) serve(ctx context.Context, file string, roles roles, given *sockets) int {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end; callers are served nevertheless
 	orders, stop := takeOrders()   // from here on they do not end the process
 	defer stop()
 	before := given.replacedProcess()
-	cfg, faults, err := loadConfig(file)
+	cfg, faults, err := loadConfigOf(file, roles)
 	if err != nil {
 		before.fail(err.Error())
 		return e.fail("%v", err)
@@ -90,6 +93,9 @@ func (e env) serve(ctx context.Context, file string, given *sockets) int {
 	}
 	hearSteps(ctx, s.current.Load().services)
 	for _, svc := range s.current.Load().services {
+		if !cfg.roles.plays(partMirror) {
+			break
+		}
 		fmt.Fprintf(e.stdout, "%s is served on %s://%s\n", svc.name, svc.terms.Load().cfg.TLS.Scheme(), svc.listener.Addr())
 		if svc.calls != nil {
 			fmt.Fprintf(e.stdout, "calls that %s makes go through http://LEG@%s\n", svc.name, svc.calls.Addr())
@@ -142,7 +148,8 @@ type server struct {
 	effectMetrics *effects.Metrics
 	redaction     []byte // key
 
-	queue    *mirror.MemQueue
+	queue    *mirror.MemQueue  // nil: it is in Redis
+	stream   *redisqueue.Queue // nil: it is in this process
 	ledger   *divergence.Ledger
 	engine   *embedded.Engine // nil with an outside ClickHouse
 	store    *divergence.Store
@@ -154,6 +161,7 @@ type server struct {
 
 	rehearsal *rehearsal
 	steps     *splitredis.Store // of all mirrors; nil: those of this process are its own
+	lease     *splitredis.Lease // of the policy among them; nil as steps
 	shared    *redis.Store      // identifiers of all mirrors; nil: those of this process are its own
 
 	gate *github.Gate // of deployments; nil: there are none
@@ -182,13 +190,16 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 	if err != nil {
 		return nil, err
 	}
+	s.ledger = divergence.NewLedger()
+	if err := s.openQueue(secrets); err != nil {
+		return nil, err
+	}
 	if err := s.openStore(newID().String()); err != nil {
 		return nil, err
 	}
-	s.queue = mirror.NewMemQueue(cfg.Queue.Exchanges, int64(cfg.Queue.Memory))
 	s.redaction = secrets.redaction
 	s.deps = mirror.Deps{
-		Queue: s.queue, Ledger: s.ledger, Now: s.now, NewID: newID,
+		Queue: s.offers(), Ledger: s.ledger, Now: s.now, NewID: newID,
 		Keys:    mirror.Keys{User: secrets.user, Fleet: secrets.fleet},
 		Metrics: mirror.NewMetrics(s.registry), Log: log, Budget: mirror.NewBudget(mirror.DefaultBudget),
 		Catalog: new(consul.Catalog),
@@ -211,7 +222,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 		s.current.Store(s.current.Load().with(svc))
 	}
 	s.worker = divergence.NewWorker(divergence.WorkerConfig{
-		Source: s.queue, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf, Again: s.askAgain, Gather: s.gather,
+		Source: s.source(), Fetched: s.stream != nil, Recorder: s.recorder, Ledger: s.ledger, Log: log, Goroutines: cfg.Queue.Workers, Judge: s.judgeOf, Again: s.askAgain, Gather: s.gather,
 	})
 	s.rehearsal = &rehearsal{divergence.NewRehearsal(s.store, s.judgeOf, s.now), s}
 	if err := s.openGate(); err != nil {
@@ -264,9 +275,9 @@ func (s *server) openStore(instance string) (err error) {
 	if err != nil {
 		return err
 	}
-	opts, err := divergence.ParseDSN(dsn)
+	opts, err := storeOptions(dsn)
 	if s.cfg.Store.ClickHouse == "" {
-		s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: s.cfg.Store.Dir, Listen: s.cfg.Store.Listen, Log: s.log})
+		s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: s.cfg.Store.Dir, Listen: s.cfg.Store.Listen, Socket: s.cfg.Store.Socket, Log: s.log})
 		if err == nil {
 			opts = s.engine.Options()
 		}
@@ -279,11 +290,11 @@ func (s *server) openStore(instance string) (err error) {
 	}
 	s.board = divergence.NewBoard(divergence.BoardConfig{
 		Store: s.store, Dir: s.cfg.StateDir, Services: func() []string { return s.current.Load().names() }, Now: s.now, Log: s.log,
+		Settles: s.maySteer,
 	})
-	s.ledger = divergence.NewLedger()
 	s.recorder = divergence.NewRecorder(divergence.RecorderConfig{
 		Store: s.store, Ledger: s.ledger, Metrics: divergence.NewMetrics(s.registry, s.ledger),
-		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes, Live: s.live, Full: s.full,
+		Instance: instance, Now: s.now, Log: s.log, Hashes: s.hashes, Live: s.live, Full: s.full, Acker: s.acker(),
 	})
 	if s.engine != nil {
 		s.quota = divergence.NewQuota(divergence.QuotaConfig{
@@ -292,6 +303,14 @@ func (s *server) openStore(instance string) (err error) {
 		})
 	}
 	return nil
+}
+
+// storeOptions reads where the store is: a server, or the engine of another process.
+func storeOptions(dsn string) (*clickhouse.Options, error) {
+	if socket, ok := strings.CutPrefix(dsn, "unix://"); ok {
+		return embedded.At(socket), nil
+	}
+	return divergence.ParseDSN(dsn)
 }
 
 // openAdmin opens the admin listener.
@@ -320,7 +339,7 @@ func (s *server) openAdmin() error {
 
 func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
-		Door: s.door, Hosts: s.cfg.Admin.Hosts, Deployments: s.deployments(),
+		Door: s.door, Hosts: s.cfg.Admin.Hosts, NoPages: !s.cfg.roles.plays(partUI), Deployments: s.deployments(),
 		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Decisions: s.board, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
@@ -338,8 +357,10 @@ func (s *server) AdminURL() string {
 func (s *server) Run(ctx context.Context) error {
 	defer s.close()
 	sharing := background(s.shareIdentifiers)
-	working := background(func(context.Context) error { return s.worker.Run(context.Background()) })
+	working := background(s.work)
 	recording := background(s.recorder.Run)
+	sending, holding := background(s.send), background(s.hold)
+	leasing := background(s.holdLease)
 	keeping := background(s.keepWithinDisk)
 	attending := background(s.attendRules)
 	learning := background(s.keepNoise)
@@ -355,8 +376,7 @@ func (s *server) Run(ctx context.Context) error {
 	}
 
 	err = errors.Join(err, s.retireCalls(), mirrors.Wait(), s.stopCalls())
-	s.queue.Close()
-	err = errors.Join(err, working.wait(), s.stopGathering(), verifying.stop(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), sharing.stop(), s.stopJudges(ctx))
+	err = errors.Join(err, s.stopSending(sending), s.stopWorking(working), s.stopGathering(), verifying.stop(), learning.stop(), s.writeNoise(), keeping.stop(), deciding.stop(), attending.stop(), recording.stop(), holding.stop(), leasing.stop(), sharing.stop(), s.stopJudges(ctx))
 	if s.administrating != nil {
 		err = errors.Join(err, s.administrating.stop())
 	}
@@ -399,6 +419,11 @@ func (s *server) close() {
 	if s.shared != nil {
 		if err := s.shared.Close(); err != nil {
 			s.log.Warn("cannot close the connections to redis", "error", err)
+		}
+	}
+	if s.stream != nil {
+		if err := s.stream.Shut(); err != nil {
+			s.log.Warn("the queue did not close well", "error", err)
 		}
 	}
 	if s.steps != nil {
@@ -468,6 +493,9 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 	list := []ui.Dependency{d}
 	if err := s.board.Err(); err != nil {
 		list = append(list, ui.Dependency{Name: "decisions", Detail: "decisions on issues are the last known: " + err.Error()})
+	}
+	if s.stream != nil {
+		list = append(list, s.queueStatus())
 	}
 	if s.shared != nil {
 		list = append(list, s.identifiersStatus())

@@ -25,21 +25,22 @@ import (
 // service is one service of the configuration at work. What a reload replaces is
 // in terms.
 type service struct {
-	name     string
-	terms    atomic.Pointer[terms]
-	mirror   *mirror.Mirror
-	judge    *reports.Judge // what its evidence comes to
-	steps    *stepper
-	pilot    *pilot // moves the step as the policy says
-	pauses   *mirroring
-	copies   *copying
-	recorder *divergence.Recorder
-	effects  sideEffects
-	blind    atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
-	tables   atomic.Pointer[reports.Tables]        // compared last; nil: not yet
-	said     func() (divergence.Said, bool)        // about its issues
-	drift    *divergence.Drift                     // rows of its databases that differ already
-	shapes   shapes                                // what it wrote where nothing is compared
+	name      string
+	terms     atomic.Pointer[terms]
+	mirror    *mirror.Mirror
+	judge     *reports.Judge // what its evidence comes to
+	steps     *stepper
+	pilot     *pilot // moves the step as the policy says
+	pauses    *mirroring
+	copies    *copying
+	recorder  *divergence.Recorder
+	effects   sideEffects
+	blind     atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
+	tables    atomic.Pointer[reports.Tables]        // compared last; nil: not yet
+	said      func() (divergence.Said, bool)        // about its issues
+	restarted func() time.Time                      // when a person last started evidence anew, in whichever process
+	drift     *divergence.Drift                     // rows of its databases that differ already
+	shapes    shapes                                // what it wrote where nothing is compared
 
 	listener net.Listener // guarded by server.mu once it serves
 	outward               // the calls of its legs
@@ -87,6 +88,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	}
 	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now, s.redaction)}
 	svc.said = func() (divergence.Said, bool) { return s.board.Said(c.Name) }
+	svc.restarted = func() time.Time { return s.board.RestartedAt(c.Name) }
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -98,14 +100,14 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	s.readNoise(c.Name, t.compares.Noise)
 	svc.steps = &stepper{service: c.Name, split: m.Split(), store: s.store, now: s.now, log: s.log, bounds: svc}
 	if s.steps != nil {
-		svc.steps.shared = &sharing{step: s.steps.Step(c.Name)}
+		svc.steps.shared = &sharing{step: s.steps.Step(c.Name), lease: s.lease}
 	}
 	svc.steps.outside.Store(newOutside(c.Split.Push, svc.steps))
-	svc.pilot = &pilot{svc: svc, log: s.log}
+	svc.pilot = &pilot{svc: svc, log: s.log, may: s.maySteer, told: s.answeredOf(c.Name)}
 	if err := s.readState(svc); err != nil {
 		return nil, err
 	}
-	if svc.listener, err = s.given.listen(c.Name, c.Listen); err != nil {
+	if svc.listener, err = s.listen(c.Name, c.Listen); err != nil {
 		return nil, fmt.Errorf("cannot open the listener of service %q: %w", c.Name, err)
 	}
 	if svc.outward, err = s.newOutward(c); err != nil {
@@ -163,7 +165,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		RulesHash:  func(endpoint string) string { return judge.HashAt(endpoint, at) },
 		Accounting: held,
 		Paused:     state.Paused,
-		From:       state.EvidenceFrom,
+		From:       svc.evidenceFrom(state),
 		Said:       said,
 		Declared:   slices.Concat(terms.cfg.Endpoints, terms.cfg.Documented),
 
@@ -174,6 +176,14 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		Groups:     groups(terms.cfg.Split),
 		GroupSteps: groupSteps(state),
 	}, nil
+}
+
+// evidenceFrom is when a person last started evidence anew, here or in another process.
+func (svc *service) evidenceFrom(state reports.State) time.Time {
+	if elsewhere := svc.restarted(); elsewhere.After(state.EvidenceFrom) {
+		return elsewhere
+	}
+	return state.EvidenceFrom
 }
 
 // RestartEvidence sets aside what was counted so far, on a person's word, and
@@ -187,12 +197,17 @@ func (svc *service) RestartEvidence(ctx context.Context, who, reason string) err
 }
 
 func (svc *service) forUI() ui.Service {
-	return ui.Service{
+	out := ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
+	if _, unserved := svc.listener.(*unserved); unserved {
+		out.Mirroring, out.Copying = notHere{}, nil
+		out.Audience, out.WayBack, out.MissingWrites = nil, nil, nil
+	}
+	return out
 }
 
 // audience is known where Parallax splits users itself.
@@ -446,7 +461,7 @@ func (s *stepper) restartEvidence(ctx context.Context, who, reason string) error
 		return err
 	}
 	s.log.Info("evidence starts anew", "service", s.service, "who", who, "reason", reason)
-	s.record(ctx, divergence.Decision{At: at, Kind: "evidence", Key: "restart", Who: who, Note: reason})
+	s.record(ctx, divergence.Decision{At: at, Kind: divergence.RestartKind, Key: divergence.RestartKey, Who: who, Note: reason})
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"parallax/internal/ids"
 	"parallax/internal/ids/redis"
 	"parallax/internal/yamlstrict"
+	"parallax/mirror/redisqueue"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/ui"
 )
@@ -61,6 +62,23 @@ func (s *server) identifiersStatus() ui.Dependency {
 		d.OK, d.Detail = false, err.Error()
 	}
 	return d
+}
+
+// checkQueue asks the Redis that the queue is in, unless its part has faults already.
+func checkQueue(ctx context.Context, file string, c Config, before []yamlstrict.Fault) []yamlstrict.Fault {
+	const at = "queue"
+	if c.Queue.URL == "" || slices.ContainsFunc(before, func(f yamlstrict.Fault) bool { return inside(f.Path, at) }) {
+		return nil
+	}
+	queue, err := redisqueue.Open(c.Queue.Config, redisqueue.Deps{Key: make([]byte, 32)})
+	if err == nil {
+		defer queue.Shut()
+		err = queue.Check(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	return []yamlstrict.Fault{{File: file, Path: at + ".redis", Text: err.Error(), Hint: "start it, or correct the address or the password; without it Parallax serves, and nothing is compared"}}
 }
 
 // checkSteps asks the Redis that steps are shared in, unless its part has faults already.

@@ -26,8 +26,24 @@ func (s *server) openSteps(id parallax.ID) (err error) {
 		host = "mirror"
 	}
 	tail := id.String()
-	s.steps, err = splitredis.Open(s.cfg.Steps, host+"-"+tail[len(tail)-6:])
+	if s.steps, err = splitredis.Open(s.cfg.Steps, host+"-"+tail[len(tail)-6:]); err == nil {
+		s.lease = s.steps.Lease()
+	}
 	return err
+}
+
+// holdLease asks for the lease of the policy, where steps are shared and this process has one.
+func (s *server) holdLease(ctx context.Context) error {
+	if s.lease == nil || !s.cfg.roles.plays(partPolicy) {
+		return nil
+	}
+	return s.lease.Run(ctx)
+}
+
+// maySteer reports whether the policy of this process raises steps: of those that share them
+// one does.
+func (s *server) maySteer() bool {
+	return s.cfg.roles.plays(partPolicy) && (s.lease == nil || s.lease.Held())
 }
 
 // hearSteps hears what the other mirrors agree on, so that nobody is sent by a word that was
@@ -45,6 +61,7 @@ func hearSteps(ctx context.Context, services []*service) {
 // sharing is the step of one service as mirrors share it.
 type sharing struct {
 	step  *splitredis.Step
+	lease *splitredis.Lease
 	away  atomic.Pointer[outage] // nil while Redis answers
 	peers atomic.Pointer[[]splitredis.Peer]
 
@@ -90,9 +107,15 @@ func (s *stepper) tell(ctx context.Context, before, next reports.State) (reports
 	if before.Owed {
 		return next, reports.Refusal{Turn: reports.Refused, Text: "the other mirrors have not heard of the rollback here yet"}
 	}
-	now, err := s.shared.step.Follow(ctx, word(before), word(next))
+	var lease *splitredis.Lease
+	if next.Who == policy {
+		lease = s.shared.lease
+	}
+	now, err := s.shared.step.FollowUnder(ctx, lease, word(before), word(next))
 	next.Version, next.Era, next.Trail = now.Version, now.Era, now.Trail
 	switch {
+	case errors.Is(err, splitredis.ErrNoLease):
+		return next, reports.Refusal{Turn: reports.Refused, Text: err.Error()}
 	case errors.Is(err, splitredis.ErrMoved):
 		return next, reports.Refusal{Turn: reports.Overridden, Text: "another mirror has moved the step meanwhile"}
 	case err != nil:

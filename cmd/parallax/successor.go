@@ -199,7 +199,9 @@ func (p *predecessor) ready() {
 func (s *server) passedOn() []socket {
 	list := []socket{{adminSocket, s.cfg.Admin.Listen, s.adminListener}}
 	for _, svc := range s.current.Load().services {
-		list = append(list, socket{svc.name, svc.terms.Load().cfg.Listen, svc.listener})
+		if s.cfg.roles.plays(partMirror) {
+			list = append(list, socket{svc.name, svc.terms.Load().cfg.Listen, svc.listener})
+		}
 		if svc.calls != nil {
 			list = append(list, socket{callsSocket(svc.name), svc.terms.Load().cfg.Egress.Listen, svc.calls})
 		}

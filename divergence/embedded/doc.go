@@ -57,6 +57,13 @@
 // One runs at a time, until its answer is sent: two readers and the writer stay the
 // parent's. A statement is at most 64 KiB there, and 64 connections are served.
 //
+// # Several processes
+//
+// With Config.Socket other processes of the same user reach the engine by [At], for
+// everything: a link there leads to the socket. When the process that keeps the engine
+// dies the others find nobody, as with a server that is down, until the next has put its
+// own link there.
+//
 // # In the directory
 //
 // lock is locked by the process that uses the directory; clickhouse/ belongs to

@@ -70,6 +70,7 @@ type Config struct {
 	Threads   int           // for one statement; 0: 1
 	Nice      int           // 1..19, how much the child gives way to other processes; 0: 10
 	Listen    string        // loopback address where anybody on this machine may read the tables over HTTP; empty: nowhere
+	Socket    string        // where other processes of this user find the engine, see [At]; empty: nowhere
 	Memory    int64         // bytes the engine may use, half of them for one statement; 0: 2 GiB
 	HungAfter time.Duration // a ready engine without an answer for so long is killed, at least 1 s; 0: 30 s
 	Log       *slog.Logger  // changes of state; nil: none
@@ -128,6 +129,9 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 	private, err := socketDir()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for the engine's socket: %w", err)
+	}
+	if err := show(filepath.Join(private, "engine"), cfg.Socket); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot show other processes the engine: %w", err), os.RemoveAll(private))
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e := &Engine{
@@ -213,12 +217,24 @@ func (e *Engine) Ready(ctx context.Context) error {
 // Options returns options for clickhouse.Open that reach this engine, across
 // restarts of the child too. While it is not ready, connecting fails at once
 // and the error says what the engine is doing. The caller may change them.
-func (e *Engine) Options() *clickhouse.Options {
+func (e *Engine) Options() *clickhouse.Options { return optionsTo(e.dial) }
+
+// At returns options for clickhouse.Open that reach the engine of another process of
+// this user, which shows it there by [Config.Socket], across restarts of both. Whoever
+// can open that path may do everything.
+func At(socket string) *clickhouse.Options {
+	return optionsTo(func(ctx context.Context, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	})
+}
+
+func optionsTo(dial func(context.Context, string) (net.Conn, error)) *clickhouse.Options {
 	return &clickhouse.Options{
 		Protocol:     clickhouse.HTTP,
 		Addr:         []string{"localhost:80"}, // a name for the socket
 		Auth:         clickhouse.Auth{Database: Database},
-		DialContext:  e.dial,
+		DialContext:  dial,
 		DialTimeout:  30 * time.Second, // also the wait for a free connection
 		MaxOpenConns: 16,
 		MaxIdleConns: 16,
@@ -227,6 +243,23 @@ func (e *Engine) Options() *clickhouse.Options {
 			return t, nil
 		},
 	}
+}
+
+// show puts a link to a socket at a path, in place of a link that was left there. The
+// socket's directory keeps other users out.
+func show(socket, at string) error {
+	if at == "" {
+		return nil
+	}
+	if info, err := os.Lstat(at); err == nil && info.Mode()&os.ModeSymlink == 0 {
+		return fmt.Errorf("there is something else at %s", at)
+	}
+	next := at + ".next"
+	_ = os.Remove(next)
+	if err := os.Symlink(socket, next); err != nil {
+		return err
+	}
+	return os.Rename(next, at)
 }
 
 // dial connects to the child.

@@ -121,6 +121,16 @@ func StartIn(t testing.TB, dir, config string) *Parallax {
 	return StartCommand(t, nil, Binary(t), "serve", "-c", file)
 }
 
+// StartRoles is StartIn of a process that plays some roles.
+func StartRoles(t testing.TB, dir, config, roles string) *Parallax {
+	t.Helper()
+	file := filepath.Join(dir, "parallax.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return StartCommand(t, nil, Binary(t), "serve", "-c", file, "--roles", roles)
+}
+
 // StartCommand runs a command that becomes parallax serve, with files as its
 // descriptors from 3 on.
 func StartCommand(t testing.TB, files []*os.File, name string, args ...string) *Parallax {

@@ -5,7 +5,7 @@
 //
 //	Offer -> buffer in memory -> stream -> Receive -> Ack
 //
-// Offer never waits: it puts the exchange into a bounded buffer, from which Run
+// Offer never waits: it puts the exchange into a bounded buffer, from which Send
 // sends it. The exchange is encoded, compressed (zstd) and encrypted (AES-256-GCM)
 // before it leaves the process; what stands in Redis in the clear is the endpoint
 // and the minute of receipt. The stream is bounded by count and by bytes: what does

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 
 	"parallax"
 	"parallax/mirror"
@@ -27,7 +26,7 @@ type Deps struct {
 
 	// Sent is told of an exchange that is in Redis now, and whether it had been set aside; Lost of
 	// one that has come to its end in the queue; Aside of one that waits in Dir. An exchange that a
-	// process of before had left there is Found before it is Sent. They are called by Run alone.
+	// process of before had left there is Found before it is Sent. They are called by Send alone.
 	Sent         func(s parallax.Stamp, aside bool)
 	Aside, Found func(parallax.Stamp)
 	Lost         func(parallax.Stamp, parallax.Place)
@@ -38,6 +37,10 @@ type Deps struct {
 	// Stored returns which exchanges the store has: a worker that was killed may have stored
 	// them and not said so. An error leaves them where they are.
 	Stored func(context.Context, []parallax.ID) (map[parallax.ID]bool, error)
+
+	// Ready says why the store cannot be asked, or nil if it can: nothing is taken over while it
+	// cannot.
+	Ready func() error
 }
 
 // Queue is a queue in Redis, from both sides. Its methods may be called from many
@@ -51,6 +54,8 @@ type Queue struct {
 	spool  *files           // nil: there is none
 
 	receives atomic.Bool // somebody has, so that this process may take over what others left
+	stale    atomic.Bool // there may be more of that
+	forgot   time.Time   // when workers that are gone were forgotten last; of Keep
 
 	mu     sync.Mutex
 	closed bool
@@ -71,7 +76,7 @@ type holding struct {
 
 var _ mirror.Queue = (*Queue)(nil)
 
-// Open returns a queue; it does not connect. What is offered is sent by [Queue.Run].
+// Open returns a queue; it does not connect. What is offered is sent by [Queue.Send].
 func Open(cfg Config, deps Deps) (*Queue, error) {
 	deps = deps.withDefaults()
 	client, err := cfg.connection().Open()
@@ -117,6 +122,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Dropped == nil {
 		d.Dropped = nowhere
+	}
+	if d.Ready == nil {
+		d.Ready = func() error { return nil }
 	}
 	if d.Stored == nil {
 		d.Stored = func(context.Context, []parallax.ID) (map[parallax.ID]bool, error) { return nil, nil }
@@ -224,14 +232,20 @@ func (q *Queue) Close() error {
 	return q.buffer.Close()
 }
 
-// Run sends what is offered, and keeps what was received, until the context ends: after Close,
-// unless what is offered is to be left behind. What could not be sent by then is lost, but for
-// what is in files. It returns nil.
-func (q *Queue) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { q.send(ctx); return nil })
-	g.Go(func() error { q.keep(ctx); return nil })
-	return g.Wait()
+// Send sends what is offered until the context ends, or the queue is closed and all is sent.
+// What is left then has two seconds more; what could not be sent by then is lost, but for what
+// is in files. It returns nil.
+func (q *Queue) Send(ctx context.Context) error {
+	q.send(ctx)
+	return nil
+}
+
+// Keep says to Redis what is held here, takes over what workers that are silent have left, and
+// looks how full the stream is, until the context ends: once everything that was received is
+// acknowledged. It returns nil.
+func (q *Queue) Keep(ctx context.Context) error {
+	q.keep(ctx)
+	return nil
 }
 
 // Shut closes connections and files. Nothing may be called afterwards.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,7 +67,8 @@ func start(t testing.TB, r *rig.Redis, change func(*Config, *Deps)) (q *Queue, s
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { q.Run(ctx) })
+	running.Go(func() { q.Send(ctx) })
+	running.Go(func() { q.Keep(ctx) })
 	stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
@@ -86,6 +89,15 @@ func TestQueue(t *testing.T) {
 		q, _ := start(t, r, func(c *Config, d *Deps) { c.Prefix, d.Exchanges = fmt.Sprintf("t%d:", n), 200 })
 		return q, 200
 	})
+}
+
+// kill ends a queue as a crash of its process would: Redis hears nothing more of it.
+func kill(t testing.TB, q *Queue, stop func()) {
+	t.Helper()
+	if err := q.stream.client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stop()
 }
 
 func offer(t testing.TB, q *Queue, list []*parallax.Exchange) {
@@ -133,11 +145,11 @@ func TestWhatAKilledWorkerHeldComesAgain(t *testing.T) {
 	r := rig.StartRedis(t)
 	quick := func(c *Config, d *Deps) { c.ClaimAfter = time.Second }
 	mirror, _ := start(t, r, quick)
-	first, kill := start(t, r, quick)
+	first, stop := start(t, r, quick)
 	list := mirrortest.Exchanges(40)
 	offer(t, mirror, list)
 	receiveIDs(t, first, 40)
-	kill()
+	kill(t, first, stop)
 
 	stored := map[parallax.ID]bool{}
 	for _, x := range list[:15] {
@@ -191,6 +203,58 @@ func TestAWorkerKeepsWhatItHolds(t *testing.T) {
 	}
 }
 
+// TestAWorkerThatEndsLeavesNothingBehind: what it had received is another's at once.
+func TestAWorkerThatEndsLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	r := rig.StartRedis(t)
+	patient := func(c *Config, d *Deps) { c.ClaimAfter = time.Hour }
+	first, end := start(t, r, patient)
+	offer(t, first, mirrortest.Exchanges(20))
+	receiveIDs(t, first, 20)
+	end()
+	second, _ := start(t, r, patient)
+	ack(t, second, receiveIDs(t, second, 20))
+	if err := empty(t, second); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingIsTakenOverWhileTheStoreIsAway: nobody would know what it has already, and what
+// is taken over too often is poison.
+func TestNothingIsTakenOverWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	r := rig.StartRedis(t)
+	quick := func(c *Config, d *Deps) { c.ClaimAfter = time.Second }
+	first, stop := start(t, r, quick)
+	offer(t, first, mirrortest.Exchanges(3))
+	receiveIDs(t, first, 3)
+	kill(t, first, stop)
+	var away atomic.Bool
+	away.Store(true)
+	second, _ := start(t, r, func(c *Config, d *Deps) {
+		c.ClaimAfter = time.Second
+		d.Ready = func() error {
+			if away.Load() {
+				return errors.New("it is away")
+			}
+			return nil
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		if list, _ := second.Receive(ctx, 16); len(list) > 0 {
+			t.Fatal("exchanges were taken over")
+		}
+	}
+	pending, err := second.stream.stale(t.Context(), 0, 16)
+	if err != nil || len(pending) != 3 || pending[0].RetryCount != 1 {
+		t.Errorf("pending: %+v, %v", pending, err)
+	}
+	away.Store(false)
+	ack(t, second, receiveIDs(t, second, 3))
+}
+
 // TestPoison: what each worker dies of goes to the dead letters, and is counted.
 func TestPoison(t *testing.T) {
 	t.Parallel()
@@ -198,9 +262,9 @@ func TestPoison(t *testing.T) {
 	mirror, _ := start(t, r, nil)
 	offer(t, mirror, mirrortest.Exchanges(1))
 	for range maxDeliveries {
-		q, kill := start(t, r, func(c *Config, d *Deps) { c.ClaimAfter = time.Second })
+		q, stop := start(t, r, func(c *Config, d *Deps) { c.ClaimAfter = time.Second })
 		receiveIDs(t, q, 1)
-		kill()
+		kill(t, q, stop)
 	}
 	var c counts
 	last, _ := start(t, r, func(cfg *Config, d *Deps) { cfg.ClaimAfter = time.Second; c.into(d) })
@@ -339,6 +403,32 @@ func TestRedisForgets(t *testing.T) {
 			t.Fatalf("%d of 7 came: %v", n, err)
 		}
 		n += len(list)
+	}
+}
+
+// TestABrokenConnectionIsNotTheEnd: io.EOF says that a queue is closed, and that alone.
+func TestABrokenConnectionIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	r := rig.StartRedis(t)
+	q, _ := start(t, r, nil)
+	failed := make(chan error)
+	go func() {
+		for {
+			if _, err := q.Receive(t.Context(), 16); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	rig.Eventually(t, "somebody waits", func() error {
+		if !q.receives.Load() {
+			return errors.New("nobody does")
+		}
+		return nil
+	})
+	r.Kill()
+	if err := <-failed; errors.Is(err, io.EOF) {
+		t.Errorf("Receive says that the queue is closed: %v", err)
 	}
 }
 

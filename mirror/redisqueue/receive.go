@@ -1,7 +1,9 @@
 package redisqueue
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -25,7 +27,7 @@ func (q *Queue) Receive(ctx context.Context, max int) ([]*parallax.Exchange, err
 		}
 		list, end, err := q.next(ctx, min(max, maxRead))
 		if err != nil {
-			return nil, err
+			return nil, cmp.Or(ctx.Err(), errors.New(err.Error())) // a connection that breaks is an io.EOF, and not the queue's end
 		}
 		if out := q.unpack(ctx, list); len(out) > 0 {
 			return out, nil
@@ -39,6 +41,9 @@ func (q *Queue) Receive(ctx context.Context, max int) ([]*parallax.Exchange, err
 // next returns entries that were taken over, or else new ones, and whether no more can come
 // if there are none.
 func (q *Queue) next(ctx context.Context, max int) (list []entry, end bool, err error) {
+	if q.stale.Load() {
+		q.takeOver(ctx)
+	}
 	q.mu.Lock()
 	n := min(max, len(q.taken))
 	list, q.taken = q.taken[:n:n], q.taken[n:]
@@ -145,9 +150,11 @@ func (q *Queue) keep(ctx context.Context) {
 			kept = now
 			q.hold(ctx, now)
 			q.takeOver(ctx)
+			q.forget(ctx, now)
 		}
 		select {
 		case <-ctx.Done():
+			q.release(context.WithoutCancel(ctx))
 			return
 		case <-look.C:
 		}
@@ -155,6 +162,42 @@ func (q *Queue) keep(ctx context.Context) {
 		if q.hears(err); err == nil {
 			q.dropped(f, 0)
 		}
+	}
+}
+
+// release lets others have what is held here at once: this process ends.
+func (q *Queue) release(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, leaveWithin)
+	defer stop()
+	q.mu.Lock()
+	ids := make([]string, 0, len(q.held)+len(q.taken))
+	for _, h := range q.held {
+		ids = append(ids, h.id)
+	}
+	for _, e := range q.taken {
+		ids = append(ids, e.id)
+	}
+	q.mu.Unlock()
+	for n := 0; len(ids) > 0; ids = ids[n:] {
+		n = min(len(ids), dropMax)
+		if err := q.stream.hold(ctx, ids[:n], q.cfg.ClaimAfter); err != nil {
+			q.deps.Log.Info("what this worker had received is taken over later", "error", err)
+			return
+		}
+	}
+}
+
+// goneFor is how long a worker that has nothing was not heard of when Redis forgets it.
+const goneFor = time.Hour
+
+// forget makes Redis forget workers that are gone, now and then.
+func (q *Queue) forget(ctx context.Context, now time.Time) {
+	if now.Sub(q.forgot) < goneFor/4 {
+		return
+	}
+	q.forgot = now
+	if err := q.stream.forget(ctx, goneFor); err != nil {
+		q.deps.Log.Info("workers that are gone are not forgotten yet", "error", err)
 	}
 }
 
@@ -177,7 +220,7 @@ func (q *Queue) hold(ctx context.Context, now time.Time) {
 	q.mu.Unlock()
 	for len(ids) > 0 && ctx.Err() == nil {
 		n := min(len(ids), dropMax)
-		if err := q.stream.hold(ctx, ids[:n]); err != nil {
+		if err := q.stream.hold(ctx, ids[:n], 0); err != nil {
 			q.hears(err)
 		}
 		ids = ids[n:]
@@ -185,23 +228,26 @@ func (q *Queue) hold(ctx context.Context, now time.Time) {
 }
 
 // takeOver takes exchanges over of which their holders have said nothing for a while, as many
-// as one reading may have, unless there are some to be received already.
+// as one reading may have, unless there are some to be received already. Where there may be
+// more, whoever receives asks for them.
 func (q *Queue) takeOver(ctx context.Context) {
 	q.mu.Lock()
 	enough := len(q.taken) > 0 || q.closed
 	q.mu.Unlock()
-	if enough {
+	if enough || q.deps.Ready() != nil {
 		return
 	}
-	stale, err := q.stream.stale(ctx, q.cfg.ClaimAfter, maxRead)
-	if err != nil || len(stale) == 0 {
+	list, err := q.stream.stale(ctx, q.cfg.ClaimAfter, maxRead)
+	if before := q.stale.Swap(err == nil && len(list) == maxRead); !before && err == nil && len(list) > 0 {
+		q.deps.Log.Info("exchanges of a worker that is silent are taken over", "at_least", len(list))
+	}
+	if err != nil || len(list) == 0 {
 		return
 	}
-	got, err := q.stream.claim(ctx, q.cfg.ClaimAfter, stale)
+	got, err := q.stream.claim(ctx, q.cfg.ClaimAfter, list)
 	if err != nil {
 		return
 	}
-	q.deps.Log.Info("exchanges of a worker that is silent are taken over", "exchanges", len(got))
 	got = q.once(ctx, q.withoutPoison(ctx, got))
 	q.mu.Lock()
 	q.taken = append(q.taken, got...)

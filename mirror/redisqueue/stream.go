@@ -197,29 +197,45 @@ func (s *stream) claim(ctx context.Context, silent time.Duration, list []redis.X
 	return out, err
 }
 
-// holdScript says that consumer ARGV[1] still has the entries of the ids that follow. Those
-// that another has taken over stay with it.
+// holdScript says that consumer ARGV[1] was heard of about the entries of the ids from ARGV[3] on,
+// so many milliseconds ago as ARGV[2] says. Those that another has taken over stay with it.
 var holdScript = redis.NewScript(`
 local mine = {'XCLAIM', KEYS[1], '` + group + `', ARGV[1], 0}
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local p = redis.call('XPENDING', KEYS[1], '` + group + `', ARGV[i], ARGV[i], 1)
   if p[1] and p[1][2] == ARGV[1] then mine[#mine + 1] = ARGV[i] end
 end
 if #mine == 5 then return 0 end
+mine[#mine + 1] = 'IDLE'
+mine[#mine + 1] = ARGV[2]
 mine[#mine + 1] = 'JUSTID'
 redis.call(unpack(mine))
-return #mine - 6`)
+return #mine - 8`)
 
-// hold says that this consumer still has entries.
-func (s *stream) hold(ctx context.Context, ids []string) error {
-	args := make([]any, 0, 1+len(ids))
-	args = append(args, s.name)
+// hold says that this consumer still has entries, or had them until a while ago.
+func (s *stream) hold(ctx context.Context, ids []string, ago time.Duration) error {
+	args := make([]any, 0, 2+len(ids))
+	args = append(args, s.name, ago.Milliseconds())
 	for _, id := range ids {
 		args = append(args, id)
 	}
 	err := holdScript.Run(ctx, s.client, s.keys(), args...).Err()
 	if noGroup(err) {
 		return s.makeGroup(ctx)
+	}
+	return err
+}
+
+// forget removes consumers that have nothing and were not heard of for a while.
+func (s *stream) forget(ctx context.Context, silent time.Duration) error {
+	list, err := s.client.XInfoConsumers(ctx, s.entries(), group).Result()
+	for _, c := range list {
+		if c.Pending == 0 && c.Idle > silent && c.Name != s.name {
+			err = errors.Join(err, s.client.XGroupDelConsumer(ctx, s.entries(), group, c.Name).Err())
+		}
+	}
+	if noGroup(err) || err != nil && strings.HasPrefix(err.Error(), "ERR no such key") {
+		return nil
 	}
 	return err
 }

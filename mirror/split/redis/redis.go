@@ -28,6 +28,9 @@ import (
 // ErrMoved is that somebody has moved the step since.
 var ErrMoved = errors.New("another mirror has moved the step")
 
+// ErrNoLease is that another process has the lease of the policy, or none.
+var ErrNoLease = errors.New("another process has the lease of the policy")
+
 // Store is a Redis that mirrors share steps in. Its methods may be called from many
 // goroutines.
 type Store struct {
@@ -80,8 +83,10 @@ type Step struct {
 //	keep    it has that version, and is taken in if that is higher than what there is
 //
 // What stands there and is no version, or one that is out of reach, comes before all others, so
-// that it is replaced. ARGV[5] is how far versions reach.
+// that it is replaced. ARGV[5] is how far versions reach. With ARGV[6] it is taken in only while
+// that is who has the lease, KEYS[2].
 const set = `
+if ARGV[6] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[6] then return {-2, '0'} end
 local held = tonumber(redis.call('HGET', KEYS[1], 'version') or '0') or 0
 local about = tonumber(ARGV[3])
 if not (held >= 0 and held <= about + tonumber(ARGV[5])) then held = 0 end
@@ -106,27 +111,33 @@ const maxVersion = 1 << 53
 // that there is a newer one, any other error that Redis did not answer: then nobody knows
 // whether it was set.
 func (s *Step) Follow(ctx context.Context, after, w Word) (Word, error) {
+	return s.FollowUnder(ctx, nil, after, w)
+}
+
+// FollowUnder is Follow that fails unless this process has a lease, by what Redis says; nil: it
+// needs none.
+func (s *Step) FollowUnder(ctx context.Context, l *Lease, after, w Word) (Word, error) {
 	w.Era, w.Trail = after.Era, trail(after)
-	now, err := s.set(ctx, "after", after.Version, w)
+	now, err := s.set(ctx, "after", after.Version, w, l)
 	if !errors.Is(err, ErrMoved) || now.Version >= after.Version {
 		return now, err
 	}
 	if err := s.PutBack(ctx, after); err != nil { // Redis has lost it
 		return now, err
 	}
-	return s.set(ctx, "after", after.Version, w)
+	return s.set(ctx, "after", after.Version, w, l)
 }
 
 // Overrule sets a word after whatever there is, and after its own version, in an era that
 // it begins, and returns it with both.
 func (s *Step) Overrule(ctx context.Context, w Word) (Word, error) {
 	w.Era, w.Trail = rand.Text(), trail(Word{})
-	return s.set(ctx, "newest", w.Version, w)
+	return s.set(ctx, "newest", w.Version, w, nil)
 }
 
 // PutBack sets the word, with its version, if Redis has an older one or none.
 func (s *Step) PutBack(ctx context.Context, w Word) error {
-	_, err := s.set(ctx, "keep", w.Version, w)
+	_, err := s.set(ctx, "keep", w.Version, w, nil)
 	if errors.Is(err, ErrMoved) {
 		return nil
 	}
@@ -135,7 +146,7 @@ func (s *Step) PutBack(ctx context.Context, w Word) error {
 
 // set sets a word within the timeout. One that raises the step is not taken in later either,
 // by a Redis that stood still: whoever asked for it was refused then.
-func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word, error) {
+func (s *Step) set(ctx context.Context, mode string, about uint64, w Word, l *Lease) (Word, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
 	defer cancel()
 	var until time.Time
@@ -146,11 +157,11 @@ func (s *Step) set(ctx context.Context, mode string, about uint64, w Word) (Word
 		}
 		until = now.Add(s.store.cfg.Timeout)
 	}
-	return s.setUntil(ctx, until, mode, about, w)
+	return s.setUntil(ctx, until, mode, about, w, l)
 }
 
 // setUntil sets a word that may be taken in until then, by the clock of Redis.
-func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about uint64, w Word) (Word, error) {
+func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about uint64, w Word, l *Lease) (Word, error) {
 	if about >= maxVersion {
 		return w, fmt.Errorf("cannot share the step in redis: version %d cannot be", about)
 	}
@@ -159,7 +170,11 @@ func (s *Step) setUntil(ctx context.Context, until time.Time, mode string, about
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
-	answer, err := s.store.client.Eval(ctx, set, []string{s.key}, text, mode, about, until.UnixMilli(), uint64(leap)<<32).Slice()
+	keys, under := []string{s.key}, ""
+	if l != nil {
+		keys, under = append(keys, l.key), s.store.name
+	}
+	answer, err := s.store.client.Eval(ctx, set, keys, text, mode, about, until.UnixMilli(), uint64(leap)<<32, under).Slice()
 	if err != nil {
 		return w, fmt.Errorf("cannot share the step in redis: %w", err)
 	}
@@ -178,6 +193,8 @@ func taken(answer []any) (version uint64, err error) {
 	switch answer[0] {
 	case int64(1):
 		return version, nil
+	case int64(-2):
+		return version, ErrNoLease
 	case int64(-1):
 		return version, errors.New("cannot share the step in redis: it was too late when redis took it up")
 	}

@@ -280,7 +280,7 @@ func TestARefusedRaiseDoesNotComeLater(t *testing.T) {
 	}
 	rig.Eventually(t, "redis", func() error { return step.store.Check(t.Context()) })
 	f("a raise that was refused")
-	if _, err := step.setUntil(t.Context(), time.Now().Add(-time.Second), "after", 0, Word{Step: 5000}); err == nil {
+	if _, err := step.setUntil(t.Context(), time.Now().Add(-time.Second), "after", 0, Word{Step: 5000}, nil); err == nil {
 		t.Error("a raise that came too late was taken in")
 	}
 	f("a raise that came too late")
