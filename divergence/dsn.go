@@ -10,6 +10,9 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
+// Options say how a ClickHouse is reached.
+type Options = clickhouse.Options
+
 // ParseDSN reads the address of a ClickHouse server, such as
 // http://user:password@host:8123/parallax or clickhouse://host:9000/parallax.
 // Its errors do not repeat the address, which may hold a password.

@@ -115,10 +115,6 @@ func defaultConfig() Config {
 	}
 }
 
-// notYet lists the keys that are planned; they are refused by name, never
-// ignored.
-func notYet() []string { return nil }
-
 // loadConfig reads and validates a configuration file. It returns every fault
 // there is, in the order of their lines; the error says that there is no file to
 // read.
@@ -133,7 +129,7 @@ func loadConfig(file string) (Config, []yamlstrict.Fault, error) {
 
 func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
-	doc, faults := yamlstrict.Decode(file, data, &c, yamlstrict.NotYet(notYet()...))
+	doc, faults := yamlstrict.Decode(file, data, &c)
 	underFile(file, &c.GitHub.SecretFile, &c.GitHub.KeyFile)
 	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
 	underFile(file, &c.Store.PasswordFile, &c.Store.Socket, &c.Queue.PasswordFile, &c.Queue.CA)

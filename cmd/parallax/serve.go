@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -306,7 +305,7 @@ func (s *server) openStore(instance string) (err error) {
 }
 
 // storeOptions reads where the store is: a server, or the engine of another process.
-func storeOptions(dsn string) (*clickhouse.Options, error) {
+func storeOptions(dsn string) (*divergence.Options, error) {
 	if socket, ok := strings.CutPrefix(dsn, "unix://"); ok {
 		return embedded.At(socket), nil
 	}

@@ -60,23 +60,10 @@ type Document struct {
 // Defaulter is a list element or map value that does not start from zero.
 type Defaulter interface{ SetDefaults() }
 
-// Option changes how a document is decoded.
-type Option func(*decoder)
-
-// NotYet names keys that are refused as "not supported yet". A path is written
-// with [] for any list element: services[].tap.
-func NotYet(paths ...string) Option {
-	return func(d *decoder) {
-		for _, p := range paths {
-			d.notYet[p] = true
-		}
-	}
-}
-
 // Decode reads data into the struct that into points at. Fields are matched by
 // their yaml tag; fields without one are not read. What the document does not
 // mention keeps the value it has. file is used in messages only.
-func Decode(file string, data []byte, into any, options ...Option) (*Document, []Fault) {
+func Decode(file string, data []byte, into any) (*Document, []Fault) {
 	doc := &Document{file: file}
 	parser := yaml.NewDecoder(strings.NewReader(string(data)))
 	var top yaml.Node
@@ -87,10 +74,7 @@ func Decode(file string, data []byte, into any, options ...Option) (*Document, [
 		return doc, []Fault{syntaxFault(file, err)}
 	}
 	doc.root = top.Content[0]
-	d := &decoder{file: file, notYet: map[string]bool{}}
-	for _, o := range options {
-		o(d)
-	}
+	d := &decoder{file: file}
 	var next yaml.Node
 	if err := parser.Decode(&next); err == nil {
 		d.fault(&next, "", "a second document begins here", "keep one document a file")
@@ -160,7 +144,6 @@ func syntaxFault(file string, err error) Fault {
 
 type decoder struct {
 	file   string
-	notYet map[string]bool
 	faults []Fault
 }
 
@@ -239,10 +222,6 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 			continue
 		}
 		seen[key.Value] = true
-		if d.notYet[indices.ReplaceAllString(at, "[]")] {
-			d.fault(key, at, "not supported yet", "take it out")
-			continue
-		}
 		index, ok := fields[key.Value]
 		if !ok {
 			d.fault(key, at, "unknown key", suggest(key.Value, fields))
@@ -251,8 +230,6 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		d.value(value, v.FieldByIndex(index), at)
 	}
 }
-
-var indices = regexp.MustCompile(`\[\d+\]`)
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
