@@ -92,7 +92,10 @@ func inStream(ctx context.Context, cfg Config) (_ map[parallax.Stamp]int64, err 
 
 // sharedStore opens the store that several processes use.
 func sharedStore(c StoreConfig) (*divergence.Store, error) {
-	at := c.ClickHouse
+	at, err := c.dsn()
+	if err != nil {
+		return nil, err
+	}
 	if at == "" && c.Socket != "" {
 		at = "unix://" + c.Socket
 	}

@@ -51,7 +51,7 @@ func openStored(ctx context.Context, cfg StoreConfig, service string, w divergen
 	if err != nil {
 		return nil, err
 	}
-	opts, err := divergence.ParseDSN(dsn)
+	opts, err := storeOptions(dsn)
 	if cfg.ClickHouse == "" {
 		if s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: cfg.Dir, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			return nil, err
