@@ -329,6 +329,7 @@ func (s *server) openAdmin() error {
 	s.registry.MustRegister(
 		ui.NewCollector(func() []ui.Service { return s.admin.Load().Services() }),
 		mirror.NewLegCollector(func() []*mirror.Mirror { return s.current.Load().mirrors() }),
+		newDependencyCollector(s.dependencies),
 	)
 	if s.adminListener, err = s.given.listen(adminSocket, s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("cannot open the admin listener: %w", err)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"parallax"
 	"parallax/divergence"
 	"parallax/mirror"
@@ -33,7 +35,12 @@ func (s *server) openQueue(secrets keys) (err error) {
 	if s.cfg.roles.plays(partMirror) {
 		deps.Dir = filepath.Join(s.cfg.StateDir, "queue")
 	}
-	s.stream, err = redisqueue.Open(c.Config, deps)
+	if s.stream, err = redisqueue.Open(c.Config, deps); err == nil {
+		s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "parallax_stream_exchanges",
+			Help: "Exchanges in Redis, and on the way there from this process, that no worker has stored yet, as far as is known here; queue.exchanges bounds them.",
+		}, func() float64 { return float64(s.stream.Len()) }))
+	}
 	return err
 }
 
