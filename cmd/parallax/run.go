@@ -58,6 +58,7 @@ func verbs() []verb {
 		{"rules", rulesUsage, "look through rules, and try them on what is stored", runRules},
 		{"verdict", verdictUsageLine, "ask a running Parallax, for CI",
 			runVerdict},
+		{"report", reportUsage, "what is known of a service, for people: also as one HTML file", runReport},
 		{"token", tokenUsage, "make a token for the admin listener", runToken},
 		{"audit", auditUsage, "whether the chain of decisions is whole", runAudit},
 		{"store", storeUsage, "make the store's figures whole after processes were killed", runStore},
