@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop bench-split soak soak-fleet statistics fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop bench-split soak soak-fleet compose-smoke statistics fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ soak: setup ## kill and clone databases under load, again and again: COUNT=20 ti
 soak-fleet: setup ## kill each process of a Parallax of several, and Redis, under load: FLEET_SECONDS=180 RATE=1000 (docs/processes.md)
 	@bash scripts/setup-test.sh
 	FLEET_SECONDS=$(or $(FLEET_SECONDS),180) FLEET_RATE=$(or $(RATE),1000) go test -count 1 -timeout 60m -run TestEachProcessIsKilled -v ./cmd/parallax
+
+compose-smoke: setup ## start all of deploy/compose as plain processes, send shoppers through it, and check what comes of it, half a minute
+	@bash scripts/setup-test.sh
+	COMPOSE_SMOKE=1 go test -count 1 -timeout 10m -run '^TestComposeSmoke$$' -v ./cmd/parallax
 
 statistics: setup ## the verdict's errors and delays, computed and simulated in full, 8 minutes (docs/verdict.md)
 	STATISTICS=1 go test -count 1 -timeout 60m -run 'Against|Exactly|CusumAfter|AYearOf|Watch|ErrorsOf|Blocks|Unpaired' -v ./reports
