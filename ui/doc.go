@@ -13,7 +13,7 @@
 // text, never rendered. The whole state of a page is in its URL, and all times
 // are UTC.
 //
-// The server has no users yet, so it belongs on a loopback address. It refuses
-// requests for names it does not go by, and changes that a browser makes for
-// another site.
+// Who may do what is in door.go: a program sends a token, a browser has a session
+// that began with one. The server refuses requests for names it does not go by,
+// and changes that a browser makes for another site.
 package ui

@@ -57,10 +57,12 @@ func (s *Server) admit(needs access) echo.MiddlewareFunc {
 			if s.cfg.Door == nil || needs == open {
 				return next(c)
 			}
-			holder, known := s.cfg.Door.Holder(presented(c.Request()))
+			holder, known := s.holder(c.Request())
 			if !known {
-				c.Response().Header().Set("WWW-Authenticate", `Basic realm="Parallax: any name, and a token for the password", charset="UTF-8"`)
-				return newProblem(http.StatusUnauthorized, "no_token", "this takes a token that is in force: send Authorization: Bearer TOKEN")
+				return s.stranger(c)
+			}
+			if unsure(c.Request()) {
+				return newProblem(http.StatusForbidden, "cross_origin", "a browser that is logged in says where a change comes from, by Origin or Sec-Fetch-Site; this one does not")
 			}
 			if err := holder.may(needs, c.Param("service")); err != nil {
 				return err
@@ -73,11 +75,16 @@ func (s *Server) admit(needs access) echo.MiddlewareFunc {
 
 // mayLook reports whether somebody at an open route may see figures of all services.
 func (s *Server) mayLook(c echo.Context) bool {
+	return s.maySee(c, "")
+}
+
+// maySee reports whether somebody may see figures of a service, or of all of them where it names none.
+func (s *Server) maySee(c echo.Context, service string) bool {
 	if s.cfg.Door == nil {
 		return true
 	}
-	holder, known := s.cfg.Door.Holder(presented(c.Request()))
-	return known && holder.may(figures, "") == nil
+	holder, known := s.holder(c.Request())
+	return known && holder.may(figures, service) == nil
 }
 
 // may returns a problem if a holder may not do what needs so much, to a service, or to all of them where it names none.
@@ -97,13 +104,40 @@ func least(needs access) Role {
 	return Roles[i]
 }
 
-// presented returns the token of a request: a bearer token, or the password that a browser asks for.
-func presented(r *http.Request) string {
-	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(token)
+// holder is who sends a request: by the token that a program sends with it, or by the session of a browser. A session
+// says nothing beside a token.
+func (s *Server) holder(r *http.Request) (Holder, bool) {
+	if s.cfg.Door == nil {
+		return Holder{}, false
 	}
-	_, token, _ := r.BasicAuth()
-	return token
+	if said := r.Header.Get("Authorization"); said != "" {
+		return s.cfg.Door.Holder(bearer(said))
+	}
+	token, there := s.sessions.token(sessionID(r), s.now())
+	if !there {
+		return Holder{}, false
+	}
+	return s.cfg.Door.Holder(token)
+}
+
+// bearer returns the token of an Authorization header, empty for none.
+func bearer(said string) string {
+	scheme, token, _ := strings.Cut(said, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// unsure reports a change by a session of which nothing says what page it comes from: sameOrigin lets those pass, since
+// programs say nothing, and programs have no session.
+func unsure(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	h := r.Header
+	return h.Get("Authorization") == "" && h.Get("Sec-Fetch-Site") == "" && h.Get("Origin") == ""
 }
 
 const holderKey = "holder"

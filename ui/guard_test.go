@@ -29,7 +29,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 		if !strings.HasPrefix(policy, "default-src 'none';") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "script-src") {
 			t.Errorf("%s: policy %q", target, policy)
 		}
-		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" {
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("%s: %v", target, h)
 		}
 		if got := h.Get("Cache-Control"); got != "no-store" && !strings.HasPrefix(target, "/static/") && target != "/openapi.json" {

@@ -14,7 +14,7 @@ import (
 // pages holds a parsed template for each page.
 type pages map[string]*template.Template
 
-var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "exchange", "rules", "ruleset", "blindspots", "written", "error"}
+var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "exchange", "rules", "ruleset", "blindspots", "written", "login", "error"}
 
 func parsePages() (pages, error) {
 	functions := template.FuncMap{
@@ -58,6 +58,7 @@ type frame struct {
 	Now     time.Time
 	Version string
 	Notice  string // what everybody who looks at a page should know; empty for nothing
+	Who     string // is logged in; empty: nobody
 	Page    any
 }
 
@@ -70,9 +71,16 @@ type link struct {
 // render answers with a page. It is made whole before anything is sent, so that
 // a failure half-way becomes an error page and not half a page.
 func (s *Server) render(c echo.Context, status int, name, title, service string, crumbs []link, content any) error {
-	f := frame{Title: title, Crumbs: crumbs, Now: s.now(), Version: s.cfg.Version, Notice: s.lastReload().notice(), Page: content}
+	f := frame{Title: title, Crumbs: crumbs, Now: s.now(), Page: content}
 	for _, n := range s.current.Load().names {
-		f.Nav = append(f.Nav, link{Text: n, URL: servicePath(n), Current: n == service})
+		if s.maySee(c, n) {
+			f.Nav = append(f.Nav, link{Text: n, URL: servicePath(n), Current: n == service})
+		}
+	}
+	holder, known := s.holder(c.Request())
+	f.Who = holder.Name
+	if known || s.cfg.Door == nil { // a stranger learns nothing of this server
+		f.Version, f.Notice = s.cfg.Version, s.lastReload().notice()
 	}
 	var page bytes.Buffer
 	if err := s.pages[name].ExecuteTemplate(&page, "layout", f); err != nil {

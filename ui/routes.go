@@ -95,6 +95,9 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/github/deployments", apiTake, open, s.apiGitHub}, // it is signed
 		{"POST", "/api/v1/flagger/event/:service", health, verdicts, s.flagger("event")},
 
+		{"GET", "/login", page, open, s.pageLogin},
+		{"POST", "/login", page, open, s.formLogin},
+		{"POST", "/logout", page, open, s.formLogout},
 		{"GET", "/", page, values, s.pageOverview},
 		{"GET", "/services/:service", page, values, s.pageService},
 		{"GET", "/services/:service/endpoint", page, values, s.pageEndpoint},
@@ -187,7 +190,7 @@ func forPeople(r *http.Request) bool {
 			return false
 		}
 	}
-	return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, "/services") || r.URL.Path == "/"
+	return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, "/services") || r.URL.Path == "/" || r.URL.Path == "/login" || r.URL.Path == "/logout"
 }
 
 // problemOf tells what kind of error it is.

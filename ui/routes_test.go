@@ -95,6 +95,7 @@ var routeCases = map[string]struct {
 	"GET /services/:service/issues":                       {"/services/shop/issues", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/issues/:fingerprint":          {"/services/shop/issues/1-0123456789abcdef", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/exchanges/:id":                {"/services/shop/exchanges/" + firstID, "", "text/html; charset=UTF-8", ""},
+	"GET /login":                                          {"/login?next=/services/shop", "", "text/html; charset=UTF-8", ""},
 	"GET /static/style.css":                               {"/static/style.css", "", "text/css; charset=utf-8", ""},
 	"GET /static/mark.svg":                                {"/static/mark.svg", "", "image/svg+xml", ""},
 }
@@ -108,6 +109,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 	for _, registered := range newRig(t).echo.Routes() {
 		if registered.Method == http.MethodHead || registered.Method == "echo_route_not_found" ||
 			registered.Path == "/services/:service/issues/:fingerprint" && registered.Method == http.MethodPost || // TestDecideOnThePage
+			registered.Path == "/login" && registered.Method == http.MethodPost || registered.Path == "/logout" || // TestABrowserLogsIn
 			registered.Path == "/services/:service/endpoint" && registered.Method == http.MethodPost || // TestSignOffOnThePage
 			strings.HasPrefix(registered.Path, "/api/v1/flagger/") { // TestFlagger
 			continue

@@ -21,6 +21,8 @@ type Server struct {
 	now      func() time.Time
 	log      *slog.Logger
 	pages    pages
+	sessions sessions
+	tries    tries
 	echo     *echo.Echo
 	stopping context.Context // ends when Run begins to stop: long polls answer then
 	stop     context.CancelFunc
