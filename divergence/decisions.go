@@ -39,6 +39,26 @@ func (s *Store) lastRestart(ctx context.Context, service string) (at time.Time, 
 	return at.UTC(), nil
 }
 
+// Changes returns what people and the policy changed about who gets which version of a service,
+// and about its evidence: up to limit decisions, the latest first.
+func (s *Store) Changes(ctx context.Context, service string, limit int) ([]Decision, error) {
+	cond := forService(service).and("kind IN ('step', 'rollback', 'promotion', 'evidence')")
+	var out []Decision
+	err := s.each(ctx, fmt.Sprintf(`SELECT at, service, kind, key, value, who, note FROM decisions %s ORDER BY at DESC, key LIMIT %d`, cond, max(limit, 0)), cond.args,
+		func(rows driver.Rows) error {
+			var d Decision
+			if err := rows.Scan(&d.At, &d.Service, &d.Kind, &d.Key, &d.Value, &d.Who, &d.Note); err != nil {
+				return err
+			}
+			out = append(out, d)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was changed: %w", err)
+	}
+	return out, nil
+}
+
 // Decisions returns the decisions on a service in the order they were made, all
 // kinds if kind is empty.
 func (s *Store) Decisions(ctx context.Context, service, kind string) ([]Decision, error) {

@@ -304,6 +304,7 @@ type Store interface {
 	SideEffects
 	Writes
 	RuleBook
+	Changes
 	reports.Differences
 }
 

@@ -46,6 +46,8 @@ var mayCall = map[string]Role{
 	"GET /api/v1/services/:service/rules":     Viewer, "GET /api/v1/services/:service/rules/:version": Viewer,
 	"GET /services/:service/rules": Viewer, "GET /services/:service/rules/:version": Viewer,
 
+	"GET /services/:service/promotion": Viewer,
+
 	"GET /": Reviewer, "GET /services/:service": Reviewer, "GET /services/:service/endpoint": Reviewer,
 	"GET /services/:service/issues": Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer,
 	"GET /services/:service/exchanges/:id": Reviewer, "POST /services/:service/rules": Reviewer, "GET /services/:service/blind-spots": Reviewer,
@@ -60,6 +62,8 @@ var mayCall = map[string]Role{
 
 	"POST /api/v1/services/:service/rollback":          Editor,
 	`POST /api/v1/services/:service/evidence\:restart`: Editor, `POST /api/v1/services/:service/promotion\:pause`: Editor,
+	"POST /services/:service/promotion/rollback": Editor, "POST /services/:service/promotion/pause": Editor,
+	"POST /services/:service/promotion/resume": Admin, "POST /services/:service/promotion/step": Admin,
 	"POST /api/v1/services/:service/signoffs": Editor, "POST /services/:service/endpoint": Editor,
 	`POST /api/v1/services/:service/mirroring\:pause`: Editor, `POST /api/v1/services/:service/mirroring\:resume`: Editor,
 	`POST /api/v1/services/:service/rules\:rejudge`: Editor, "POST /api/v1/effects/:service/:leg": Editor,

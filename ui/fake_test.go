@@ -214,6 +214,7 @@ type fakeStore struct {
 	effects   divergence.EffectsSummary
 	written   divergence.Written
 	signed    []divergence.SignOff
+	changes   []divergence.Decision
 	err       error
 	block     chan struct{} // Summary waits until it is closed or the context ends; nil: it does not
 	blocked   chan struct{} // receives when Summary begins to wait
@@ -310,6 +311,13 @@ func (f *fakeStore) Exchanges(_ context.Context, _ string, filter divergence.Exc
 		out = out[:min(len(out), filter.Limit)]
 	}
 	return out, f.err
+}
+
+func (f *fakeStore) Changes(_ context.Context, _ string, limit int) ([]divergence.Decision, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.changes[:min(limit, len(f.changes))], nil
 }
 
 func (f *fakeStore) Effects(context.Context, string, divergence.Window) (divergence.EffectsSummary, error) {

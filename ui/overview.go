@@ -37,6 +37,7 @@ type serviceView struct {
 	Issues            []issueRow
 	IssuesURL         string
 	RulesURL          string
+	PromotionURL      string
 	Detailed          bool // with endpoints and issues
 }
 
@@ -198,6 +199,8 @@ func (s *Server) brief(service *Service, l lookback) serviceView {
 		Verdict: newVerdictView(service.Name, v), Step: service.step(), Legs: service.legs(), Mirroring: service.mirroring(), Copying: service.copying(), Lookback: l,
 		IssuesURL: l.keep(servicePath(service.Name) + "/issues"),
 		RulesURL:  rulesPath(service.Name),
+
+		PromotionURL: promotionPath(service.Name),
 	}
 }
 

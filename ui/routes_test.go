@@ -92,6 +92,7 @@ var routeCases = map[string]struct {
 	"GET /":                                               {"/", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service":                              {"/services/shop?window=6h", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/endpoint":                     {"/services/shop/endpoint?endpoint=GET+%2Forders%2F%7Bid%7D", "", "text/html; charset=UTF-8", ""},
+	"GET /services/:service/promotion":                    {"/services/shop/promotion", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/issues":                       {"/services/shop/issues", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/issues/:fingerprint":          {"/services/shop/issues/1-0123456789abcdef", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/exchanges/:id":                {"/services/shop/exchanges/" + firstID, "", "text/html; charset=UTF-8", ""},
@@ -111,6 +112,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 			registered.Path == "/services/:service/issues/:fingerprint" && registered.Method == http.MethodPost || // TestDecideOnThePage
 			registered.Path == "/login" && registered.Method == http.MethodPost || registered.Path == "/logout" || // TestABrowserLogsIn
 			registered.Path == "/services/:service/endpoint" && registered.Method == http.MethodPost || // TestSignOffOnThePage
+			strings.HasPrefix(registered.Path, "/services/:service/promotion/") || // TestPromotionPage
 			strings.HasPrefix(registered.Path, "/api/v1/flagger/") { // TestFlagger
 			continue
 		}
