@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"parallax/divergence"
+	"parallax/reports"
 )
 
 // doorOf is a door at which the name of a role, or of a role and a service, is its token.
@@ -48,8 +49,9 @@ var mayCall = map[string]Role{
 
 	"GET /services/:service/promotion": Viewer,
 
-	"GET /": Reviewer, "GET /services/:service": Reviewer, "GET /services/:service/endpoint": Reviewer,
-	"GET /services/:service/issues": Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer,
+	"GET /": Viewer, "GET /services/:service": Viewer,
+	"GET /services/:service/endpoint": Reviewer,
+	"GET /services/:service/issues":   Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer,
 	"GET /services/:service/exchanges/:id": Reviewer, "POST /services/:service/rules": Reviewer, "GET /services/:service/blind-spots": Reviewer,
 	"GET /services/:service/written":                      Reviewer,
 	"GET /api/v1/services/:service/issues":                Reviewer,
@@ -166,5 +168,46 @@ func TestReadinessTellsStrangersNothing(t *testing.T) {
 		if told := strings.Contains(answer.Body.String(), "away"); answer.Code != 200 || told != want {
 			t.Errorf("%q: %d %s", token, answer.Code, answer.Body)
 		}
+	}
+}
+
+// TestAViewerSeesFiguresAlone on the pages that are open to it; a reviewer sees there what callers had.
+func TestAViewerSeesFiguresAlone(t *testing.T) {
+	t.Parallel()
+	const row = "total 21.07 / 21.08"
+	r := newRig(t, func(c *Config) {
+		c.Door = doorOf{}
+		c.Services[0].Tables = func() *reports.Tables {
+			return &reports.Tables{Tables: []reports.TableState{{Table: "orders", Differences: 1, First: []string{row}}}}
+		}
+	})
+	for role, sees := range map[string]bool{"ci": false, "viewer": false, "reviewer": true} {
+		answer := r.call("GET", "/api/v1/services/shop/report", "", "Authorization", "Bearer "+role)
+		if text := answer.Body.String(); answer.Code != 200 || !strings.Contains(text, `"differences":1`) || strings.Contains(text, row) != sees {
+			t.Errorf("the report for %s: %d %s", role, answer.Code, text)
+		}
+	}
+	for _, target := range []string{"/", "/services/shop"} {
+		for role, sees := range map[string]bool{"viewer": false, "viewer@shop": false, "reviewer": true} {
+			if target == "/" && role == "viewer@shop" {
+				continue
+			}
+			answer := r.call("GET", target, "", "Authorization", "Bearer "+role)
+			text := answer.Body.String()
+			if answer.Code != 200 || !strings.Contains(text, "GET /orders/{id}") || !strings.Contains(text, "Where every request went") {
+				t.Fatalf("%s of %s: %d\n%s", role, target, answer.Code, text)
+			}
+			for _, value := range []string{"59.95", row, "/exchanges/" + firstID} {
+				if strings.Contains(text, value) != sees {
+					t.Errorf("%s of %s sees %q: %t, want %t", role, target, value, !sees, sees)
+				}
+			}
+			if told := strings.Contains(text, "takes a token of role reviewer"); told == sees {
+				t.Errorf("%s of %s is told that it takes another role: %t", role, target, told)
+			}
+		}
+	}
+	if answer := r.login(somewhere, "viewer@shop", "/"); answer.Header().Get("Location") != "/services/shop" {
+		t.Errorf("who is there for one service is led to %q", answer.Header().Get("Location"))
 	}
 }

@@ -57,6 +57,9 @@ func (s *Server) formLogin(c echo.Context) error {
 	s.sessions.end(sessionID(r)) // no id of before goes on
 	c.SetCookie(cookie(r, s.sessions.begin(token, holder.Name, s.now()), sessionTime))
 	s.log.Info("somebody logged in", "who", holder.Name, "role", holder.Role, "from", from)
+	if next == "/" && len(holder.Services) > 0 { // which is about all services
+		next = servicePath(holder.Services[0])
+	}
 	return c.Redirect(http.StatusSeeOther, next)
 }
 

@@ -39,6 +39,7 @@ type serviceView struct {
 	RulesURL          string
 	PromotionURL      string
 	Detailed          bool // with endpoints and issues
+	Values            bool // with what callers and databases had
 }
 
 // verdictView is a verdict in words.
@@ -224,7 +225,9 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 		return err
 	}
 	view.Accounting = newAccountingView(report.Accounting)
-	view.Tables = report.Tables
+	if view.Tables = report.Tables; !view.Values {
+		view.Tables = withoutRows(report.Tables)
+	}
 	view.Diagnoses = diagnoses(service.Name, view.Lookback, report.Endpoints)
 	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
 	if err != nil {
@@ -237,6 +240,10 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 	if report.Effects != nil {
 		view.Effects = newEffectsView(*report.Effects)
 	}
+	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
+	if !view.Values {
+		return nil
+	}
 	written, err := s.cfg.Store.Written(ctx, service.Name, divergence.WrittenFilter{Window: view.Lookback.Window, Limit: 1})
 	if err != nil {
 		return err
@@ -244,7 +251,6 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 	if len(written.Rows) > 0 || written.Unlisted > 0 {
 		view.WrittenURL = writtenPath(service.Name)
 	}
-	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
 	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Limit: topIssues, At: s.now()})
 	view.Issues = issueRows(service.Name, view.Lookback, issues)
 	return err
@@ -312,7 +318,7 @@ func (s *Server) showService(c echo.Context, service *Service) error {
 		return err
 	}
 	view := s.brief(service, l)
-	view.Detailed = true
+	view.Detailed, view.Values = true, s.mayRead(c)
 	if err := s.figures(c.Request().Context(), service, &view); err != nil {
 		return err
 	}
