@@ -110,6 +110,7 @@ func number(t testing.TB, name string, otherwise int) int {
 // are back and the store was rebuilt every request is where the accounting says. FLEET_SECONDS
 // and FLEET_RATE make it longer and harder (make soak-fleet).
 func TestEachProcessIsKilled(t *testing.T) {
+	t.Parallel()
 	seconds, rate := number(t, "FLEET_SECONDS", 14), number(t, "FLEET_RATE", 200)
 	f := newFleet(t)
 	url := f.balanced(t)
