@@ -28,7 +28,7 @@ func (q *Queue) send(ctx context.Context) {
 
 // offered waits for exchanges, but not for long while there are some on disk.
 func (q *Queue) offered(ctx context.Context) ([]*parallax.Exchange, error) {
-	if !q.spool.usable() || !q.spool.empty() {
+	if q.spool != nil && (!q.spool.usable() || !q.spool.empty()) {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, retry)
 		defer stop()
