@@ -82,8 +82,8 @@ func (s *Server) apiReport(c echo.Context) error {
 		return err
 	}
 	q := query{values: c.QueryParams()}
-	w := q.window()
-	if err := q.err("from", "to"); err != nil {
+	w, form := q.window(), q.form()
+	if err := q.err("from", "to", "format"); err != nil {
 		return err
 	}
 	report, err := s.report(c.Request().Context(), service, w)
@@ -92,6 +92,9 @@ func (s *Server) apiReport(c echo.Context) error {
 	}
 	if !s.mayRead(c) {
 		report.Tables = withoutRows(report.Tables)
+	}
+	if form.write != nil {
+		return s.hand(c, service, report, form)
 	}
 	return c.JSON(http.StatusOK, report)
 }
