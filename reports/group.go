@@ -281,8 +281,9 @@ func (p Promotion) courseOfGroups(now time.Time, s Standing) Course {
 		case TakeBack, NowhereBack:
 			c.Groups = s.Groups[i:].Names()
 			return c
-		case Overridden, Halted:
-			return c
+		case Overridden, Halted: // all groups stay; where it is a pause, one after this may have to be taken back
+			turn, turn.To = c, s.State.Step
+			continue
 		}
 		c.Groups = []string{g.Name}
 		if turn.Code == "" || turn.Code == AtTheEnd {

@@ -153,8 +153,12 @@ func (v Verdict) against() (why string, worse bool) {
 	return "", v.Decision == Rollback
 }
 
-// Moves reports whether a step is somewhere else after it.
+// Moves reports whether a step is somewhere else after it. Of several groups that stay where they are, To is the
+// step of one.
 func (c Course) Moves(s State) bool {
+	if c.Code != Raise && c.Code != TakeBack {
+		return false
+	}
 	if len(c.Groups) == 0 {
 		return c.To != s.Step
 	}
