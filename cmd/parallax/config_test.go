@@ -76,7 +76,7 @@ func TestShippedConfigurations(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, document := range map[string]string{"README.md": example, "compose": string(compose)} {
-		if _, faults := parseConfig(name, []byte(document)); len(faults) > 0 {
+		if _, faults := parseConfig(name, []byte(document)); len(faults) > 0 && name != "compose" { // whose secrets are files of its containers: TestComposeConfiguration
 			t.Errorf("%s: %v", name, faults)
 		}
 		var value any

@@ -84,7 +84,7 @@ func Open(cfg Config, deps Deps) (*Queue, error) {
 		return nil, fmt.Errorf("cannot open the queue: %w", err)
 	}
 	q := &Queue{
-		cfg: cfg, deps: deps, buffer: mirror.NewMemQueue(deps.Exchanges, deps.Bytes),
+		cfg: cfg, deps: deps, buffer: mirror.NewMemQueue(deps.Exchanges+sendMax, deps.Bytes), // what is being sent may be in the stream already
 		stream: &stream{client: client, prefix: "{" + cfg.Prefix + "}", name: rand.Text()}, held: map[parallax.ID]*holding{},
 	}
 	if q.box, err = newBox(deps.Key); err == nil && deps.Dir != "" && cfg.Spool > 0 {
