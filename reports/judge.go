@@ -104,21 +104,29 @@ func (j *Judge) Run(ctx context.Context) error {
 	}
 }
 
-// Verdict returns the latest verdict. It does not wait.
-func (j *Judge) Verdict() Verdict { return j.latest.Load().verdict }
+// Verdict returns the latest verdict. It does not wait. One that says promote and was made too
+// long ago is on hold: the evidence could not be read since.
+func (j *Judge) Verdict() Verdict { return j.latest.Load().verdict.fresh(j.cfg.Now()) }
+
+func (v Verdict) fresh(now time.Time) Verdict {
+	if v.Decision == Promote && now.Sub(v.AsOf) > freshVerdict {
+		v.Decision, v.Final, v.Reasons = Hold, false, []Reason{{Code: StoreAway}}
+	}
+	return v
+}
 
 // Wait returns the latest verdict as soon as its decision is another than seen,
 // or when the context ends.
 func (j *Judge) Wait(ctx context.Context, seen Decision) Verdict {
 	for {
 		p := j.latest.Load()
-		if p.verdict.Decision != seen {
-			return p.verdict
+		if v := p.verdict.fresh(j.cfg.Now()); v.Decision != seen {
+			return v
 		}
 		select {
 		case <-p.newer:
 		case <-ctx.Done():
-			return p.verdict
+			return p.verdict.fresh(j.cfg.Now())
 		}
 	}
 }

@@ -212,3 +212,18 @@ func TestASecondEndpointIsOneMoreReason(t *testing.T) {
 		t.Errorf("the earlier one has %+v now", first.Reasons)
 	}
 }
+
+// TestAnOldPromoteIsHeld: a judge that stands still says promote to nobody.
+func TestAnOldPromoteIsHeld(t *testing.T) {
+	t.Parallel()
+	made := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for age, want := range map[time.Duration]Decision{0: Promote, freshVerdict: Promote, freshVerdict + 1: Hold} {
+		v := Verdict{Decision: Promote, Final: true, AsOf: made}.fresh(made.Add(age))
+		if v.Decision != want || want == Hold && (v.Final || len(v.Reasons) != 1 || v.Reasons[0].Code != StoreAway) {
+			t.Errorf("after %v: %+v", age, v)
+		}
+	}
+	if v := (Verdict{Decision: Rollback, AsOf: made}).fresh(made.Add(time.Hour)); v.Decision != Rollback {
+		t.Errorf("an old rollback became %s", v.Decision)
+	}
+}

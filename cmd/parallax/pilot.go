@@ -81,6 +81,8 @@ type pilot struct {
 	// a process that does not mirror; nil: this one sees for itself.
 	told func(ctx context.Context, since time.Time) (uint64, error)
 
+	steering sync.Mutex // held while the policy decides, and while a reload changes what it decides by
+
 	mu     sync.Mutex // guards what follows
 	heard  heard
 	counts map[string]counted // by group; of all endpoints under no name
@@ -108,6 +110,8 @@ func (p *pilot) Run(ctx context.Context) error {
 
 // steer moves the step if the policy is automatic and says that it moves now.
 func (p *pilot) steer(ctx context.Context) {
+	p.steering.Lock()
+	defer p.steering.Unlock()
 	if alarm := p.look(); alarm != nil {
 		p.accuse(ctx, *alarm)
 	}

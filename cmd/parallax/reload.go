@@ -265,12 +265,14 @@ func (st step) commit(s *server) (changes []string) {
 	} else if g := svc.effects.now.Load(); g != nil {
 		g.joiner.Adjust(st.terms.cfg.Effects)
 	}
+	svc.pilot.steering.Lock() // or the policy would go by groups of one configuration and steps of another
 	before := svc.terms.Swap(st.terms)
 	svc.judge.SetPolicy(st.terms.cfg.Promotion)
 	st.change.Commit()
 	if !reflect.DeepEqual(before.cfg.Split.Groups, st.terms.cfg.Split.Groups) {
 		changes = append(changes, svc.regroup(st.terms.cfg.Split)...)
 	}
+	svc.pilot.steering.Unlock()
 	if !reflect.DeepEqual(before.cfg.Split.Push, st.terms.cfg.Split.Push) {
 		svc.repush(st.terms.cfg.Split.Push)
 	}
