@@ -1,13 +1,28 @@
 package browser
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"parallax/internal/rig"
 )
+
+var shots = flag.String("shots", "", "write screenshots of each page to `DIR`")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	rig.Clean()
+	os.Exit(code)
+}
 
 // TestFaultsAreHeard holds the rig itself: it must hear what the pages are to be free of.
 func TestFaultsAreHeard(t *testing.T) {
@@ -44,5 +59,81 @@ func TestFaultsAreHeard(t *testing.T) {
 	tab.Load(server.URL + "/good")
 	if barriers, faults := tab.Barriers(), tab.Faults(); len(barriers)+len(faults) > 0 {
 		t.Errorf("a good page has barriers %q, faults %q", barriers, faults)
+	}
+}
+
+// demo starts the demo of the shop and returns its pages once it has an issue and an exchange.
+func demo(t *testing.T) (admin, issue, exchange string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "parallax-browser-") // not t.TempDir: the user postgres passes through it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	address := rig.FreeAddress(t)
+	command := startDemo(t, dir, address)
+	admin = "http://" + address
+	rig.Eventually(t, "an issue with an example", func() error {
+		if err := command(); err != nil {
+			t.Fatal(err)
+		}
+		if issue, err = find(admin+"/services/shop/issues", `/services/shop/issues/[^"?#/]+`); err != nil {
+			return err
+		}
+		exchange, err = find(admin+issue, `/services/shop/exchanges/[^"?#]+`)
+		return err
+	})
+	return admin, issue, exchange
+}
+
+// find returns the first match in a page.
+func find(url, pattern string) (string, error) {
+	text, err := get(url)
+	if found := regexp.MustCompile(pattern).FindString(text); err != nil || found != "" {
+		return found, err
+	}
+	return "", fmt.Errorf("%s has no %s", url, pattern)
+}
+
+// TestPages opens each page of the demo as people see it: nothing goes wrong in it, and axe-core
+// finds nothing that keeps people out.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("runs a demo")
+	}
+	admin, issue, exchange := demo(t)
+	endpoint, err := find(admin+"/services/shop", `/services/shop/endpoint\?[^"#]+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := Open(t)
+	for name, path := range map[string]string{
+		"overview": "/", "service": "/services/shop", "endpoint": strings.ReplaceAll(endpoint, "&amp;", "&"), "issues": "/services/shop/issues", "issue": issue,
+		"exchange": exchange, "rules": "/services/shop/rules", "blind-spots": "/services/shop/blind-spots", "written": "/services/shop/written",
+		"promotion": "/services/shop/promotion",
+	} {
+		for _, width := range []int64{1440, 390} {
+			for _, scheme := range []string{"light", "dark"} {
+				if *shots == "" && (width == 1440) != (scheme == "light") {
+					continue // one of each, unless pictures are wanted
+				}
+				tab.Look(width, scheme)
+				tab.Load(admin + path)
+				tab.Shoot(*shots, fmt.Sprintf("%s-%d-%s", name, width, scheme))
+				if wide := tab.Wide(); wide > 0 {
+					t.Errorf("%s at %d px is %d px too wide", name, width, wide)
+				}
+				for _, each := range slices.Concat(tab.Faults(), tab.Barriers()) {
+					t.Errorf("%s at %d px, %s: %s", name, width, scheme, each)
+				}
+			}
+		}
+	}
+	if entries, err := filepath.Glob(filepath.Join(*shots, "*.png")); *shots != "" && (err != nil || len(entries) < 40) {
+		t.Errorf("%d pictures: %v", len(entries), err)
 	}
 }
