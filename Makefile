@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-shop bench-split soak soak-fleet compose-smoke statistics fuzz clean
+.PHONY: help setup build demo test check bench bench-mirror bench-compare bench-pages bench-shop bench-split soak soak-fleet compose-smoke statistics fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ bench-mirror: setup ## measure Parallax beside nginx and haproxy, 15 minutes; AR
 
 bench-compare: ## measure the comparison of JSON beside go-cmp, jsondiff and jd, 2 minutes; ARGS="-case 100" is shorter
 	@cd internal/bench/compare && go run . $(ARGS)
+
+bench-pages: setup ## measure every page on a store of a million comparisons, a minute (docs/operations.md)
+	PAGE_SPEED=1 go test -count 1 -timeout 10m -run '^TestPageSpeed$$' -v ./cmd/parallax
 
 bench-shop: setup ## measure Parallax with both databases of the demo shop, 3 minutes; RATE=200 FOR=10s HOW=tag is shorter
 	@bash scripts/setup-postgres.sh

@@ -60,11 +60,13 @@ func (s *Store) torn(ctx context.Context, service string, w Window, except strin
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	instances := make([]string, len(list))
+	instances, seqs := make([]string, len(list)), make([]uint64, len(list))
 	for i, b := range list {
-		instances[i] = b.instance
+		instances[i], seqs[i] = b.instance, b.seq
 	}
-	cond = forService(service).within("received", Window{From: oldest}).and("has({instances:Array(String)}, instance)", "instances", instances)
+	cond = forService(service).within("received", Window{From: oldest}).
+		and("has({instances:Array(String)}, instance)", "instances", instances).
+		and("has({seqs:Array(UInt64)}, batch)", "seqs", seqs) // Few rows are left to tell apart.
 	err = s.each(ctx, `SELECT DISTINCT instance, batch FROM comparisons `+cond.String(), cond.args, func(rows driver.Rows) error {
 		var whole batchName
 		err := rows.Scan(&whole.instance, &whole.seq)

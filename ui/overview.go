@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
 
 	"parallax/divergence"
 	"parallax/reports"
@@ -219,7 +220,19 @@ func (s *Server) figures(ctx context.Context, service *Service, view *serviceVie
 	return err
 }
 
+// readFigures asks the store for all at once: what takes longest is the report, and it
+// is not needed to find the issues.
 func (s *Server) readFigures(ctx context.Context, service *Service, view *serviceView) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return s.readReport(ctx, service, view) })
+	if view.Detailed && view.Values {
+		all.Go(func() error { return s.readIssues(ctx, service, view) })
+	}
+	return all.Wait()
+}
+
+// readReport fills in everything that is made of counts.
+func (s *Server) readReport(ctx context.Context, service *Service, view *serviceView) error {
 	report, err := s.report(ctx, service, view.Lookback.Window)
 	if err != nil {
 		return err
@@ -229,21 +242,19 @@ func (s *Server) readFigures(ctx context.Context, service *Service, view *servic
 		view.Tables = withoutRows(report.Tables)
 	}
 	view.Diagnoses = diagnoses(service.Name, view.Lookback, report.Endpoints)
-	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
-	if err != nil {
-		return err
-	}
-	view.Charts = newCharts(series{points: points, threshold: service.MaxDivergenceRate}, 1112, 210)
-	if !view.Detailed {
-		return nil
-	}
-	if report.Effects != nil {
+	if view.Detailed && report.Effects != nil {
 		view.Effects = newEffectsView(*report.Effects)
 	}
-	view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
-	if !view.Values {
-		return nil
+	if view.Detailed {
+		view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
 	}
+	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
+	view.Charts = newCharts(series{points: points, threshold: service.MaxDivergenceRate}, 1112, 210)
+	return err
+}
+
+// readIssues fills in the issues, and whether the candidate changed rows.
+func (s *Server) readIssues(ctx context.Context, service *Service, view *serviceView) error {
 	written, err := s.cfg.Store.Written(ctx, service.Name, divergence.WrittenFilter{Window: view.Lookback.Window, Limit: 1})
 	if err != nil {
 		return err
