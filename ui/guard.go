@@ -120,9 +120,27 @@ func (s *Server) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
-			s.log.Error("admin server: a handler panicked", "route", c.Path(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			err = newProblem(http.StatusInternalServerError, "defect", "Parallax has a defect here; its log says more")
+			err = s.defect(c.Path(), v)
 		}()
 		return next(c)
+	}
+}
+
+// defect logs a panic and returns what is answered in its place.
+func (s *Server) defect(where string, v any) error {
+	s.log.Error("admin server: a handler panicked", "route", where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	return newProblem(http.StatusInternalServerError, "defect", "Parallax has a defect here; its log says more")
+}
+
+// unbroken makes an error of a panic on a goroutine beside a handler's. Nothing else
+// recovers it, and the process serves callers.
+func (s *Server) unbroken(where string, f func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = s.defect(where, v)
+			}
+		}()
+		return f()
 	}
 }

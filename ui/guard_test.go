@@ -139,3 +139,15 @@ func TestPanicIsAnsweredAndLoggedOnce(t *testing.T) {
 	f("text/html", "text/html")
 	f("application/json", "application/problem+json")
 }
+
+// A page reads the store on goroutines of its own; a panic there must not end the process.
+func TestPanicBesideAHandler(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store.block, r.store.blocked = make(chan struct{}), make(chan struct{})
+	close(r.store.blocked) // The store's Summary panics when it sends.
+	answer := r.call("GET", "/services/shop", "", "Accept", "text/html")
+	if answer.Code != 500 || strings.Contains(answer.Body.String(), "closed channel") || !strings.Contains(r.log.String(), "closed channel") {
+		t.Errorf("%d %s\n%s", answer.Code, answer.Body, r.log)
+	}
+}

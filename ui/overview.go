@@ -224,9 +224,9 @@ func (s *Server) figures(ctx context.Context, service *Service, view *serviceVie
 // is not needed to find the issues.
 func (s *Server) readFigures(ctx context.Context, service *Service, view *serviceView) error {
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return s.readReport(ctx, service, view) })
+	all.Go(s.unbroken("report", func() error { return s.readReport(ctx, service, view) }))
 	if view.Detailed && view.Values {
-		all.Go(func() error { return s.readIssues(ctx, service, view) })
+		all.Go(s.unbroken("issues", func() error { return s.readIssues(ctx, service, view) }))
 	}
 	return all.Wait()
 }
