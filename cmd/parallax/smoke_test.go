@@ -280,7 +280,7 @@ func (c *compound) pages() {
 	f("/", "admin", http.StatusOK, "shop")
 	f("/services/shop", "admin", http.StatusOK, "POST /orders")
 	f("/api/v1/services/shop/issues", "admin", http.StatusOK, "currency")
-	f("/services/shop", "prometheus", http.StatusForbidden, "")
+	f("/services/shop/issues", "prometheus", http.StatusForbidden, "") // a viewer sees no values
 	f("/services/shop", "", http.StatusUnauthorized, "")
 }
 
