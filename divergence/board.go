@@ -21,7 +21,7 @@ import (
 	"parallax/internal/atomicfile"
 )
 
-// Board is what people decided on issues, as a process knows it: it asks the store
+// Board is what people decided on issues and which rules they saved, as a process knows it: it asks the store
 // every few seconds, so that a decision holds in every process without a restart,
 // for exchanges that are compared from the moment it is seen. What takes
 // differences away is on disk too: a process that starts, or whose store is away,
@@ -31,10 +31,12 @@ type Board struct {
 
 	begun   atomic.Uint64 // refreshes
 	putting sync.Mutex    // held while what was read is put in force; never by who judges
+	saving  sync.Mutex    // held while rules are saved
 
 	mu       sync.RWMutex
 	services map[string]*boardPage
 	signed   map[string]signedPage
+	rules    map[string]rulesPage
 	asked    bool            // the store answered once
 	read     map[string]bool // services whose decisions the store told since this process began
 	away     error
@@ -43,7 +45,7 @@ type Board struct {
 // BoardConfig is what a [Board] needs. All fields but Settles are required.
 type BoardConfig struct {
 	Store    *Store
-	Dir      string // where what is accepted is kept, one file a service
+	Dir      string // where what is accepted and what rules were saved is kept, a file each a service
 	Services func() []string
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -76,12 +78,15 @@ const (
 
 // NewBoard returns a board that knows nothing yet: [Board.Open] each service.
 func NewBoard(cfg BoardConfig) *Board {
-	return &Board{cfg: cfg, services: map[string]*boardPage{}, signed: map[string]signedPage{}, read: map[string]bool{}}
+	return &Board{cfg: cfg, services: map[string]*boardPage{}, signed: map[string]signedPage{}, rules: map[string]rulesPage{}, read: map[string]bool{}}
 }
 
-// Open reads what was last known of a service from its file. It fails when there is
-// a file that cannot be read: without it, evidence would start anew.
+// Open reads what was last known of a service from its files. It fails when there is
+// one that cannot be read: without it, evidence would start anew.
 func (b *Board) Open(service string) error {
+	if err := b.openRules(service); err != nil {
+		return err
+	}
 	text, err := readBounded(b.file(service), maxBoard)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -234,7 +239,14 @@ func (b *Board) refresh(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	saved, err := b.cfg.Store.lastRules(ctx, service)
+	if err != nil {
+		return err
+	}
 	if err := b.put(service, begun, list); err != nil {
+		return err
+	}
+	if err := b.putRules(service, rulesPage{begun, saved}); err != nil {
 		return err
 	}
 	b.putSigned(service, signedPage{begun, signed, restarted})

@@ -2,6 +2,7 @@ package divergence
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 // AppendDecision stores a decision. The time is kept to the microsecond.
 func (s *Store) AppendDecision(ctx context.Context, d Decision) error {
-	token := fmt.Sprintf("%d %s %s %s %s", d.At.UnixMicro(), d.Service, d.Kind, d.Key, d.Value)
+	token := fmt.Sprintf("%d %s %s %s %x", d.At.UnixMicro(), d.Service, d.Kind, d.Key, sha256.Sum256([]byte(d.Value))) // a value may be long
 	err := s.insert(ctx, "decisions", token, 1, func(b driver.Batch, _ int) error {
 		return b.Append(d.At.UTC().Truncate(time.Microsecond), d.Service, d.Kind, d.Key, d.Value, d.Who, d.Note)
 	})
@@ -40,11 +41,12 @@ func (s *Store) lastRestart(ctx context.Context, service string) (at time.Time, 
 }
 
 // Changes returns what people and the policy changed about who gets which version of a service,
-// and about its evidence: up to limit decisions, the latest first.
+// its rules and its evidence: up to limit decisions, the latest first. The texts of rules are
+// left out.
 func (s *Store) Changes(ctx context.Context, service string, limit int) ([]Decision, error) {
-	cond := forService(service).and("kind IN ('step', 'rollback', 'promotion', 'evidence')")
+	cond := forService(service).and("kind IN ('step', 'rollback', 'promotion', 'evidence', 'rules')")
 	var out []Decision
-	err := s.each(ctx, fmt.Sprintf(`SELECT at, service, kind, key, value, who, note FROM decisions %s ORDER BY at DESC, key LIMIT %d`, cond, max(limit, 0)), cond.args,
+	err := s.each(ctx, fmt.Sprintf(`SELECT at, service, kind, key, if(kind = 'rules', '', value), who, note FROM decisions %s ORDER BY at DESC, key LIMIT %d`, cond, max(limit, 0)), cond.args,
 		func(rows driver.Rows) error {
 			var d Decision
 			if err := rows.Scan(&d.At, &d.Service, &d.Kind, &d.Key, &d.Value, &d.Who, &d.Note); err != nil {

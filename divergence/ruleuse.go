@@ -15,7 +15,7 @@ import (
 type RuleSet struct {
 	Version string    `json:"version"` // as verdicts and reports name it
 	At      time.Time `json:"first_seen"`
-	By      string    `json:"by"`   // what put it in force: start or reload
+	By      string    `json:"by"`   // what put it in force: start, reload, or who saved rules
 	Text    string    `json:"text"` // as configuration has it, in YAML
 }
 

@@ -76,6 +76,9 @@ const (
 	// A leg is asked as a shadow no more: what it did as one was found where it must
 	// not be. Detail says what.
 	Tripped Code = "tripped"
+	// Rules that a person saved cannot be put in force, so that what is compared is not
+	// what was asked for: Detail says why.
+	RulesLeftOut Code = "rules_left_out"
 	// The store cannot be read, so nothing can be said.
 	StoreAway Code = "store_away"
 )
@@ -83,7 +86,7 @@ const (
 // Codes lists every reason there is.
 var Codes = []Code{
 	InsufficientSamples, DivergenceRate, CandidateErrors, LiveErrors, LiveEffects, TooSlow, LostShare, NotComparable, Repeated, TransientShare, UnmappedShare, EffectsUnknown, InheritedShare, EffectsByKey, NoiseShare, NotCovered, ZeroPlace, KnownBug, LateRegression,
-	TooShort, HoursMissing, OtherVersion, NoTraffic, Stale, Paused, MirroringPaused, Tripped, StoreAway,
+	TooShort, HoursMissing, OtherVersion, NoTraffic, Stale, Paused, MirroringPaused, Tripped, RulesLeftOut, StoreAway,
 }
 
 // Test names what was tested.
@@ -227,6 +230,8 @@ func (r Reason) clause() string {
 		return text
 	case Tripped:
 		return "mirroring has stopped until a person resumes it: " + strings.TrimSuffix(r.Detail, ".")
+	case RulesLeftOut:
+		return "the rules that were saved cannot be put in force: " + strings.TrimSuffix(r.Detail, ".") + "; save others, or none"
 	case StoreAway:
 		return "the store cannot be read, so nothing can be said about the candidate"
 	}

@@ -120,6 +120,10 @@ type Context struct {
 	// while there is none. It holds until a person resumes mirroring.
 	Tripped string
 
+	// RulesLeftOut says why rules that a person saved are not in force; empty while they are,
+	// or there are none.
+	RulesLeftOut string
+
 	// Declared are the endpoints that the configuration or an OpenAPI document lists.
 	// Those without a request lately are not covered.
 	Declared []string
@@ -362,6 +366,9 @@ func (e *Evidence) serviceReasons(now time.Time, judged int, total sums, in Cont
 	}
 	if in.Tripped != "" {
 		out = append(out, Reason{Code: Tripped, Detail: in.Tripped})
+	}
+	if in.RulesLeftOut != "" {
+		out = append(out, Reason{Code: RulesLeftOut, Detail: in.RulesLeftOut})
 	}
 	if e.last.IsZero() || judged == 0 {
 		return append(out, Reason{Code: NoTraffic})

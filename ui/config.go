@@ -82,6 +82,9 @@ type Service struct {
 	// Rules returns the rules in force; nil: there are none.
 	Rules func() *compare.Rules
 
+	// Editor saves rules; nil: they are those of the configuration alone, and saving answers 501.
+	Editor RuleEditor
+
 	// BlindSpots returns what was found last about flaws that would not be noticed;
 	// nil, or an answer of nil: nothing yet.
 	BlindSpots func() *divergence.BlindSpots

@@ -68,6 +68,7 @@ var mayCall = map[string]Role{
 	"POST /services/:service/promotion/resume": Admin, "POST /services/:service/promotion/step": Admin,
 	"POST /api/v1/services/:service/signoffs": Editor, "POST /services/:service/endpoint": Editor,
 	`POST /api/v1/services/:service/mirroring\:pause`: Editor, `POST /api/v1/services/:service/mirroring\:resume`: Editor,
+	"PUT /api/v1/services/:service/rules": Editor, "POST /services/:service/rules/save": Editor,
 	`POST /api/v1/services/:service/rules\:rejudge`: Editor, "POST /api/v1/effects/:service/:leg": Editor,
 
 	"POST /api/v1/reload":                              Admin,

@@ -497,6 +497,7 @@ type rig struct {
 	copying   *fakeCopying
 	events    *fakeEvents
 	rehearsal *fakeRehearsal
+	editor    *fakeEditor
 }
 
 // newRig returns a server with the service shop; change may alter its
@@ -505,7 +506,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
 	r.policy = &fakePromotion{steps: r.stepper, course: reports.Course{To: 0, Next: 100, Code: reports.Unproven}}
-	r.rehearsal = &fakeRehearsal{}
+	r.rehearsal, r.editor = &fakeRehearsal{}, &fakeEditor{saved: divergence.NewSavedRules("")}
 	rules, _ := compare.Compile(fakeRules)
 	r.evidence, r.mirroring, r.copying = &fakeEvidence{judge: r.judge}, &fakeMirroring{}, &fakeCopying{}
 	r.events = &fakeEvents{taken: TakenEvents{Events: 2}}
@@ -515,7 +516,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		Reloads: &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Promotion: r.policy, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,
-			Rules: func() *compare.Rules { return rules }, BlindSpots: fakeBlindSpots, Noise: fakeNoise,
+			Rules: func() *compare.Rules { return rules }, Editor: r.editor, BlindSpots: fakeBlindSpots, Noise: fakeNoise,
 			Legs: func() []LegStatus {
 				return []LegStatus{
 					{Leg: "primary", URLs: []string{"http://127.0.0.1:9001"}, Healthy: true},

@@ -80,6 +80,7 @@ func (s *Server) routes() []route {
 		{"POST", service + `/copy\:cancel`, apiWait, production, s.apiCancelCopy},
 
 		{"GET", service + "/rules", api, figures, s.apiRules},
+		{"PUT", service + "/rules", apiWrite, evidence, s.apiSaveRules},
 		{"GET", service + "/rules/:version", api, figures, s.apiRuleSet},
 		{"POST", service + `/rules\:dry-run`, api, values, s.apiDryRun},
 		{"GET", service + `/rules\:suggest`, api, values, s.apiSuggestRules},
@@ -113,6 +114,7 @@ func (s *Server) routes() []route {
 		{"GET", "/services/:service/exchanges/:id", page, values, s.pageExchange},
 		{"GET", "/services/:service/rules", page, figures, s.pageRules},
 		{"POST", "/services/:service/rules", page, values, s.pageDryRun},
+		{"POST", "/services/:service/rules/save", page, evidence, s.formSaveRules},
 		{"GET", "/services/:service/rules/:version", page, figures, s.pageRuleSet},
 		{"GET", "/services/:service/blind-spots", page, values, s.pageBlindSpots},
 		{"GET", "/services/:service/written", page, values, s.pageWritten},

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"parallax/divergence"
 	"parallax/reports"
 )
 
@@ -84,6 +85,7 @@ var routeCases = map[string]struct {
 	`GET /api/v1/services/:service/identifiers\:suggest`:  {"/api/v1/services/shop/identifiers:suggest?limit=100", "", "application/json", "SuggestedIdentifiers"},
 	"POST /api/v1/effects/:service/:leg":                  {"/api/v1/effects/shop/candidate", `[null,null]`, "application/json", "TakenEvents"},
 	"POST /api/v1/github/deployments":                     {"/api/v1/github/deployments", `{"action":"requested"}`, "application/json", "Delivered"},
+	"PUT /api/v1/services/:service/rules":                 {"/api/v1/services/shop/rules", fmt.Sprintf(`{"version":%q,"text":"- {path: $.id, ignore: true}","reason":"meant"}`, divergence.NewSavedRules("").Version), "application/json", "Rules"},
 	"GET /services/:service/rules":                        {"/services/shop/rules", "", "text/html; charset=UTF-8", ""},
 	"POST /services/:service/rules":                       {"/services/shop/rules", "rules=" + url.QueryEscape("- {path: $.id, ignore: true}"), "text/html; charset=UTF-8", ""},
 	"GET /services/:service/rules/:version":               {"/services/shop/rules/aaaa0000bbbb", "", "text/html; charset=UTF-8", ""},
@@ -112,6 +114,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 			registered.Path == "/services/:service/issues/:fingerprint" && registered.Method == http.MethodPost || // TestDecideOnThePage
 			registered.Path == "/login" && registered.Method == http.MethodPost || registered.Path == "/logout" || // TestABrowserLogsIn
 			registered.Path == "/services/:service/endpoint" && registered.Method == http.MethodPost || // TestSignOffOnThePage
+			registered.Path == "/services/:service/rules/save" || // TestRulesAreTriedAndSavedOnThePage
 			strings.HasPrefix(registered.Path, "/services/:service/promotion/") || // TestPromotionPage
 			strings.HasPrefix(registered.Path, "/api/v1/flagger/") { // TestFlagger
 			continue

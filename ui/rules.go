@@ -35,8 +35,20 @@ type Rehearsal interface {
 
 var _ Rehearsal = (*divergence.Rehearsal)(nil)
 
-// maxRulesText bounds rules that are sent to be tried, in bytes.
-const maxRulesText = 256 << 10
+// RuleEditor keeps the rules that people save, besides those of the configuration.
+type RuleEditor interface {
+	// Saved returns those that were saved last.
+	Saved() divergence.SavedRules
+	// Together returns the rules that are in force once these are saved, those of the
+	// configuration first.
+	Together(saved []compare.Rule) []compare.Rule
+	// Save puts rules in place of those of the version base. It fails with
+	// [divergence.ErrOtherRules] if they are not those of base any more.
+	Save(ctx context.Context, rules divergence.SavedRules, base string) error
+}
+
+// maxRulesText bounds rules that are sent to be tried or saved, in bytes.
+const maxRulesText = divergence.MaxSavedRules
 
 // rulesDocument is the rules of a service and their lives.
 type rulesDocument struct {
@@ -46,6 +58,8 @@ type rulesDocument struct {
 	Findings     []compare.Finding      `json:"findings"`
 	Counts       []divergence.RuleCount `json:"counts"` // by rule, endpoint and day, the latest first
 	Sets         []divergence.RuleSet   `json:"sets"`   // that were ever in force, the latest first, without their texts
+
+	Saved *divergence.SavedRules `json:"saved,omitempty"` // those of them that people saved; left out where nobody can
 }
 
 // ruleLine is one rule in force and what it took away in the window.
@@ -58,6 +72,7 @@ type ruleLine struct {
 	Reason      string `json:"reason"`
 	Owner       string `json:"owner"`
 	Expires     string `json:"expires"`
+	Saved       bool   `json:"saved"` // by a person, while the service ran; else it is of the configuration
 	Exchanges   int64  `json:"exchanges"`
 	Differences int64  `json:"differences"`
 	Example     string `json:"example,omitempty"` // id of an exchange
@@ -71,9 +86,18 @@ func (service *Service) rulesInForce() *compare.Rules {
 	return service.Rules()
 }
 
+// configured is how many of the rules in force are those of the configuration, which come
+// first.
+func (service *Service) configured() int {
+	if service.Editor == nil {
+		return len(service.rulesInForce().List())
+	}
+	return len(service.Editor.Together(nil))
+}
+
 // rules reads all that is known about the rules of a service.
 func (s *Server) rules(ctx context.Context, service *Service, w divergence.Window) (rulesDocument, error) {
-	rules := service.rulesInForce()
+	rules, configured := service.rulesInForce(), service.configured()
 	d := rulesDocument{Service: service.Name, RulesVersion: rules.Version(), Rules: []ruleLine{}, Findings: list(compare.Lint(rules.List(), s.now()))}
 	for i, r := range rules.List() {
 		text, err := compare.RuleText([]compare.Rule{r})
@@ -82,8 +106,12 @@ func (s *Server) rules(ctx context.Context, service *Service, w divergence.Windo
 		}
 		d.Rules = append(d.Rules, ruleLine{
 			Index: i, Key: r.Key(), Text: strings.TrimPrefix(strings.TrimSpace(text), "- "),
-			Endpoint: r.Endpoint, Path: r.Path, Reason: r.Reason, Owner: r.Owner, Expires: r.Expires,
+			Endpoint: r.Endpoint, Path: r.Path, Reason: r.Reason, Owner: r.Owner, Expires: r.Expires, Saved: i >= configured,
 		})
+	}
+	if service.Editor != nil {
+		saved := service.Editor.Saved()
+		d.Saved = &saved
 	}
 	var err error
 	if d.Counts, err = s.cfg.Store.RuleCounts(ctx, service.Name, w); err != nil {

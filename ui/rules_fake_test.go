@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"parallax/compare"
 	"parallax/divergence"
@@ -36,6 +37,28 @@ func (f *fakeStore) RuleCounts(context.Context, string, divergence.Window) ([]di
 
 func (f *fakeStore) Chances(context.Context, string, []compare.Rule) (map[string]compare.Chance, error) {
 	return map[string]compare.Chance{fakeRules[1].Key(): {Compared: 52_000}}, f.err
+}
+
+// fakeEditor keeps rules behind those of fakeRules.
+type fakeEditor struct {
+	saved divergence.SavedRules
+	err   error
+}
+
+func (e *fakeEditor) Saved() divergence.SavedRules { return e.saved }
+
+func (e *fakeEditor) Together(saved []compare.Rule) []compare.Rule {
+	return append(slices.Clone(fakeRules), saved...)
+}
+
+func (e *fakeEditor) Save(_ context.Context, rules divergence.SavedRules, base string) error {
+	if e.err == nil && base != e.saved.Version {
+		return fmt.Errorf("%w: by bob", divergence.ErrOtherRules)
+	}
+	if e.err == nil {
+		e.saved = rules
+	}
+	return e.err
 }
 
 // fakeRehearsal answers with what it was asked.

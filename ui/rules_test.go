@@ -18,7 +18,7 @@ import (
 // should know, and links to an example.
 func TestRulesPage(t *testing.T) {
 	t.Parallel()
-	doc := parsePage(t, newRig(t), "/services/shop/rules", http.StatusOK)
+	doc := parsePage(t, newRig(t, func(c *Config) { c.Services[0].Editor = nil }), "/services/shop/rules", http.StatusOK)
 	got := text(doc)
 	for _, want := range []string{
 		"{path: $..updated_at, ignore: true, reason: clock, owner: team-shop}", "2403 1203 exchange",
@@ -51,7 +51,7 @@ func TestRulesForm(t *testing.T) {
 	t.Parallel()
 	f := func(form string, status int, wants ...string) *rig {
 		t.Helper()
-		r := newRig(t)
+		r := newRig(t, func(c *Config) { c.Services[0].Editor = nil })
 		answer := r.call("POST", "/services/shop/rules", "rules="+url.QueryEscape(form), "Accept", "text/html")
 		if answer.Code != status {
 			t.Fatalf("%d %s", answer.Code, answer.Body)

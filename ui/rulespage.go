@@ -23,6 +23,9 @@ type rulesView struct {
 	Findings []compare.Finding
 	Sets     []setRow
 	Form     ruleForm
+	Verdict  verdictView
+	Saved    *divergence.SavedRules // nil: nobody can save rules here
+	URL      string                 // of the service
 }
 
 // ruleRow is a rule in the table.
@@ -39,14 +42,19 @@ type setRow struct {
 	Current bool
 }
 
-// ruleForm is where a person tries rules.
+// ruleForm is where a person tries rules, and saves what was tried.
 type ruleForm struct {
 	URL, BlindURL string
 	Text          string
-	Faults        []string // what is wrong with the text
+	Faults        []string // what is wrong with the text, or with saving it
 	Busy          string
+	Others        string // why it cannot be saved: somebody else did
 	Result        *divergence.DryRun
 	Issues        []changeRow
+	Saves         bool   // the text is what is saved; else it is all rules in force
+	Version       string // of those that were saved last
+	News          bool   // the text is another
+	Save          permit
 }
 
 // changeRow is an issue that changes in a dry run.
@@ -64,10 +72,11 @@ func (s *Server) pageRules(c echo.Context) error {
 		return err
 	}
 	q := query{values: c.QueryParams()}
-	if err := q.err(); err != nil {
+	rule := q.text("rule")
+	if err := q.err("rule"); err != nil {
 		return err
 	}
-	text, err := compare.RuleText(service.rulesInForce().List())
+	text, err := service.givenRule(rule)
 	if err != nil {
 		return err
 	}
@@ -77,7 +86,7 @@ func (s *Server) pageRules(c echo.Context) error {
 // showRules shows the page of rules with a form as it was filled in.
 func (s *Server) showRules(c echo.Context, service *Service, status int, form ruleForm) error {
 	ctx := c.Request().Context()
-	form.URL, form.BlindURL = rulesPath(service.Name), blindSpotsPath(service.Name)
+	form.URL, form.BlindURL, form.Save = rulesPath(service.Name), blindSpotsPath(service.Name), s.permits(c, evidence)
 	if form.Result != nil {
 		for _, i := range form.Result.Issues {
 			row := changeRow{IssueChange: i}
@@ -88,7 +97,12 @@ func (s *Server) showRules(c echo.Context, service *Service, status int, form ru
 		}
 	}
 	d, err := s.rules(ctx, service, divergence.Window{From: s.now().Add(-countsOf)})
-	view := rulesView{Service: service.Name, Away: awayText(ctx, err), Days: int(countsOf.Hours() / 24), Version: d.RulesVersion, Findings: d.Findings, Form: form}
+	view := rulesView{Service: service.Name, Away: awayText(ctx, err), Days: int(countsOf.Hours() / 24), Version: d.RulesVersion, Findings: d.Findings, Form: form,
+		Verdict: newVerdictView(service.Name, service.Judge.Verdict()), Saved: d.Saved, URL: servicePath(service.Name)}
+	if d.Saved != nil {
+		view.Form.Saves, view.Form.Version = true, d.Saved.Version
+		view.Form.News = divergence.NewSavedRules(form.Text).Version != d.Saved.Version
+	}
 	if err != nil && view.Away == "" {
 		return err
 	}
@@ -125,11 +139,16 @@ func (s *Server) pageDryRun(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	form, err := s.readRulesForm(c)
+	form, _, err := s.readRulesForm(c)
 	if err != nil {
 		return err
 	}
-	rules, err := parseRules([]byte(form.Text))
+	var rules []compare.Rule
+	if service.Editor != nil {
+		rules, err = service.whole(form.Text)
+	} else {
+		rules, err = parseRules([]byte(form.Text))
+	}
 	if wrong := (*problem)(nil); errors.As(err, &wrong) {
 		form.Faults = wrong.Faults
 		return s.showRules(c, service, http.StatusUnprocessableEntity, form)
@@ -155,16 +174,16 @@ func (s *Server) dryRunPage(c echo.Context, service *Service, form ruleForm, rul
 	return s.showRules(c, service, http.StatusOK, form)
 }
 
-// readRulesForm reads the one field of the form.
-func (s *Server) readRulesForm(c echo.Context) (ruleForm, error) {
-	values, err := s.readForm(c, 3*maxRulesText) // a character may take three
+// readRulesForm reads the rules of a form, and whatever else is in it.
+func (s *Server) readRulesForm(c echo.Context) (ruleForm, url.Values, error) {
+	values, err := s.readForm(c, 3*maxRulesText+maxRequestBody) // a character may take three
 	if err != nil {
-		return ruleForm{}, err
+		return ruleForm{}, nil, err
 	}
 	if len(values["rules"]) != 1 {
-		return ruleForm{}, badRequest("body: want the field rules, once")
+		return ruleForm{}, nil, badRequest("body: want the field rules, once")
 	}
-	return ruleForm{Text: values.Get("rules")}, nil
+	return ruleForm{Text: divergence.NewSavedRules(values.Get("rules")).Text}, values, nil
 }
 
 // readForm reads a form within bounds of size and time.

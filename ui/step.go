@@ -198,6 +198,11 @@ func invalid(faults ...string) *problem {
 // readBody reads one JSON document strictly and within bounds of size and time.
 // No body at all is taken where it is optional.
 func (s *Server) readBody(c echo.Context, into any, optional bool) error {
+	return s.readBodyOf(c, into, optional, maxRequestBody)
+}
+
+// readBodyOf is readBody of up to so many bytes.
+func (s *Server) readBodyOf(c echo.Context, into any, optional bool, most int64) error {
 	r := c.Request()
 	contentType := r.Header.Get("Content-Type")
 	if optional && contentType == "" && r.ContentLength == 0 {
@@ -206,7 +211,7 @@ func (s *Server) readBody(c echo.Context, into any, optional bool) error {
 	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
 		return newProblem(http.StatusUnsupportedMediaType, "media_type", fmt.Sprintf("want Content-Type: application/json, found %.60q", contentType))
 	}
-	body, err := s.readText(c, maxRequestBody)
+	body, err := s.readText(c, most)
 	if err != nil {
 		return err
 	}

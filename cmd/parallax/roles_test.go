@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"parallax/divergence"
 	"parallax/internal/rig"
 )
 
@@ -190,6 +191,7 @@ func TestProcessesWithRoles(t *testing.T) {
 		t.Errorf("the page: %v, %v", answer, err)
 	}
 
+	f.savesRules(t)
 	put, err := http.NewRequest(http.MethodPut, f.ui.Admin+"/api/v1/services/shop/step", strings.NewReader(`{"step":10000,"reason":"a test"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -210,5 +212,26 @@ func TestProcessesWithRoles(t *testing.T) {
 		if n := f.ask(t, i, 6000, 20); n != 0 {
 			t.Errorf("mirror %d gave the candidate %d of 20 after the rollback", i, n)
 		}
+	}
+}
+
+// savesRules saves rules in the process with the pages: the workers compare by them, the policy
+// judges what was compared by them.
+func (f *fleet) savesRules(t *testing.T) {
+	t.Helper()
+	rules := fmt.Sprintf(`{"version":%q,"text":"- {path: $.of, ignore: true, reason: r, owner: o}","reason":"a test"}`, divergence.NewSavedRules("").Version)
+	ask(t, f.ui, "PUT", "/api/v1/services/shop/rules", rules, http.StatusOK)
+	var want ruleState
+	if err := f.ui.JSON("/api/v1/services/shop/rules", &want); err != nil || want.Saved == nil {
+		t.Fatalf("%v %+v", err, want)
+	}
+	for _, p := range []*rig.Parallax{f.workers[0], f.workers[1], f.policy, f.mirrors[0], f.mirrors[1]} {
+		rig.Eventually(t, "the rules in another process", func() error {
+			var got ruleState
+			if err := p.JSON("/api/v1/services/shop/rules", &got); err != nil || got.RulesVersion != want.RulesVersion {
+				return fmt.Errorf("%v, version %s, want %s", err, got.RulesVersion, want.RulesVersion)
+			}
+			return nil
+		})
 	}
 }

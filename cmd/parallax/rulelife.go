@@ -19,8 +19,12 @@ const (
 	blindSpan  = 24 * time.Hour   // of stored pairs that are looked at
 )
 
-// attendRules notes every set of rules that comes into force, and looks for blind
-// spots now and then, until ctx ends. It returns nil.
+// maxRuleSetsWaiting is how many sets of a service wait for a store that is away; of more the
+// oldest are not in the history.
+const maxRuleSetsWaiting = 16
+
+// attendRules puts rules in force that another process saved, notes every set of rules that
+// comes into force, and looks for blind spots now and then, until ctx ends. It returns nil.
 func (s *server) attendRules(ctx context.Context) error {
 	keeper := &ruleKeeper{s: s, at: map[*service]*attended{}}
 	beat := time.NewTicker(noteEvery)
@@ -44,7 +48,8 @@ type ruleKeeper struct {
 // attended is what was done for the rules of a service.
 type attended struct {
 	judge  *divergence.Judge // whose rules these are
-	wait   *divergence.RuleSet
+	saved  string            // version of those of them that people saved
+	wait   []divergence.RuleSet // that are not stored yet, the oldest first
 	looked time.Time
 }
 
@@ -53,8 +58,13 @@ func (k *ruleKeeper) attend(ctx context.Context) {
 	services := k.s.current.Load().services
 	known := make(map[*service]*attended, len(services))
 	for _, svc := range services {
+		k.s.takeSaved(svc)
+		terms := svc.terms.Load()
 		a := k.at[svc]
 		by := "reload"
+		if a != nil && a.saved != terms.saved.Version {
+			by = terms.saved.Who
+		}
 		if a == nil {
 			a = &attended{looked: k.s.now().Add(blindRetry - blindEvery)}
 			if len(k.at) == 0 {
@@ -62,8 +72,9 @@ func (k *ruleKeeper) attend(ctx context.Context) {
 			}
 		}
 		known[svc] = a
-		if judge := svc.terms.Load().compares; judge != a.judge {
-			k.began(a, judge, by)
+		a.saved = terms.saved.Version
+		if terms.compares != a.judge {
+			k.began(a, terms.compares, by)
 		}
 		k.note(ctx, svc, a)
 		k.look(ctx, svc, a)
@@ -83,15 +94,18 @@ func (k *ruleKeeper) began(a *attended, judge *divergence.Judge, by string) {
 		k.s.log.Error("a set of rules cannot be stored", "version", judge.Rules.Version(), "error", err) // a defect
 		return
 	}
-	a.wait = &divergence.RuleSet{Version: judge.Rules.Version(), At: k.s.now(), By: by, Text: text}
+	a.wait = append(a.wait, divergence.RuleSet{Version: judge.Rules.Version(), At: k.s.now(), By: by, Text: text})
+	if len(a.wait) > maxRuleSetsWaiting {
+		a.wait = a.wait[1:]
+	}
 }
 
 func (k *ruleKeeper) note(ctx context.Context, svc *service, a *attended) {
-	if a.wait == nil || k.s.recorder.Err() != nil {
+	if k.s.recorder.Err() != nil {
 		return
 	}
-	if err := k.s.store.AppendRuleSet(ctx, svc.name, *a.wait); err == nil {
-		a.wait = nil
+	for len(a.wait) > 0 && k.s.store.AppendRuleSet(ctx, svc.name, a.wait[0]) == nil {
+		a.wait = a.wait[1:]
 	}
 }
 

@@ -9,13 +9,15 @@ import (
 	"parallax/compare"
 )
 
-const rulesUsage = "rules lint FILE | rules dry-run|rejudge|blind-spots|suggest --server URL --service S [FILE] | rules suggest-identifiers --server URL --service S"
+const rulesUsage = "rules lint FILE | rules dry-run|save|rejudge|blind-spots|suggest --server URL --service S [FILE] | rules saved|suggest-identifiers --server URL --service S"
 
-// runRules is the verb rules: what can be asked about rules.
+// runRules is the verb rules: what can be asked about rules, and saving them.
 func runRules(ctx context.Context, e env, args []string) int {
 	return e.deed(ctx, "rules", rulesUsage, args, []deed{
 		{"lint", runRulesLint},
 		{"dry-run", runRulesDryRun},
+		{"save", runRulesSave},
+		{"saved", runRulesSaved},
 		{"rejudge", runRulesRejudge},
 		{"blind-spots", runRulesBlindSpots},
 		{"suggest", runRulesSuggest},

@@ -41,6 +41,7 @@ type service struct {
 	restarted func() time.Time                      // when a person last started evidence anew, in whichever process
 	drift     *divergence.Drift                     // rows of its databases that differ already
 	shapes    shapes                                // what it wrote where nothing is compared
+	editor    ruleEditor
 
 	listener net.Listener // guarded by server.mu once it serves
 	outward               // the calls of its legs
@@ -53,12 +54,17 @@ type service struct {
 type terms struct {
 	cfg      ServiceConfig
 	compares *divergence.Judge // what its exchanges are compared by
+
+	saved   divergence.SavedRules // that are in force besides those of cfg, or were to be
+	leftOut string                // why they are not
 }
 
 // newTerms makes the terms of a configuration. What the noise model has learnt
 // goes on from the terms before, nil for none.
 func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before *terms) (*terms, []parallax.Fault) {
-	rules, faults := compare.Compile(c.Rules)
+	saved := board.Rules(c.Name)
+	all, leftOut := withSaved(c.Rules, saved.Text)
+	rules, faults := compare.Compile(all)
 	zero, _ := compare.ParseZero(c.Promotion.Zero) // faults are named with the policy's
 	redactor, more := compare.NewRedactor(redaction, c.Redact)
 	did, wrong := newEffects(c.Effects)
@@ -70,12 +76,13 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 	if before != nil {
 		noise, known.Map = before.compares.Noise, before.compares.IDs.Map
 	}
-	return &terms{c, &divergence.Judge{
+	judge := &divergence.Judge{
 		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()).With("effects", did.Version()),
 		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(), Zero: zero, MaxRepeat: c.Promotion.RepeatShare,
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
-	}}, nil
+	}
+	return &terms{c, judge, saved, savedFault(saved, leftOut)}, nil
 }
 
 // newService builds a service and opens its listener. The step is read before a
@@ -87,6 +94,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
 	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now, s.redaction)}
+	svc.editor = ruleEditor{s, svc}
 	svc.said = func() (divergence.Said, bool) { return s.board.Said(c.Name) }
 	svc.restarted = func() time.Time { return s.board.RestartedAt(c.Name) }
 	defer func() {
@@ -134,6 +142,7 @@ func (s *server) readState(svc *service) error {
 	if err := s.board.Open(svc.name); err != nil {
 		return err
 	}
+	s.putSaved(svc)
 	chain := reports.NewChain(s.cfg.StateDir, svc.name, s.now, s.log)
 	svc.steps.file, svc.steps.chain = file, chain
 	if err := svc.steps.regroup(svc.terms.Load().cfg.Split); err != nil {
@@ -172,6 +181,7 @@ func (svc *service) context(ctx context.Context) (reports.Context, error) {
 		MirroringPaused: cmp.Or(svc.copies.why(), svc.pauses.why()),
 		Tripped:         svc.pauses.tripped(),
 		Caught:          svc.caught(),
+		RulesLeftOut:    terms.leftOut,
 
 		Groups:     groups(terms.cfg.Split),
 		GroupSteps: groupSteps(state),
@@ -200,7 +210,7 @@ func (svc *service) forUI() ui.Service {
 	out := ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
-		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
+		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, Editor: svc.editor, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 	if _, unserved := svc.listener.(*unserved); unserved {
