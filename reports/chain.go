@@ -28,17 +28,20 @@ type ChainRecord struct {
 
 	Verdict *Decided `json:"verdict,omitempty"` // of kind verdict
 	Moved   *Moved   `json:"moved,omitempty"`   // of kinds step and rollback
+	Access  *Access  `json:"access,omitempty"`  // of kind access
 	Note    string   `json:"note,omitempty"`    // of the other kinds: what happened to the file
 }
 
 // ChainKind says what a record is about.
 type ChainKind string
 
-// The kinds of records. The last three are about the file itself.
+// The kinds of records. The last four are about the file itself.
 const (
 	ChainVerdict   ChainKind = "verdict"   // the verdict changed
 	ChainStep      ChainKind = "step"      // the step moved
 	ChainRollback  ChainKind = "rollback"  // the step went to 0, before anything else
+	ChainAccess    ChainKind = "access"    // somebody did something at the admin listener; in the chain of that alone
+	ChainLost      ChainKind = "lost"      // records that could not be kept, and how many
 	ChainContinues ChainKind = "continues" // the first of a file that follows a full one
 	ChainCut       ChainKind = "cut"       // a last line that was not whole was taken off
 	ChainBroken    ChainKind = "broken"    // the file was broken; it is kept, and what was good goes on here

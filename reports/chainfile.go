@@ -99,6 +99,21 @@ func (c *Chain) Move(kind ChainKind, m Moved) {
 
 var errChainWaits = errors.New("it is tried again soon")
 
+// keep appends records, and tries at once whatever happened before.
+func (c *Chain) keep(records ...ChainRecord) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.again = time.Time{}
+	err := c.ready()
+	if err == nil {
+		err = c.append(records...)
+	}
+	if err != nil {
+		c.open = false
+	}
+	return err
+}
+
 // failed logs an error once a while and returns the head that stands.
 func (c *Chain) failed(err error) (head string) {
 	if !errors.Is(err, errChainWaits) {
@@ -172,7 +187,7 @@ func (c *Chain) note(_ int, r ChainRecord, _ string) {
 func (c *Chain) begin() error {
 	end, name, err := lastOf(c.path)
 	for fault := (*ChainFault)(nil); errors.As(err, &fault); end, name, err = lastOf(c.path) {
-		c.log.Error("a full file of the chain of decisions has no good last record, so it is kept under another name", "file", name, "error", err)
+		c.log.Error("a full file of a chain has no good last record, so it is kept under another name", "file", name, "error", err)
 		if err := os.Rename(name, c.beside()); err != nil {
 			return err
 		}
@@ -205,7 +220,7 @@ func (c *Chain) setAside(good []byte, before Link, fault error) error {
 			return err
 		}
 	}
-	c.log.Error("the chain of decisions is broken: somebody changed it, or the disk did; the file is kept, and a new one goes on after its last good record", "file", beside, "error", fault)
+	c.log.Error("the chain is broken: somebody changed it, or the disk did; the file is kept, and a new one goes on after its last good record", "file", beside, "error", fault)
 	record := ChainRecord{Kind: ChainBroken, Note: fmt.Sprintf("%s: %v", filepath.Base(beside), fault)}
 	if len(good) == 0 && before != (Link{}) {
 		c.end, record.Kind = before, ChainContinues
@@ -219,9 +234,13 @@ func (c *Chain) setAside(good []byte, before Link, fault error) error {
 // beside names a broken file that is kept.
 func (c *Chain) beside() string { return fmt.Sprintf("%s.broken-%d", c.path, c.now().UnixNano()) }
 
-// next makes the next record and moves the end of the chain there.
+// next makes the next record and moves the end of the chain there. A record without a time is of now.
 func (c *Chain) next(r ChainRecord) ([]byte, error) {
-	r.Seq, r.Prev, r.At = c.end.Seq+1, c.end.Hash, c.now().UTC()
+	r.Seq, r.Prev = c.end.Seq+1, c.end.Hash
+	if r.At.IsZero() {
+		r.At = c.now()
+	}
+	r.At = r.At.UTC()
 	line, hash, err := r.seal()
 	if err == nil {
 		c.end = Link{r.Seq, hash}
@@ -246,35 +265,48 @@ func (c *Chain) anew(good []byte, r ChainRecord) error {
 	return nil
 }
 
-// append writes a record and syncs it. After an error the file is read again.
-func (c *Chain) append(r ChainRecord) error {
+// append writes records and syncs them. After an error the file is read again.
+func (c *Chain) append(records ...ChainRecord) error {
 	if c.size >= c.most {
 		if err := c.turn(); err != nil {
 			return err
 		}
 	}
 	before := c.end
-	line, err := c.next(r)
+	lines, err := c.nextAll(records)
 	if err == nil {
-		err = appendSynced(c.path, line)
+		err = appendSynced(c.path, lines)
 	}
 	if err != nil {
 		c.end = before
 		return err
 	}
-	if r.Verdict != nil {
-		c.last = r.Verdict
+	for _, r := range records {
+		if r.Verdict != nil {
+			c.last = r.Verdict
+		}
 	}
-	c.size += int64(len(line))
+	c.size += int64(len(lines))
 	return nil
 }
 
-func appendSynced(path string, line []byte) error {
+func (c *Chain) nextAll(records []ChainRecord) (lines []byte, err error) {
+	for _, r := range records {
+		line, err := c.next(r)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, line...)
+	}
+	return lines, nil
+}
+
+func appendSynced(path string, lines []byte) error {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(line)
+	_, err = file.Write(lines)
 	if err == nil {
 		err = file.Sync()
 	}

@@ -58,6 +58,9 @@ type Config struct {
 	// Door tells who holds a token; nil: whoever reaches the server may do everything.
 	Door Door
 
+	// Audit keeps what people do here; nil: nobody does, and the audit answers 501.
+	Audit Audit
+
 	// Hosts are the names besides localhost and addresses that the server goes
 	// by.
 	Hosts []string

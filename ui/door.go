@@ -61,13 +61,13 @@ func (s *Server) admit(needs access) echo.MiddlewareFunc {
 			if !known {
 				return s.stranger(c)
 			}
+			c.Set(holderKey, holder)
 			if unsure(c.Request()) {
 				return newProblem(http.StatusForbidden, "cross_origin", "a browser that is logged in says where a change comes from, by Origin or Sec-Fetch-Site; this one does not")
 			}
 			if err := holder.may(needs, c.Param("service")); err != nil {
 				return err
 			}
-			c.Set(holderKey, holder)
 			return next(c)
 		}
 	}

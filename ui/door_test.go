@@ -72,6 +72,7 @@ var mayCall = map[string]Role{
 	`POST /api/v1/services/:service/rules\:rejudge`: Editor, "POST /api/v1/effects/:service/:leg": Editor,
 
 	"POST /api/v1/reload":                              Admin,
+	"GET /api/v1/audit":                                Admin,
 	"PUT /api/v1/services/:service/step":               Admin,
 	`POST /api/v1/services/:service/promotion\:resume`: Admin,
 	`POST /api/v1/services/:service/copy\:begin`:       Admin,

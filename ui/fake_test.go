@@ -498,13 +498,14 @@ type rig struct {
 	events    *fakeEvents
 	rehearsal *fakeRehearsal
 	editor    *fakeEditor
+	audit     *fakeAudit
 }
 
 // newRig returns a server with the service shop; change may alter its
 // configuration before it is made.
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}}
+	r := &rig{store: newFakeStore(), judge: newFakeJudge(fakeVerdict()), stepper: &fakeStepper{}, log: &logBuffer{}, audit: &fakeAudit{}}
 	r.policy = &fakePromotion{steps: r.stepper, course: reports.Course{To: 0, Next: 100, Code: reports.Unproven}}
 	r.rehearsal, r.editor = &fakeRehearsal{}, &fakeEditor{saved: divergence.NewSavedRules("")}
 	rules, _ := compare.Compile(fakeRules)
@@ -512,7 +513,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r.events = &fakeEvents{taken: TakenEvents{Events: 2}}
 	cfg := Config{
 		Store: r.store, Summaries: r.store, Decisions: r.store, Version: "1.0.0", Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
-		Rehearsal: r.rehearsal, Deployments: fakeDeployments{},
+		Rehearsal: r.rehearsal, Deployments: fakeDeployments{}, Audit: r.audit,
 		Reloads: &fakeReloads{changes: []string{"service shop: rules changed"}},
 		Services: []Service{{
 			Name: "shop", Listen: "127.0.0.1:8080", Judge: r.judge, Stepper: r.stepper, Promotion: r.policy, Evidence: r.evidence, Mirroring: r.mirroring, Copying: r.copying, Events: map[string]EventInbox{"primary": r.events, "candidate": r.events}, MaxDivergenceRate: 0.001,

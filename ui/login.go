@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"parallax/reports"
 )
 
 // loginPage is what the page shows.
@@ -51,11 +53,13 @@ func (s *Server) formLogin(c echo.Context) error {
 	holder, known := s.cfg.Door.Holder(token)
 	if !known {
 		s.log.Warn("a login failed", "from", from)
+		s.noteStranger(c, http.StatusUnprocessableEntity)
 		return s.showLogin(c, http.StatusUnprocessableEntity, next, "This token is not in force. It may have expired, or been taken out of the file of tokens.")
 	}
 	s.tries.succeeded(from)
 	s.sessions.end(sessionID(r)) // no id of before goes on
 	c.SetCookie(cookie(r, s.sessions.begin(token, holder.Name, s.now()), sessionTime))
+	s.note(c, holder, reports.LoggedIn, http.StatusSeeOther)
 	s.log.Info("somebody logged in", "who", holder.Name, "role", holder.Role, "from", from)
 	if next == "/" && len(holder.Services) > 0 { // which is about all services
 		next = servicePath(holder.Services[0])
@@ -74,6 +78,7 @@ func (s *Server) tooManyLogins(c echo.Context, next string, wait time.Duration) 
 func (s *Server) formLogout(c echo.Context) error {
 	r := c.Request()
 	if holder, known := s.holder(r); known {
+		s.note(c, holder, reports.LoggedOut, http.StatusSeeOther)
 		s.log.Info("somebody logged out", "who", holder.Name, "from", addressOf(r.RemoteAddr))
 	}
 	s.sessions.end(sessionID(r))
@@ -84,6 +89,9 @@ func (s *Server) formLogout(c echo.Context) error {
 // stranger answers somebody without a token that is in force: a person who opens a page is led to the login.
 func (s *Server) stranger(c echo.Context) error {
 	r := c.Request()
+	if r.Header.Get("Authorization") != "" {
+		s.noteStranger(c, http.StatusUnauthorized)
+	}
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if reads && forPeople(r) && strings.Contains(r.Header.Get("Accept"), "text/html") && r.Header.Get("Authorization") == "" {
 		return c.Redirect(http.StatusSeeOther, "/login?"+url.Values{"next": {returnPath(r.URL.RequestURI())}}.Encode())

@@ -50,6 +50,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/api/v1/services", health, figures, s.apiServices},
 		{"POST", "/api/v1/reload", apiWrite, production, s.apiReload},
+		{"GET", "/api/v1/audit", api, production, s.apiAudit},
 		{"GET", service + "/report", api, verdicts, s.apiReport},
 		{"GET", service + "/issues", api, values, s.apiIssues},
 		{"GET", service + "/issues/:fingerprint", api, values, s.apiIssue},
@@ -141,7 +142,7 @@ func (s *Server) router() *echo.Echo {
 		if s.cfg.NoPages && r.kind == page {
 			continue
 		}
-		guards := append([]echo.MiddlewareFunc{s.admit(r.needs)}, guards[r.kind]...)
+		guards := append([]echo.MiddlewareFunc{s.audited(r), s.admit(r.needs)}, guards[r.kind]...)
 		e.Add(r.method, r.path, r.handle, guards...)
 		if r.method == http.MethodGet {
 			e.Add(http.MethodHead, r.path, r.handle, guards...)

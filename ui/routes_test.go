@@ -51,6 +51,7 @@ var routeCases = map[string]struct {
 	"GET /openapi.json":                    {"/openapi.json", "", "application/json", ""},
 	"GET /api/v1/services":                 {"/api/v1/services", "", "application/json", "Services"},
 	"POST /api/v1/reload":                  {"/api/v1/reload", "", "application/json", "Reload"},
+	"GET /api/v1/audit":                    {"/api/v1/audit?who=ann&deed=view&limit=5", "", "application/json", "Audit"},
 	"GET /api/v1/services/:service/report": {"/api/v1/services/shop/report?from=2026-11-21T10:00:00Z&to=2026-11-21T12:00:00Z", "", "application/json", "Report"},
 	"GET /api/v1/services/:service/issues": {"/api/v1/services/shop/issues?suppressed=true&limit=5&grouped=true&state=open", "", "application/json", "Issues"},
 	"GET /api/v1/services/:service/issues/:fingerprint":   {"/api/v1/services/shop/issues/1-0123456789abcdef", "", "application/json", "Issue"},

@@ -16,16 +16,17 @@ import (
 
 // Server is the admin server. Make it with [New].
 type Server struct {
-	cfg      Config
-	current  atomic.Pointer[catalogue]
-	now      func() time.Time
-	log      *slog.Logger
-	pages    pages
-	sessions sessions
-	tries    tries
-	echo     *echo.Echo
-	stopping context.Context // ends when Run begins to stop: long polls answer then
-	stop     context.CancelFunc
+	cfg       Config
+	current   atomic.Pointer[catalogue]
+	now       func() time.Time
+	log       *slog.Logger
+	pages     pages
+	sessions  sessions
+	tries     tries
+	strangers strangers
+	echo      *echo.Echo
+	stopping  context.Context // ends when Run begins to stop: long polls answer then
+	stop      context.CancelFunc
 }
 
 // New returns an admin server. It fails when a service lacks a part or has the

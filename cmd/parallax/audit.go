@@ -15,11 +15,11 @@ import (
 	"parallax/reports"
 )
 
-const auditUsage = "audit verify (-c FILE | --file FILE) [--head HASH]"
+const auditUsage = "audit verify|list (-c FILE | --file FILE) [--head HASH] [--who NAME ...]"
 
-// runAudit is the verb audit: what is done with the chains of decisions.
+// runAudit is the verb audit: what is done with the chains of decisions and of what people did.
 func runAudit(ctx context.Context, e env, args []string) int {
-	return e.deed(ctx, "audit", auditUsage, args, []deed{{"verify", runAuditVerify}})
+	return e.deed(ctx, "audit", auditUsage, args, []deed{{"verify", runAuditVerify}, {"list", runAuditList}})
 }
 
 // someHash is a head as a log has it, or how it begins.
@@ -29,8 +29,8 @@ var someHash = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 // path, and says where it is broken. It may be run beside a Parallax that writes it. It
 // exits with 0 when all are whole and one has the head, 1 when not, 2 for an error.
 func runAuditVerify(ctx context.Context, e env, args []string) int {
-	set := e.flags("audit verify", auditUsage)
-	config := set.String("c", "", "the configuration, whose state_dir has a chain for each service")
+	set := e.flags("audit verify", "audit verify (-c FILE | --file FILE) [--head HASH]")
+	config := set.String("c", "", "the configuration, whose state_dir has a chain for each service, and one of the admin listener")
 	file := set.String("file", "", "a chain, such as parallax-state/shop.verdicts, in place of those of a configuration")
 	head := set.String("head", "", "a head from a log, or its first 12 digits or more: it must be in a chain")
 	if ok, code := parse(set, args); !ok {
@@ -54,7 +54,7 @@ func runAuditVerify(ctx context.Context, e env, args []string) int {
 			printFaults(e.stderr, faults)
 			return exitError
 		}
-		paths = nil
+		paths = []string{reports.AccessPath(cfg.StateDir)}
 		for _, s := range cfg.Services {
 			paths = append(paths, reports.ChainPath(cfg.StateDir, s.Name))
 		}
@@ -105,7 +105,7 @@ func (a *audit) chain(ctx context.Context, path string) error {
 		return err
 	}
 	if len(files) == 0 {
-		fmt.Fprintf(a.stdout, "%s: there is no chain: no decision was made yet\n", path)
+		fmt.Fprintf(a.stdout, "%s: there is no chain: nothing to keep has happened yet\n", path)
 		return nil
 	}
 	a.records = 0
@@ -143,7 +143,7 @@ func (a *audit) note(name string, line int, r reports.ChainRecord, hash string) 
 		a.first = r
 	}
 	a.last = r
-	if r.Kind == reports.ChainBroken || r.Kind == reports.ChainCut {
+	if r.Kind == reports.ChainBroken || r.Kind == reports.ChainCut || r.Kind == reports.ChainLost {
 		fmt.Fprintf(a.stdout, "%s: line %d: %s on %s: %.300q\n", name, line, r.Kind, r.At.Format(time.DateTime), r.Note)
 	}
 	if a.head != "" && strings.HasPrefix(hash, a.head) {

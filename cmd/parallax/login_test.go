@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parallax/internal/rig"
+	"parallax/reports"
 )
 
 // TestASessionIsInNoSink logs in at a whole Parallax, and fails to, and looks for the token, the guess and the session wherever
@@ -56,6 +57,10 @@ func TestASessionIsInNoSink(t *testing.T) {
 	p.Stop()
 	if log := p.Log(); !strings.Contains(log, "somebody logged in") || !strings.Contains(log, "a login failed") {
 		t.Errorf("the log tells of no login: %s", log)
+	}
+	audit, err := reports.ReadAccesses(t.Context(), reports.AccessPath(filepath.Join(dir, "parallax-state")), reports.AccessFilter{Deed: reports.LoggedIn})
+	if err != nil || len(audit.Records) != 2 || audit.Records[0].Who != "ann" || audit.Records[1].Who != "" || audit.Records[1].From != "127.0.0.1" {
+		t.Errorf("the audit has %+v, %v", audit, err)
 	}
 	for _, secret := range []string{token, guess, cookies[0].Value} {
 		if strings.Contains(p.Log(), secret) || strings.Contains(string(page), secret) {

@@ -194,6 +194,8 @@ func (s *server) administrate() error {
 	}
 	admin := s.admin.Load()
 	running := background(func(ctx context.Context) error {
+		auditing := background(s.accesses.Run)
+		defer auditing.stop() // it never fails; once nobody asks any more it writes what waits
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return admin.Run(ctx, listener) })
 		g.Go(func() error { return s.gate.Run(ctx) })

@@ -32,6 +32,7 @@ import (
 	"parallax/mirror/redisqueue"
 	splitredis "parallax/mirror/split/redis"
 	"parallax/mirror/upstream/consul"
+	"parallax/reports"
 	"parallax/ui"
 )
 
@@ -168,6 +169,7 @@ type server struct {
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
 	door          ui.Door // nil: nobody is asked for a token
+	accesses      *reports.AccessLog
 }
 
 // newServer wires the rooms together, in the order data flows. On an error
@@ -321,6 +323,7 @@ func (s *server) openAdmin() error {
 		}
 		s.door = tokens
 	}
+	s.accesses = reports.NewAccessLog(s.cfg.StateDir, s.now, s.log)
 	admin, err := s.newAdmin()
 	if err != nil {
 		return err
@@ -330,6 +333,8 @@ func (s *server) openAdmin() error {
 		ui.NewCollector(func() []ui.Service { return s.admin.Load().Services() }),
 		mirror.NewLegCollector(func() []*mirror.Mirror { return s.current.Load().mirrors() }),
 		newDependencyCollector(s.dependencies),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "parallax_audit_lost_total", Help: "What people did at the admin listener that its audit could not keep."},
+			func() float64 { return float64(s.accesses.Lost()) }),
 	)
 	if s.adminListener, err = s.given.listen(adminSocket, s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("cannot open the admin listener: %w", err)
@@ -339,7 +344,7 @@ func (s *server) openAdmin() error {
 
 func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
-		Door: s.door, Hosts: s.cfg.Admin.Hosts, NoPages: !s.cfg.roles.plays(partUI), Deployments: s.deployments(),
+		Door: s.door, Audit: s.accesses, Hosts: s.cfg.Admin.Hosts, NoPages: !s.cfg.roles.plays(partUI), Deployments: s.deployments(),
 		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Decisions: s.board, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
 		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
@@ -505,6 +510,9 @@ func (s *server) dependencies(context.Context) []ui.Dependency {
 	}
 	if last := s.LastReload(); len(last.Faults) > 0 {
 		list = append(list, ui.Dependency{Name: "configuration", Detail: "last reload failed: " + strings.Join(last.Faults, "; ")})
+	}
+	if err := s.accesses.Err(); err != nil {
+		list = append(list, ui.Dependency{Name: "audit", Detail: "what people do here cannot be written down: " + err.Error()})
 	}
 	if s.engine != nil {
 		state := s.engine.State()
