@@ -34,6 +34,9 @@ type promotionView struct {
 	URL     string
 
 	Back, Forward permit
+
+	Refused []string   // why what was asked for was not done
+	Form    url.Values // as it was filled in then
 }
 
 // permit says whether whoever looks may press the buttons of one kind.
@@ -57,7 +60,13 @@ func (s *Server) pagePromotion(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.showPromotion(c, service, http.StatusOK, promotionView{})
+}
+
+// showPromotion shows the page with what is given of the view.
+func (s *Server) showPromotion(c echo.Context, service *Service, status int, given promotionView) error {
 	v := promotionView{
+		Refused: given.Refused, Form: given.Form,
 		Name: service.Name, Step: service.step(), Legs: service.legs(), URL: promotionPath(service.Name),
 		Back: s.permits(c, evidence), Forward: s.permits(c, production),
 	}
@@ -69,7 +78,7 @@ func (s *Server) pagePromotion(c echo.Context) error {
 		v.Changes = append(v.Changes, changeLine{d.At, changeText(d), d.Who, d.Note})
 	}
 	crumbs := []link{{Text: service.Name, URL: servicePath(service.Name)}, {Text: "Promotion", Current: true}}
-	return s.render(c, http.StatusOK, "promotion", "Promotion of "+service.Name, service.Name, crumbs, v)
+	return s.render(c, status, "promotion", "Promotion of "+service.Name, service.Name, crumbs, v)
 }
 
 // permits reports whether whoever asks may do what needs so much.
@@ -95,12 +104,14 @@ func changeText(d divergence.Decision) string {
 		return map[string]string{"pause": "the policy was paused", "resume": "the policy goes on"}[d.Key]
 	case divergence.RestartKind:
 		return "evidence starts anew"
+	case divergence.RulesKind:
+		return "rules were saved"
 	}
 	return strings.TrimSpace(d.Kind + " " + d.Key + " " + d.Value)
 }
 
 // formPromotion is one of the page's buttons: it reads the form, does something about the
-// service, and shows the page again.
+// service, and shows the page again. What is refused stays in the form, and the page says why.
 func (s *Server) formPromotion(do func(s *Server, c echo.Context, service *Service, form url.Values) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		service, err := s.service(c)
@@ -112,7 +123,15 @@ func (s *Server) formPromotion(do func(s *Server, c echo.Context, service *Servi
 			return err
 		}
 		if err := do(s, c, service, form); err != nil {
-			return err
+			p := s.problemOf(err, c)
+			if p.Status != http.StatusConflict && p.Status != http.StatusUnprocessableEntity {
+				return err
+			}
+			refused := p.Faults
+			if len(refused) == 0 {
+				refused = []string{p.Detail}
+			}
+			return s.showPromotion(c, service, p.Status, promotionView{Refused: refused, Form: form})
 		}
 		return c.Redirect(http.StatusSeeOther, promotionPath(service.Name))
 	}

@@ -47,6 +47,19 @@ func TestPromotionPage(t *testing.T) {
 	says(t, atPromotion, parsePage(t, r, atPromotion, 200), "1.01 % of users are on the candidate.", "fewer (admin API)", "The policy is paused", "Let the policy go on")
 	f("resume", url.Values{}, 422, func(s reports.State) bool { return s.Paused })
 	f("resume", url.Values{"reason": {"found it"}}, 303, func(s reports.State) bool { return !s.Paused })
+	refused, err := html.Parse(r.press("step", url.Values{"share": {"7"}, "reason": {"kept"}}).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, "refused", refused)
+	says(t, "refused", refused, "This was not done.", "type the name of the service, shop, to confirm", "1.01 % of users are on the candidate.")
+	values := map[string]bool{}
+	for n := range refused.Descendants() {
+		values[attribute(n, "value")] = true
+	}
+	if !values["7"] || !values["kept"] {
+		t.Errorf("the form has forgotten what was in it: %v", values)
+	}
 	f("rollback", url.Values{"reason": {strings.Repeat("x", 501)}}, 422, at(101))
 	f("rollback", url.Values{}, 303, at(0))
 }
@@ -67,12 +80,12 @@ func TestPromotionHistory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, d := range [][4]string{
-		{"step", "step", "250", "first users"}, {"step", "step of reads", "10000", "reads"}, {"rollback", "step of writes", "0", hostile}, {"promotion", "pause", "", ""}, {"evidence", "restart", "", ""}, {"new", "kind", "7", ""},
+		{"step", "step", "250", "first users"}, {"step", "step of reads", "10000", "reads"}, {"rollback", "step of writes", "0", hostile}, {"promotion", "pause", "", ""}, {"evidence", "restart", "", ""}, {"rules", "saved", "", ""}, {"new", "kind", "7", ""},
 	} {
 		r.store.changes = append(r.store.changes, divergence.Decision{At: now, Kind: d[0], Key: d[1], Value: d[2], Who: "ann", Note: d[3]})
 	}
 	page := parsePage(t, r, atPromotion, 200)
-	says(t, atPromotion, page, "2.5 % of users to the candidate", "100 % of users of reads to the candidate", "everybody of writes back to the primary", hostile, "the policy was paused", "evidence starts anew", "new kind 7")
+	says(t, atPromotion, page, "2.5 % of users to the candidate", "100 % of users of reads to the candidate", "everybody of writes back to the primary", hostile, "the policy was paused", "evidence starts anew", "rules were saved", "new kind 7")
 	r.store.err = divergence.ErrAway
 	says(t, atPromotion, parsePage(t, r, atPromotion, 200), "There is none at the moment", "The step above is current.")
 }

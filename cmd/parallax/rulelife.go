@@ -47,8 +47,8 @@ type ruleKeeper struct {
 
 // attended is what was done for the rules of a service.
 type attended struct {
-	judge  *divergence.Judge // whose rules these are
-	saved  string            // version of those of them that people saved
+	judge  *divergence.Judge    // whose rules these are
+	saved  string               // version of those of them that people saved
 	wait   []divergence.RuleSet // that are not stored yet, the oldest first
 	looked time.Time
 }

@@ -139,4 +139,3 @@ func shopService(t *testing.T) ServiceConfig {
 	}
 	return c.Services[0]
 }
-

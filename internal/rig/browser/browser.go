@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"parallax/internal/rig"
 )
@@ -165,4 +166,84 @@ func axeSource(t testing.TB) string {
 		t.Fatalf("%v; scripts/setup-test.sh installs it", err)
 	}
 	return strings.TrimSpace(string(source))
+}
+
+// maxStops is how often Tab is pressed to find something on a page.
+const maxStops = 500
+
+// Reach presses Tab until what has the focus goes by a name, its label or text, and sees to it
+// that a person sees where the focus is.
+func (tab *Tab) Reach(name string) {
+	tab.t.Helper()
+	var passed []string
+	for ends := 0; ends < 2; { // from wherever the focus was, once around
+		if len(passed) > maxStops {
+			break
+		}
+		tab.Press(kb.Tab)
+		at := Ask[focused](tab, `(() => {
+			const e = document.activeElement, style = getComputedStyle(e);
+			if (e === document.body) return { name: "", seen: true };
+			const label = e.labels && e.labels.length ? e.labels[0].textContent : e.getAttribute("aria-label") || e.innerText || e.value || "";
+			return { name: label.trim(), seen: style.outlineStyle !== "none" || style.boxShadow !== "none" };
+		})()`)
+		if at.Name == name {
+			if !at.Seen {
+				tab.t.Errorf("nobody sees that %q has the focus", name)
+			}
+			return
+		}
+		if passed = append(passed, at.Name); at.Name == "" {
+			ends++
+		}
+	}
+	tab.t.Fatalf("no press of Tab reaches %q; it came by %.2000q", name, passed)
+}
+
+// focused is what has the focus.
+type focused struct {
+	Name string `json:"name"`
+	Seen bool   `json:"seen"`
+}
+
+// Press presses keys, one after the other; text is typed.
+func (tab *Tab) Press(keys string) {
+	tab.t.Helper()
+	if _, err := chromedp.Run(tab.ctx, chromedp.KeyEvent(keys)); err != nil {
+		tab.t.Fatalf("pressing %q: %v", keys, err)
+	}
+}
+
+// Fill types into the field of a name.
+func (tab *Tab) Fill(name, text string) {
+	tab.t.Helper()
+	tab.Reach(name)
+	tab.Press(text)
+}
+
+// Follow presses Enter on the link or button of a name, and waits for the page it leads to.
+func (tab *Tab) Follow(name string) {
+	tab.t.Helper()
+	before := Ask[float64](tab, "performance.timeOrigin")
+	tab.Reach(name)
+	tab.Press(kb.Enter)
+	rig.Eventually(tab.t, "the page behind "+name, func() error {
+		there, err := chromedp.Run(tab.ctx, chromedp.Evaluate[bool](fmt.Sprintf(`performance.timeOrigin !== %v && document.readyState === "complete"`, before)))
+		if err == nil && !there {
+			err = errors.New("it is not there")
+		}
+		return err
+	})
+}
+
+// Text is what a reader of the page sees, with plain spaces.
+func (tab *Tab) Text() string {
+	tab.t.Helper()
+	return strings.NewReplacer("\u00a0", " ", "\u202f", " ").Replace(Ask[string](tab, "document.body.innerText"))
+}
+
+// Address is where the page is.
+func (tab *Tab) Address() string {
+	tab.t.Helper()
+	return Ask[string](tab, "location.href")
 }
