@@ -77,6 +77,8 @@ func TestWhatPeopleDoIsNoted(t *testing.T) {
 	f("admin", "POST", "/api/v1/reload", "", "change a admin/admin POST /api/v1/reload  : 200")
 	f("admin", "GET", "/api/v1/audit", "", "view a admin/admin GET /api/v1/audit  : 200")
 	f("guess", "GET", "/api/v1/services", "", "login / GET /api/v1/services  : 401")
+	f("reviewer", "POST", api+"/rules:dry-run", `{"rules":[]}`, "view a reviewer/reviewer POST /api/v1/services/:service/rules:dry-run shop : 200")
+	f("reviewer", "POST", "/services/shop/rules", "rules=[]", "view a reviewer/reviewer POST /services/:service/rules shop : 200")
 	f("viewer", "GET", "/", "")
 	f("viewer", "GET", api+"/step", "")
 	f("ci", "GET", api+"/verdict", "")
