@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .PHONY: help setup build demo test check bench bench-mirror bench-compare bench-pages bench-shop bench-split soak soak-fleet compose-smoke statistics fuzz clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what building, testing and the demo need (idempotent)
 	@bash scripts/setup.sh

@@ -98,11 +98,20 @@ func (q *Quota) Full() error {
 
 // String says how much of the size is taken.
 func (q *Quota) String() string {
-	used := parallax.Size(q.used.Load())
+	used := rounded(parallax.Size(q.used.Load()))
 	if q.cfg.Max == 0 {
 		return fmt.Sprintf("%s on disk", used)
 	}
 	return fmt.Sprintf("%s of %s on disk", used, parallax.Size(q.cfg.Max))
+}
+
+// rounded is a size in whole MiB, or KiB where it is below one.
+func rounded(s parallax.Size) parallax.Size {
+	unit := parallax.Size(1 << 20)
+	if s < unit {
+		unit = 1 << 10
+	}
+	return s / unit * unit
 }
 
 // lookAtDisk finds out whether the disk has room for anybody else.

@@ -220,3 +220,20 @@ func TestFullDiskStopsWriting(t *testing.T) {
 		t.Errorf("accounting %+v", a)
 	}
 }
+
+// TestQuotaInWords: a size that grows by the byte is said in whole units.
+func TestQuotaInWords(t *testing.T) {
+	t.Parallel()
+	f := func(used, most int64, want string) {
+		t.Helper()
+		q := Quota{cfg: QuotaConfig{Max: most}}
+		q.used.Store(used)
+		if got := q.String(); got != want {
+			t.Errorf("%d of %d: %q, want %q", used, most, got, want)
+		}
+	}
+	f(62706617, 10<<30, "59MiB of 10GiB on disk")
+	f(3<<30, 0, "3GiB on disk")
+	f(70_000, 0, "68KiB on disk")
+	f(12, 0, "0B on disk")
+}

@@ -90,7 +90,7 @@ func (e Ending) WhyNot() []string {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	switch step := e.Stand.Step; {
 	case step == 0 && !e.GivenUp():
-		add("Nobody is on the candidate, and nobody gave it up: go on, or say so with POST .../rollback.")
+		add("Nobody is on the candidate, and nobody gave it up: go on, or say so with POST /api/v1/services/%s/rollback.", e.Verdict.Service)
 	case step > 0 && step < lastStep:
 		add("The step is in between: %s of users are on the candidate. Go on to 100 %%, or back to 0.", share(step))
 	}
@@ -172,6 +172,9 @@ func (e Ending) sections() []Section {
 func (e Ending) back() []string {
 	if e.Back == nil {
 		return nil
+	}
+	if e.Back.WritesMissing == 0 && e.Back.IDsUnknown == 0 {
+		return []string{"On the way back nothing is missing."}
 	}
 	return []string{fmt.Sprintf("The primary lacks %s writes of the candidate's, the oldest for %.1f s, and does not know %s values that the candidate made up.",
 		number(e.Back.WritesMissing), e.Back.Lag, number(e.Back.IDsUnknown))}

@@ -56,7 +56,7 @@ func askAt(ctx context.Context, target *url.URL, q adminQuestion) ([]byte, error
 		return nil, fmt.Errorf("the answer of %s broke off: %w", target.Redacted(), err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s%s", target.Redacted(), answer.Status, problemText(raw))
+		return nil, refusal(target, answer, raw)
 	}
 	return raw, nil
 }

@@ -15,7 +15,11 @@ import (
 	"parallax/reports"
 )
 
-const auditUsage = "audit verify|list (-c FILE | --file FILE) [--head HASH] [--who NAME ...]"
+const (
+	auditVerifyUsage = "audit verify (-c FILE | --file FILE) [--head HASH]"
+	auditListUsage   = "audit list (-c FILE | --file FILE) [--who NAME] [--service S] [--object O] [--deed D] [--since 24h] [--limit N] [--json]"
+	auditUsage       = auditVerifyUsage + " | " + auditListUsage
+)
 
 // runAudit is the verb audit: what is done with the chains of decisions and of what people did.
 func runAudit(ctx context.Context, e env, args []string) int {
@@ -29,10 +33,10 @@ var someHash = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 // path, and says where it is broken. It may be run beside a Parallax that writes it. It
 // exits with 0 when all are whole and one has the head, 1 when not, 2 for an error.
 func runAuditVerify(ctx context.Context, e env, args []string) int {
-	set := e.flags("audit verify", "audit verify (-c FILE | --file FILE) [--head HASH]")
-	config := set.String("c", "", "the configuration, whose state_dir has a chain for each service, and one of the admin listener")
-	file := set.String("file", "", "a chain, such as parallax-state/shop.verdicts, in place of those of a configuration")
-	head := set.String("head", "", "a head from a log, or its first 12 digits or more: it must be in a chain")
+	set := e.flags("audit verify", auditVerifyUsage)
+	config := set.String("c", "", "`FILE`, the configuration, whose state_dir has a chain for each service, and one of the admin listener")
+	file := set.String("file", "", "`FILE`, a chain, such as parallax-state/shop.verdicts, in place of those of a configuration")
+	head := set.String("head", "", "`HASH`, a head from a log, or its first 12 digits or more: it must be in a chain")
 	if ok, code := parse(set, args); !ok {
 		return code
 	}

@@ -162,7 +162,7 @@ func TestAuditVerifyOfAConfiguration(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, said, errs)
 	}
 	for _, c := range []struct{ args, says string }{
-		{"", "one of verify"},
+		{"", "what to do: verify"},
 		{"verify", "wants -c"},
 		{"verify -c a --file b", "wants -c"},
 		{"verify -c " + config + " --head xyz", "64 hex digits"},

@@ -23,9 +23,9 @@ func runAuditList(ctx context.Context, e env, args []string) int {
 	var f reports.AccessFilter
 	var deed string
 	var since time.Duration
-	set := e.flags("audit list", "audit list (-c FILE | --file FILE) [--who NAME] [--service S] [--object O] [--deed D] [--since 24h] [--limit N] [--json]")
-	config := set.String("c", "", "the configuration, whose state_dir has the audit")
-	file := set.String("file", "", "the audit, such as parallax-state/admin.access, in place of that of a configuration")
+	set := e.flags("audit list", auditListUsage)
+	config := set.String("c", "", "`FILE`, the configuration, whose state_dir has the audit")
+	file := set.String("file", "", "`FILE`, the audit, such as parallax-state/admin.access, in place of that of a configuration")
 	set.StringVar(&f.Who, "who", "", "what the token of this name did")
 	set.StringVar(&f.Service, "service", "", "what was done to a service")
 	set.StringVar(&f.Object, "object", "", "what was done to an exchange's id, an issue's fingerprint or an endpoint")

@@ -25,9 +25,11 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
-	if set.NArg() > 0 || (*file == "") != *wantSchema {
-		set.Usage()
-		return exitError
+	if *wantSchema && (*file != "" || set.NArg() > 0) {
+		return e.misuse(checkUsage, "check --schema is about no file")
+	}
+	if wrong := needsConfig(set, *file); wrong != "" && !*wantSchema {
+		return e.misuse(checkUsage, "%s", wrong)
 	}
 	if *wantSchema {
 		text, err := schema()
@@ -48,7 +50,7 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	away, wrong := checkEffects(ctx, *file, cfg, faults)
 	if faults = append(faults, wrong...); len(faults) > 0 {
 		printFaults(e.stderr, faults)
-		fmt.Fprintf(e.stderr, "%d faults\n", len(faults))
+		fmt.Fprintln(e.stderr, numbered(len(faults), "fault"))
 		return exitNot
 	}
 	for _, url := range []*string{&cfg.Store.ClickHouse, &cfg.Queue.URL, &cfg.Identifiers.URL, &cfg.Steps.URL} {
@@ -114,4 +116,12 @@ func withoutPassword(dsn string) string {
 		u.RawQuery = q.Encode()
 	}
 	return u.Redacted()
+}
+
+// numbered is a number of things in words that fit it.
+func numbered(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }

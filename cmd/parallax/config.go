@@ -140,7 +140,9 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	}
 	unread := faults // a value that could not be read, or not wholly, is not judged too
 	for _, f := range c.Validate() {
-		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool { return inside(u.Path, f.Path) || u.Path != "" && inside(f.Path, u.Path) }) {
+		if !slices.ContainsFunc(unread, func(u yamlstrict.Fault) bool {
+			return inside(u.Path, f.Path) || u.Path != "" && inside(f.Path, u.Path) || u.Path == "" && f.Path == "services"
+		}) {
 			faults = append(faults, doc.At(f.Path, f.Text, f.Hint))
 		}
 	}

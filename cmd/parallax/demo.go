@@ -31,8 +31,7 @@ func runDemo(ctx context.Context, e env, args []string) int {
 		return code
 	}
 	if set.NArg() > 0 {
-		set.Usage()
-		return exitError
+		return e.misuse(demoUsage, "demo takes no argument %q", set.Arg(0))
 	}
 	world := demo.World{Getenv: e.getenv, Stdout: e.stdout, Stderr: e.stderr, Start: startForDemo}
 	run := func() (bool, error) { return demo.Run(ctx, o, world) }

@@ -153,7 +153,7 @@ func TestSnippetsForCI(t *testing.T) {
 			found++
 			args := strings.Fields(strings.NewReplacer(`"$PARALLAX"`, "http://parallax.internal:7070", `"$VERSION"`, "2.0.0", `"$CI_COMMIT_TAG"`, "2.0.0", `"$TAG_NAME"`, "2.0.0").Replace(m[1]))
 			var said bytes.Buffer
-			if q, code := parseVerdict(args, &said); q == nil || code != 0 || q.wait != 30*time.Minute || q.about != "2.0.0" {
+			if q, code := parseVerdict(env{stdout: &said, stderr: &said}, args); q == nil || code != 0 || q.wait != 30*time.Minute || q.about != "2.0.0" {
 				t.Errorf("%s: %q is not understood: %s", name, args, &said)
 			}
 		}

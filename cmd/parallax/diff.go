@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -31,22 +30,14 @@ func runDiff(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "parallax: %v\n", err)
 		return exitError
 	}
-	set := flag.NewFlagSet("diff", flag.ContinueOnError)
-	set.SetOutput(stderr)
-	set.Usage = func() {
-		fmt.Fprintf(stderr, "usage: parallax %s\n", diffUsage)
-		set.PrintDefaults()
-	}
+	set := env{stdout: stdout, stderr: stderr}.flags("diff", diffUsage)
 	rulesFile := set.String("rules", "", "YAML `file` with a list of rules, or with rules: and the list")
 	endpoint := set.String("endpoint", "", "which endpoint's rules apply, besides those for all; for example \"GET /orders/{id}\"")
 	kind := set.String("type", "", formatList()+" or a media type; else the files' names say it, else JSON if both are")
 	descriptors := set.String("descriptors", "", "`file` with a FileDescriptorSet, for --type protobuf and grpc")
 	message := set.String("message", "", "full name of the message that both bodies are; for grpc, --endpoint \"POST /shop.v1.Orders/Get\" says it too")
-	if err := set.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitGood
-		}
-		return exitError
+	if ok, code := parse(set, args); !ok {
+		return code
 	}
 	if set.NArg() != 2 {
 		return fail(fmt.Errorf("diff takes two files, the primary's body and the candidate's; %d given", set.NArg()))

@@ -98,5 +98,5 @@ func TestDiffErrors(t *testing.T) {
 	f("wrong.yaml:3: rules[0].regex: missing closing ): `(x`", "--rules", "wrong.yaml", "a.json", "a.json")
 	f("fault.yaml:2: [1].path: column 6: functions such as size() are not supported", "--rules", "fault.yaml", "a.json", "a.json")
 	f("yaml.yaml:", "--rules", "yaml.yaml", "a.json", "a.json")
-	f("flag provided but not defined", "--nope", "a.json", "a.json")
+	f("diff has no flag --nope; did you mean", "--nope", "a.json", "a.json")
 }

@@ -76,7 +76,7 @@ func TestEffectsVerify(t *testing.T) {
 		`there is no service "x" with databases`:          {"verify", "-c", file, "--service", "x"},
 		"there is no table people":                        {"verify", "-c", effectsFile(t, s.DSN("old"), s.DSN("postgres")), "--table", "people"},
 		"usage: parallax effects verify":                  {"verify"},
-		"one of verify, plan, install, uninstall":         {},
+		"effects wants to know what to do: verify, plan, install, uninstall":         {},
 	} {
 		if _, errs, code := effectsVerb(t, args...); code != exitError || !strings.Contains(errs, name) {
 			t.Errorf("%s: exit %d, %s", name, code, errs)

@@ -31,12 +31,12 @@ type cloning struct {
 func runEffectsClone(ctx context.Context, e env, args []string) int {
 	c := cloning{env: e}
 	set := e.flags("effects clone", effectsCloneUsage)
-	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
-	set.StringVar(&c.service, "service", "", "the `service`, by its name in the configuration")
+	server := set.String("server", "", "`URL` of the admin pages of Parallax, such as http://127.0.0.1:7070")
+	set.StringVar(&c.service, "service", "", "the service, by its `NAME` in the configuration")
 	set.StringVar(&c.reason, "reason", "", "why, in a sentence; it is kept with the service's history")
 	var secret tokenFlag
 	secret.on(set)
-	if ok, code := parse(set, args); !ok {
+	if ok, code := parseCommand(set, args); !ok {
 		return code
 	}
 	u, err := parseServer(*server)

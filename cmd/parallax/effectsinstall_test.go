@@ -44,7 +44,7 @@ func TestEffectsInstall(t *testing.T) {
 	}
 
 	for want, args := range map[string][]string{
-		"one of verify, plan, install, uninstall": nil,
+		"what to do: verify, plan, install, uninstall": nil,
 		"names no table":               {"install", "--print"},
 		"say --dsn":                    {"install", "orders"},
 		"or --print":                   {"uninstall", "--print", "--dsn", "x"},

@@ -20,13 +20,12 @@ const effectsPlanUsage = "effects plan -c FILE [--service S]"
 func runEffectsPlan(ctx context.Context, e env, args []string) int {
 	set := e.flags("effects plan", effectsPlanUsage)
 	file := set.String("c", "", "configuration `FILE`")
-	service := set.String("service", "", "the `service`; needed where several have databases")
+	service := set.String("service", "", "the service, by its `NAME`; needed where several have databases")
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
-	if set.NArg() > 0 || *file == "" {
-		set.Usage()
-		return exitError
+	if wrong := needsConfig(set, *file); wrong != "" {
+		return e.misuse(effectsPlanUsage, "%s", wrong)
 	}
 	_, s, ok := serviceOf(e, *file, *service)
 	if !ok {

@@ -22,17 +22,20 @@ const effectsVerifyUsage = "effects verify -c FILE [--service S] [--table T] [--
 func runEffectsVerify(ctx context.Context, e env, args []string) int {
 	set := e.flags("effects verify", effectsVerifyUsage)
 	file := set.String("c", "", "configuration `FILE`")
-	service := set.String("service", "", "the `service`; needed where several have databases")
+	service := set.String("service", "", "the service, by its `NAME`; needed where several have databases")
 	table := set.String("table", "", "only this `table` of the primary")
 	format := set.String("format", "text", "text or json")
 	minAge := set.Duration("min-age", -1, "leave out rows that were changed later than this ago; effects.verify.min_age without it")
 	rate := set.Int("rate", -1, "`rows` a second that are read of each database, at most; 0: no bound; effects.verify.rate without it")
+	set.Lookup("min-age").DefValue, set.Lookup("rate").DefValue = "", "" // the configuration's
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
-	if set.NArg() > 0 || *file == "" || *format != "text" && *format != "json" {
-		set.Usage()
-		return exitError
+	if wrong := needsConfig(set, *file); wrong != "" {
+		return e.misuse(effectsVerifyUsage, "%s", wrong)
+	}
+	if *format != "text" && *format != "json" {
+		return e.fail("there is no format %q; there are text and json", *format)
 	}
 	cfg, s, ok := serviceOf(e, *file, *service)
 	if !ok {

@@ -36,9 +36,9 @@ type finishQuery struct {
 func runFinish(ctx context.Context, e env, args []string) int {
 	q := &finishQuery{env: e}
 	set := e.flags("finish", finishUsage)
-	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
-	set.StringVar(&q.service, "service", "", "the service, by its name in the configuration")
-	set.StringVar(&q.file, "c", "", "the configuration of that Parallax: says how it is taken out, and where the history of the step is")
+	server := set.String("server", "", "`URL` of the admin pages of Parallax, such as http://127.0.0.1:7070")
+	set.StringVar(&q.service, "service", "", "the service, by its `NAME` in the configuration")
+	set.StringVar(&q.file, "c", "", "`FILE`, the configuration of that Parallax: says how it is taken out, and where the history of the step is")
 	set.StringVar(&q.format, "format", "text", "text, json or markdown")
 	var secret tokenFlag
 	secret.on(set)

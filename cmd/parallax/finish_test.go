@@ -47,7 +47,7 @@ func TestRunsEnd(t *testing.T) {
 		ask(t, p, "PUT", "/api/v1/services/shop/step", fmt.Sprintf(`{"step":%d,"reason":"on"}`, n), 200)
 	}
 
-	finish(exitNot, "text", "This run may not end yet.", "Nobody is on the candidate, and nobody gave it up", "let them point at the primary afterwards: "+old)
+	finish(exitNot, "text", "This run may not end yet.", "Nobody is on the candidate, and nobody gave it up: go on, or say so with POST /api/v1/services/shop/rollback", "On the way back nothing is missing.", "let them point at the primary afterwards: "+old)
 	for i := range 200 {
 		call(t, p, "GET", fmt.Sprintf("/orders/%d", i), "", 200)
 	}
@@ -227,7 +227,7 @@ func TestWayOut(t *testing.T) {
 			t.Errorf("%q is no matter of the primary's:\n%s", of, back)
 		}
 	}
-	for _, of := range []string{"egress", "effects uninstall", "splitter", "cookie", "Redis"} {
+	for _, of := range []string{"egress", "effects uninstall", "splitter", "cookie", "Redis", "effects.correlate"} {
 		if web := text(parallax.Primary, 1); strings.Contains(web, of) {
 			t.Errorf("web has no %s:\n%s", of, web)
 		}

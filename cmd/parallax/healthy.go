@@ -18,8 +18,10 @@ func runHealthy(ctx context.Context, e env, args []string) int {
 		return code
 	}
 	if set.NArg() != 1 || *wait <= 0 {
-		set.Usage()
-		return exitError
+		return e.misuse(healthyUsage, "healthy takes one address, such as http://127.0.0.1:7070/readyz, and a --wait above 0")
+	}
+	if _, err := parseServer(set.Arg(0)); err != nil {
+		return e.fail("cannot read the address %q; write it like http://127.0.0.1:7070/readyz", set.Arg(0))
 	}
 	ctx, stop := context.WithTimeout(ctx, *wait)
 	defer stop()

@@ -28,9 +28,8 @@ func runStoreRebuild(ctx context.Context, e env, args []string) int {
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
-	if *file == "" || set.NArg() > 0 {
-		set.Usage()
-		return exitError
+	if wrong := needsConfig(set, *file); wrong != "" {
+		return e.misuse(storeUsage, "%s", wrong)
 	}
 	cfg, faults, err := loadConfig(*file)
 	if err != nil {

@@ -77,20 +77,24 @@ func runReplay(ctx context.Context, e env, args []string) int {
 func parseReplay(e env, args []string) (o replayOptions, ok bool, code int) {
 	set := e.flags("replay", replayUsage)
 	set.StringVar(&o.config, "c", "", "configuration `FILE`")
-	set.StringVar(&o.service, "service", "", "the service, by its name in the configuration")
-	set.StringVar(&o.from, "from", "", "recording, or store for what the configured store has kept")
+	set.StringVar(&o.service, "service", "", "the service, by its `NAME` in the configuration")
+	set.StringVar(&o.from, "from", "", "`FILE`, a recording, or the word store for what the configured store has kept")
 	set.StringVar(&o.format, "format", "", "har, jsonl or log; empty: by the file's name")
 	set.StringVar(&o.dir, "dir", "", "keep what was compared in `DIR`; empty: only the report remains")
 	set.Int64Var(&o.limit, "limit", 0, "replay at most so many requests; 0: all")
 	rate := set.String("rate", "1x", "pace: 1x as recorded, 2x twice as fast, max as fast as the legs answer")
-	since := set.String("since", "", "leave out what was recorded before, such as 2026-11-21T10:00:00Z")
-	until := set.String("until", "", "leave out what was recorded at or after")
+	since := set.String("since", "", "leave out what was recorded before `TIME`, such as 2026-11-21T10:00:00Z")
+	until := set.String("until", "", "leave out what was recorded at or after `TIME`")
 	if ok, code := parse(set, args); !ok {
 		return o, false, code
 	}
-	if o.config == "" || o.service == "" || o.from == "" || set.NArg() > 0 || o.limit < 0 {
-		set.Usage()
-		return o, false, exitError
+	switch wrong := needsConfig(set, o.config); {
+	case wrong != "":
+		return o, false, e.misuse(replayUsage, "%s", wrong)
+	case o.service == "" || o.from == "":
+		return o, false, e.misuse(replayUsage, "replay needs --service, and --from with a recording or the word store")
+	case o.limit < 0:
+		return o, false, e.fail("cannot replay %d requests; write --limit 0 for all", o.limit)
 	}
 	var err error
 	if o.factor, err = parseRate(*rate); err == nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -29,17 +28,14 @@ type reportQuery struct {
 func runReport(ctx context.Context, e env, args []string) int {
 	q := &reportQuery{verdictQuery: verdictQuery{stderr: e.stderr}}
 	set := e.flags("report", reportUsage)
-	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
-	set.StringVar(&q.service, "service", "", "the service, by its name in the configuration")
+	server := set.String("server", "", "`URL` of the admin pages of Parallax, such as http://127.0.0.1:7070")
+	set.StringVar(&q.service, "service", "", "the service, by its `NAME` in the configuration")
 	set.StringVar(&q.since, "from", "", "figures of requests received from then on (RFC 3339); the verdict is on all evidence")
 	set.StringVar(&q.until, "to", "", "figures of requests received until then (RFC 3339)")
 	set.StringVar(&q.format, "format", "text", "text, markdown, json, junit, or html: one file to hand to somebody")
 	q.secret.on(set)
-	if err := set.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitGood
-		}
-		return exitError
+	if ok, code := parse(set, args); !ok {
+		return code
 	}
 	err := q.checkReport(*server, set.Args())
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parallax/compare"
+	"parallax/internal/yamlstrict"
 )
 
 const rulesUsage = "rules lint FILE | rules dry-run|save|rejudge|blind-spots|suggest --server URL --service S [FILE] | rules saved|suggest-identifiers --server URL --service S"
@@ -40,11 +41,14 @@ func (e env) deed(ctx context.Context, verb, usage string, args []string, deeds 
 		}
 		names = append(names, d.name)
 	}
-	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
-		fmt.Fprintf(e.stdout, "usage: parallax %s\n", usage)
+	switch {
+	case len(args) == 0:
+		return e.misuse(usage, "%s wants to know what to do: %s", verb, strings.Join(names, ", "))
+	case args[0] == "-h" || args[0] == "--help":
+		e.flags(verb, usage).Usage()
 		return exitGood
 	}
-	return e.fail("%s wants to know what to do: one of %s; usage: parallax %s", verb, strings.Join(names, ", "), usage)
+	return e.fail("%s cannot %q; %s", verb, args[0], yamlstrict.Suggest(args[0], names))
 }
 
 // runRulesLint says everything that is wrong or doubtful about a file of rules. It

@@ -101,7 +101,7 @@ func (t *ruleTry) saveFile(ctx context.Context, e env, version, reason string) (
 	}
 	if _, faults := compare.ReadRules(t.file, text); len(faults) > 0 {
 		printFaults(e.stderr, faults)
-		return state, fmt.Errorf("%s has %d faults", t.file, len(faults))
+		return state, fmt.Errorf("%s has %s", t.file, numbered(len(faults), "fault"))
 	}
 	if version == "" {
 		if state, err = t.savedRules(ctx); err != nil {

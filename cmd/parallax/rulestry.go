@@ -34,8 +34,8 @@ type ruleTry struct {
 func parseTry(e env, name, usage string, needsFile bool, args []string, more func(*flag.FlagSet)) (*ruleTry, int) {
 	t := &ruleTry{}
 	set := e.flags(name, usage)
-	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
-	set.StringVar(&t.service, "service", "", "the service, by its name in the configuration")
+	server := set.String("server", "", "`URL` of the admin pages of Parallax, such as http://127.0.0.1:7070")
+	set.StringVar(&t.service, "service", "", "the service, by its `NAME` in the configuration")
 	set.StringVar(&t.endpoint, "endpoint", "", "only stored pairs of this `endpoint`; default: of all")
 	set.IntVar(&t.limit, "limit", 0, "so many stored pairs at most, the latest, up to 10000; 0: as many as the server thinks right")
 	set.StringVar(&t.format, "format", "text", "text or json")
@@ -79,7 +79,7 @@ func (t *ruleTry) ask(ctx context.Context, e env, what string, into any) error {
 		}
 		if _, faults := compare.ReadRules(t.file, rules); len(faults) > 0 {
 			printFaults(e.stderr, faults)
-			return fmt.Errorf("the rules in %s cannot be tried: %d faults", t.file, len(faults))
+			return fmt.Errorf("the rules in %s cannot be tried: %s", t.file, numbered(len(faults), "fault"))
 		}
 		if len(bytes.TrimSpace(rules)) == 0 {
 			rules = []byte("[]") // no rules, which is not those in force

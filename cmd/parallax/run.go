@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
+
+	"parallax/internal/yamlstrict"
 )
 
 // Exit codes that every verb shares. The verdict verb adds its own.
@@ -32,17 +31,6 @@ func (e env) fail(format string, args ...any) int {
 	return exitError
 }
 
-// flags returns a flag set that prints its faults to stderr.
-func (e env) flags(name, usage string) *flag.FlagSet {
-	set := flag.NewFlagSet(name, flag.ContinueOnError)
-	set.SetOutput(e.stderr)
-	set.Usage = func() {
-		fmt.Fprintf(e.stderr, "usage: parallax %s\n", usage)
-		set.PrintDefaults()
-	}
-	return set
-}
-
 type verb struct {
 	name, usage, does string
 	run               func(ctx context.Context, e env, args []string) int
@@ -52,7 +40,7 @@ func verbs() []verb {
 	return []verb{
 		{"serve", serveUsage, "stand in front of the services of FILE", runServe},
 		{"check", checkUsage, "say everything that is wrong with FILE, then what it comes to", runCheck},
-		{"diff", "diff [--rules FILE] [--endpoint E] [--type T] PRIMARY CANDIDATE", "compare two bodies as Parallax does",
+		{"diff", diffUsage, "compare two bodies as Parallax does",
 			func(_ context.Context, e env, args []string) int { return runDiff(args, e.stdin, e.stdout, e.stderr) }},
 		{"effects", effectsUsage, "what the legs' databases need, and whether they hold the same", runEffects},
 		{"rules", rulesUsage, "look through rules, and try them on what is stored", runRules},
@@ -75,11 +63,12 @@ func verbs() []verb {
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	e := env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}
 	all := verbs()
-	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
+	switch args = spelled(args); {
+	case len(args) == 0:
 		usage(stdout, all)
-		if len(args) == 0 {
-			return exitError
-		}
+		return exitError
+	case args[0] == "--help":
+		usage(stdout, all)
 		return exitGood
 	}
 	i := slices.IndexFunc(all, func(v verb) bool { return v.name == args[0] })
@@ -88,30 +77,40 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		for i, v := range all {
 			names[i] = v.name
 		}
-		return e.fail("there is no verb %q; there are %s", args[0], strings.Join(names, ", "))
+		return e.fail("there is no verb %q; %s", args[0], yamlstrict.Suggest(args[0], names))
 	}
 	return all[i].run(ctx, e, args[1:])
+}
+
+// spelled is a command line in the one way that the rest knows: help VERB is VERB --help.
+func spelled(args []string) []string {
+	switch {
+	case len(args) == 0:
+	case args[0] == "help" && len(args) > 1:
+		return append(args[1:len(args):len(args)], "--help")
+	case args[0] == "help" || args[0] == "-h":
+		return []string{"--help"}
+	case args[0] == "--version":
+		return []string{"version"}
+	}
+	return args
 }
 
 func usage(w io.Writer, all []verb) {
 	fmt.Fprint(w, "parallax validates a rewrite before cutover.\n\n")
 	for _, v := range all {
-		fmt.Fprintf(w, "  parallax %s\n      %s\n", v.usage, v.does)
+		fmt.Fprintf(w, "  parallax %s\n      %s\n", alternatives(v.usage, "\n  "), v.does)
 	}
-}
-
-// parse reads flags. It returns false and the exit code when the verb must end.
-func parse(set *flag.FlagSet, args []string) (ok bool, code int) {
-	err := set.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return false, exitGood
-	}
-	return err == nil, exitError
+	fmt.Fprint(w, "\nparallax VERB --help says what its flags are.\n")
 }
 
 func runVersion(_ context.Context, e env, args []string) int {
-	if len(args) > 0 {
-		return e.fail("version takes no arguments")
+	set := e.flags("version", "version")
+	if ok, code := parse(set, args); !ok {
+		return code
+	}
+	if set.NArg() > 0 {
+		return e.fail("version takes no argument %q", set.Arg(0))
 	}
 	fmt.Fprintln(e.stdout, "parallax", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 	return exitGood

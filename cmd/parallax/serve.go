@@ -46,9 +46,8 @@ func runServe(ctx context.Context, e env, args []string) int {
 	if ok, code := parse(set, args); !ok {
 		return code
 	}
-	if *file == "" || set.NArg() > 0 {
-		set.Usage()
-		return exitError
+	if wrong := needsConfig(set, *file); wrong != "" {
+		return e.misuse(serveUsage, "%s", wrong)
 	}
 	roles, err := parseRoles(*names)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,7 +47,7 @@ type verdictQuery struct {
 // It waits until the verdict is promote or rollback, or the wait is over. With --from it
 // makes the verdict itself, from evidence that was exported.
 func runVerdict(ctx context.Context, e env, args []string) int {
-	q, code := parseVerdict(args, e.stderr)
+	q, code := parseVerdict(e, args)
 	if q == nil {
 		return code
 	}
@@ -63,16 +62,11 @@ func runVerdict(ctx context.Context, e env, args []string) int {
 	return q.run(ctx, e.stdout)
 }
 
-func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
-	q := &verdictQuery{pause: time.Second, stderr: stderr}
-	set := flag.NewFlagSet("verdict", flag.ContinueOnError)
-	set.SetOutput(stderr)
-	set.Usage = func() {
-		fmt.Fprintf(stderr, "usage: parallax %s\n", verdictUsageLine)
-		set.PrintDefaults()
-	}
-	server := set.String("server", "", "where the admin pages of Parallax are, such as http://127.0.0.1:7070")
-	set.StringVar(&q.service, "service", "", "the service, by its name in the configuration")
+func parseVerdict(e env, args []string) (*verdictQuery, int) {
+	q := &verdictQuery{pause: time.Second, stderr: e.stderr}
+	set := e.flags("verdict", verdictUsageLine)
+	server := set.String("server", "", "`URL` of the admin pages of Parallax, such as http://127.0.0.1:7070")
+	set.StringVar(&q.service, "service", "", "the service, by its `NAME` in the configuration")
 	set.DurationVar(&q.wait, "wait", 0, "how long to wait for promote or rollback; 0 asks once")
 	set.StringVar(&q.format, "format", "text", "text, json, markdown or junit")
 	set.StringVar(&q.about, "candidate-version", "", "the version that is about to be released: a verdict on another one is hold")
@@ -80,15 +74,11 @@ func parseVerdict(args []string, stderr io.Writer) (*verdictQuery, int) {
 	q.secret.on(set)
 	set.StringVar(&q.export, "export", "", "write all that the verdict was made from to this file, and print the verdict that it comes to")
 	set.StringVar(&q.from, "from", "", "make the verdict again from such a file, without a server")
-	if err := set.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, verdictPromote
-		}
-		return nil, verdictUsage
+	if ok, code := parse(set, args); !ok {
+		return nil, code // exitError is verdictUsage, exitGood verdictPromote
 	}
 	if err := q.check(*server, set.Args()); err != nil {
-		fmt.Fprintf(stderr, "parallax: %v\nusage: parallax %s\n", err, verdictUsageLine)
-		return nil, verdictUsage
+		return nil, e.misuse(verdictUsageLine, "%v", err)
 	}
 	return q, verdictPromote
 }
@@ -288,10 +278,22 @@ func (q *verdictQuery) get(ctx context.Context, what string, query url.Values, w
 	return q.admin.ask(ctx, adminQuestion{method: http.MethodGet, what: what, query: query, within: wait + 30*time.Second})
 }
 
+// refusal is what somebody is told of an answer that is no success.
+func refusal(from *url.URL, answer *http.Response, raw []byte) error {
+	why := problemText(raw)
+	if why == "" && answer.StatusCode == http.StatusNotFound {
+		why = ", which is not what Parallax says: --server is the address of its pages (admin.listen), not that of a service"
+	}
+	return fmt.Errorf("%s answered %s%s", from.Redacted(), answer.Status, why)
+}
+
 // problemText returns what an RFC 9457 problem document says, empty if raw is
 // none.
 func problemText(raw []byte) string {
-	var problem struct{ Title, Detail string }
+	var problem struct {
+		Title, Detail string
+		Known         []string
+	}
 	if json.Unmarshal(raw, &problem) != nil {
 		return ""
 	}
@@ -301,6 +303,9 @@ func problemText(raw []byte) string {
 	}
 	if text = strings.TrimSpace(text); text == "" {
 		return ""
+	}
+	if len(problem.Known) > 0 {
+		text += "; there is " + strings.Join(problem.Known, ", ")
 	}
 	return ": " + text
 }

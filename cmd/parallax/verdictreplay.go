@@ -86,7 +86,7 @@ func (q *verdictQuery) fetchEvidence(ctx context.Context) error {
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		raw, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10)) // what the problem says is all there is
-		return fmt.Errorf("%s answered %s%s", target.Redacted(), answer.Status, problemText(raw))
+		return refusal(target, answer, raw)
 	}
 	return writeWhole(q.export, answer.Body)
 }

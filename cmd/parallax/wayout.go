@@ -113,8 +113,8 @@ func (o wayOut) headers() []string {
 	if len(change.Remove) > 0 {
 		out = append(out, fmt.Sprintf("%s.request removes %s: they come through.", o.to, strings.Join(change.Remove, ", ")))
 	}
-	for _, how := range o.s.Effects.Correlate {
-		if how == "tag" || how == "trace" || strings.HasPrefix(how, "column:") {
+	for _, how := range o.s.Effects.Correlate { // which has a default, so that it says nothing by itself
+		if o.s.Effects.HasDatabases() && (how == "tag" || how == "trace" || strings.HasPrefix(how, "column:")) {
 			out = append(out, fmt.Sprintf("Transactions name their exchange (effects.correlate: %s): the code that does must take requests without X-Parallax-Exchange, and can go.", strings.Join(o.s.Effects.Correlate, ", ")))
 			break
 		}

@@ -345,10 +345,15 @@ func suggest(key string, fields map[string][]int) string {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	return Suggest(key, names)
+}
+
+// Suggest says which of the names somebody may have meant, all of them where none is near.
+func Suggest(key string, names []string) string {
 	if len(key) > 64 {
 		key = key[:64]
 	}
-	best, at := "", len(key)/2+1
+	best, at := "", len(strings.TrimLeft(key, "-"))/2+1 // the dashes of a flag are no likeness
 	for _, name := range names {
 		if n := distance(strings.ToLower(key), name); n < at {
 			best, at = name, n

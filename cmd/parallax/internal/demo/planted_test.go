@@ -115,4 +115,8 @@ func TestShopText(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
 	}
+	r.URL = "" // the demo ends, and its pages with it
+	if text := r.text(); strings.Contains(text, "/services/") || !strings.Contains(text, "parallax demo --shop") {
+		t.Errorf("a page that is gone is named, or not how to keep it:\n%s", text)
+	}
 }

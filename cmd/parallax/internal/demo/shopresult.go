@@ -117,6 +117,9 @@ func (d *shopDemo) tellShop(r ShopResult) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
 	}
+	if d.Exit {
+		r.URL = "" // the pages end with this
+	}
 	_, err := io.WriteString(d.Stdout, r.text())
 	return err
 }
@@ -139,6 +142,9 @@ func (r ShopResult) text() string {
 		fmt.Fprintf(&b, "\nNot planted, and so by chance or by load: %s\n", s)
 	}
 	r.writeEnd(&b)
+	if r.URL == "" {
+		b.WriteString("\nIts pages are gone; without --exit they stay open: parallax demo --shop\n")
+	}
 	return b.String()
 }
 
@@ -176,7 +182,7 @@ func (p Planted) write(b *strings.Builder, page string) {
 	for _, place := range p.Missing() {
 		fmt.Fprintf(b, "   NOT FOUND at %s\n", place)
 	}
-	if len(p.Issues) > 0 {
+	if len(p.Issues) > 0 && page != "" {
 		fmt.Fprintf(b, "   %s/services/%s/issues/%s\n", page, shopService, p.Issues[0].Fingerprint)
 	}
 }

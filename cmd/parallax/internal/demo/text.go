@@ -38,7 +38,7 @@ func (r Result) write(w io.Writer) error {
 		return err
 	}
 	if more > 0 {
-		fmt.Fprintf(w, "  - and %d more, which are in the table.\n", more)
+		fmt.Fprintf(w, "\nThese are %d of %d reasons; the table has the others.\n", reasonsShown, reasonsShown+more)
 	}
 	r.writeFound(w)
 	return nil
