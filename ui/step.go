@@ -209,7 +209,7 @@ func (s *Server) readBodyOf(c echo.Context, into any, optional bool, most int64)
 		return nil
 	}
 	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/json" {
-		return newProblem(http.StatusUnsupportedMediaType, "media_type", fmt.Sprintf("want Content-Type: application/json, found %.60q", contentType))
+		return newProblem(http.StatusUnsupportedMediaType, "media_type", fmt.Sprintf("want a body with Content-Type: application/json, found %.60q; curl takes -H 'Content-Type: application/json' -d '{...}'", contentType))
 	}
 	body, err := s.readText(c, most)
 	if err != nil {
