@@ -165,7 +165,7 @@ func diagnosed(r Report) []Endpoint {
 
 // unknownVersion is what people should know of a verdict on a candidate without a
 // version.
-const unknownVersion = "The candidate does not tell its version, so this may be about an older build of it: set candidate.version, or restart the evidence with each build."
+const unknownVersion = "The candidate does not tell its version, so this may be about an older build of it: let it send the header that candidate.version names, or restart the evidence with each build."
 
 // subject says what the verdict is about.
 func subject(v Verdict) string {

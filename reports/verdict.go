@@ -600,3 +600,15 @@ func whole(a divergence.Accounting) divergence.Accounting {
 	}
 	return a
 }
+
+// Line says a verdict in one line: the decision, the first reason, and how many more there are.
+func (v Verdict) Line() string {
+	line := string(v.Decision)
+	if len(v.Reasons) > 0 {
+		line += ": " + strings.Join(strings.Fields(v.Reasons[0].Sentence()), " ")
+	}
+	if more := len(v.Reasons) - 1; more > 0 {
+		line += fmt.Sprintf(" (and %d more)", more)
+	}
+	return line
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -45,7 +44,7 @@ func (s *Server) flagger(hook string) echo.HandlerFunc {
 		}
 		v := service.Judge.Verdict()
 		if hook == "event" {
-			return c.String(http.StatusOK, flaggerLine(v)+"\n") // whatever it tells
+			return c.String(http.StatusOK, v.Line()+"\n") // whatever it tells
 		}
 		if version, err := flaggerVersion(c.Request()); err != nil {
 			return err
@@ -56,7 +55,7 @@ func (s *Server) flagger(hook string) echo.HandlerFunc {
 		if !yes(v.Decision) {
 			status = http.StatusForbidden
 		}
-		return c.String(status, flaggerLine(v)+"\n")
+		return c.String(status, v.Line()+"\n")
 	}
 }
 
@@ -74,16 +73,4 @@ func flaggerVersion(r *http.Request) (string, error) {
 		return "", newProblem(http.StatusBadRequest, "bad_request", fmt.Sprintf("cannot read the payload as JSON: %v", err))
 	}
 	return payload.Metadata.CandidateVersion, nil
-}
-
-// flaggerLine says a verdict in one line, which Flagger puts into its events.
-func flaggerLine(v reports.Verdict) string {
-	line := string(v.Decision)
-	if len(v.Reasons) > 0 {
-		line += ": " + strings.Join(strings.Fields(v.Reasons[0].Sentence()), " ")
-	}
-	if more := len(v.Reasons) - 1; more > 0 {
-		line += fmt.Sprintf(" (and %d more)", more)
-	}
-	return line
 }

@@ -40,6 +40,7 @@ type verdictQuery struct {
 	secret tokenFlag
 
 	pause  time.Duration // at least so long between two questions
+	said   time.Time     // when it was last said what is waited for
 	stderr io.Writer
 }
 
@@ -153,12 +154,18 @@ func (q *verdictQuery) await(ctx context.Context) (raw []byte, v reports.Verdict
 	for first := true; ; first = false {
 		left := max(time.Until(end), 0)
 		asked := time.NewTimer(q.pause)
-		raw, v, err = q.ask(ctx, min(left, 30*time.Second))
+		patience := min(left, 30*time.Second)
+		if first {
+			patience = 0
+		}
+		raw, v, err = q.ask(ctx, patience)
 		switch {
 		case err != nil && first, left == 0:
 			return raw, v, err
 		case err == nil && v.Decision != reports.Hold:
 			return raw, v, nil
+		case err == nil:
+			q.tell(v, time.Until(end))
 		}
 		select {
 		case <-asked.C: // an answer that came at once would otherwise be asked for again at once
@@ -166,6 +173,15 @@ func (q *verdictQuery) await(ctx context.Context) (raw []byte, v reports.Verdict
 			return nil, v, errors.New("interrupted before there was a verdict")
 		}
 	}
+}
+
+// tell says once a minute what the verdict waits for.
+func (q *verdictQuery) tell(v reports.Verdict, left time.Duration) {
+	if left < time.Second || time.Since(q.said) < time.Minute {
+		return
+	}
+	q.said = time.Now()
+	fmt.Fprintf(q.stderr, "parallax: %s; %v left\n", v.Line(), left.Round(time.Second))
 }
 
 // ask asks once; the server may take the given time to see a change.
@@ -281,7 +297,10 @@ func (q *verdictQuery) get(ctx context.Context, what string, query url.Values, w
 // refusal is what somebody is told of an answer that is no success.
 func refusal(from *url.URL, answer *http.Response, raw []byte) error {
 	why := problemText(raw)
-	if why == "" && answer.StatusCode == http.StatusNotFound {
+	switch {
+	case answer.StatusCode == http.StatusUnauthorized:
+		why = ": this takes a token that is in force, in $PARALLAX_TOKEN or --token-file"
+	case why == "" && answer.StatusCode == http.StatusNotFound:
 		why = ", which is not what Parallax says: --server is the address of its pages (admin.listen), not that of a service"
 	}
 	return fmt.Errorf("%s answered %s%s", from.Redacted(), answer.Status, why)

@@ -198,10 +198,13 @@ func TestVerdictWaitsForADecision(t *testing.T) {
 	if len(got) < 6 || len(got) > 7 {
 		t.Errorf("asked %d times, want 6", len(got))
 	}
-	for _, wait := range got {
-		if wait != "30s" {
-			t.Errorf("asked to wait for %q, want 30s", wait)
+	for n, wait := range got {
+		if want := map[bool]string{true: "", false: "30s"}[n == 0]; wait != want {
+			t.Errorf("question %d asked to wait for %q, want %q", n, wait, want)
 		}
+	}
+	if said := stderr.String(); strings.Count(said, "parallax: hold") != 1 || !strings.Contains(said, "; 1h0m0s left\n") {
+		t.Errorf("said %q while it waited, want once a minute what for", said)
 	}
 }
 
