@@ -36,6 +36,10 @@ type Config struct {
 	// /readyz and the pages show it; none of them fails by it. May be nil.
 	Dependencies func(context.Context) []Dependency
 
+	// Process says how this process is doing, for the page about health; nil: nothing is
+	// known of it. It must not block.
+	Process func() Process
+
 	// Reloads puts the configuration file in force again; nil: nothing does, and
 	// reload answers 501.
 	Reloads Reloader
@@ -77,6 +81,7 @@ type Service struct {
 	Judge   Judge
 	Stepper Stepper
 	Legs    func() []LegStatus // may be nil; must not block
+	Vitals  func() Vitals      // may be nil; must not block
 
 	// Noise returns what is held as noise on an endpoint; nil: nothing is. It must
 	// not block.
@@ -225,6 +230,16 @@ type LegStatus struct {
 	Instances []InstanceStatus `json:"instances,omitempty"`
 
 	Missed *MissedWrites `json:"missed,omitempty"` // nil: the leg lacks no write
+
+	InFlight    int         `json:"in_flight"`            // requests under way, live and shadow
+	BreakerOpen bool        `json:"breaker_open"`         // it is not asked as a shadow, or only tried
+	LastError   *LegFailure `json:"last_error,omitempty"` // nil: there was none
+}
+
+// LegFailure is the latest failure of a leg.
+type LegFailure struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
 }
 
 // MissedWrites is what a leg with a database of its own lacks.

@@ -49,7 +49,7 @@ var mayCall = map[string]Role{
 
 	"GET /services/:service/promotion": Viewer,
 
-	"GET /": Viewer, "GET /services/:service": Viewer,
+	"GET /": Viewer, "GET /health": Viewer, "GET /services/:service": Viewer,
 	"GET /services/:service/endpoint": Reviewer,
 	"GET /services/:service/issues":   Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer,
 	"GET /services/:service/exchanges/:id": Reviewer, "POST /services/:service/rules": Reviewer, "GET /services/:service/blind-spots": Reviewer,

@@ -14,7 +14,7 @@ import (
 // pages holds a parsed template for each page.
 type pages map[string]*template.Template
 
-var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "exchange", "rules", "ruleset", "blindspots", "written", "login", "promotion", "error"}
+var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "exchange", "rules", "ruleset", "blindspots", "written", "login", "promotion", "health", "error"}
 
 func parsePages() (pages, error) {
 	functions := template.FuncMap{

@@ -101,6 +101,7 @@ func (s *Server) routes() []route {
 		{"POST", "/login", page, open, s.formLogin},
 		{"POST", "/logout", page, open, s.formLogout},
 		{"GET", "/", page, figures, s.pageOverview},
+		{"GET", "/health", page, figures, s.pageHealth},
 		{"GET", "/services/:service", page, figures, s.pageService},
 		{"GET", "/services/:service/endpoint", page, values, s.pageEndpoint},
 		{"POST", "/services/:service/endpoint", page, evidence, s.formSignOff},
@@ -198,7 +199,7 @@ func forPeople(r *http.Request) bool {
 			return false
 		}
 	}
-	return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, "/services") || r.URL.Path == "/" || r.URL.Path == "/login" || r.URL.Path == "/logout"
+	return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, "/services") || r.URL.Path == "/" || r.URL.Path == "/health" || r.URL.Path == "/login" || r.URL.Path == "/logout"
 }
 
 // problemOf tells what kind of error it is.

@@ -93,6 +93,7 @@ var routeCases = map[string]struct {
 	"GET /services/:service/written":                      {"/services/shop/written", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/blind-spots":                  {"/services/shop/blind-spots", "", "text/html; charset=UTF-8", ""},
 	"GET /":                                               {"/", "", "text/html; charset=UTF-8", ""},
+	"GET /health":                                         {"/health", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service":                              {"/services/shop?window=6h", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/endpoint":                     {"/services/shop/endpoint?endpoint=GET+%2Forders%2F%7Bid%7D", "", "text/html; charset=UTF-8", ""},
 	"GET /services/:service/promotion":                    {"/services/shop/promotion", "", "text/html; charset=UTF-8", ""},

@@ -72,11 +72,11 @@ func TestEffectsVerify(t *testing.T) {
 		t.Errorf("exit %d, %v\n%s%s", code, err, out, errs)
 	}
 	for name, args := range map[string][]string{
-		"no database of the primary lists a table others": {"verify", "-c", file, "--table", "others"},
-		`there is no service "x" with databases`:          {"verify", "-c", file, "--service", "x"},
-		"there is no table people":                        {"verify", "-c", effectsFile(t, s.DSN("old"), s.DSN("postgres")), "--table", "people"},
-		"usage: parallax effects verify":                  {"verify"},
-		"effects wants to know what to do: verify, plan, install, uninstall":         {},
+		"no database of the primary lists a table others":                    {"verify", "-c", file, "--table", "others"},
+		`there is no service "x" with databases`:                             {"verify", "-c", file, "--service", "x"},
+		"there is no table people":                                           {"verify", "-c", effectsFile(t, s.DSN("old"), s.DSN("postgres")), "--table", "people"},
+		"usage: parallax effects verify":                                     {"verify"},
+		"effects wants to know what to do: verify, plan, install, uninstall": {},
 	} {
 		if _, errs, code := effectsVerb(t, args...); code != exitError || !strings.Contains(errs, name) {
 			t.Errorf("%s: exit %d, %s", name, code, errs)

@@ -123,6 +123,7 @@ type server struct {
 	file     string // where the configuration is read again from
 	log      *slog.Logger
 	now      func() time.Time
+	began    time.Time // this process
 	registry *prometheus.Registry
 	given    *sockets // listeners that were open before this process; nil: none
 
@@ -175,6 +176,7 @@ type server struct {
 // everything that was opened is closed again.
 func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err error) {
 	s := &server{cfg: cfg, log: log, given: given, now: time.Now, registry: prometheus.NewRegistry(), started: make(chan struct{})}
+	s.began = s.now()
 	s.current.Store(&lineup{})
 	defer func() {
 		if err != nil {
@@ -345,7 +347,7 @@ func (s *server) newAdmin() (*ui.Server, error) {
 	return ui.New(ui.Config{
 		Door: s.door, Audit: s.accesses, Hosts: s.cfg.Admin.Hosts, NoPages: !s.cfg.roles.plays(partUI), Deployments: s.deployments(),
 		Services: s.current.Load().forUI(), Store: s.store, Summaries: s.recorder, Decisions: s.board, Gatherer: s.registry, Reloads: s, Rehearsal: s.rehearsal,
-		Dependencies: s.dependencies, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
+		Dependencies: s.dependencies, Process: s.process, Decode: decodeBody, Version: version(), Now: s.now, Log: s.log,
 	})
 }
 

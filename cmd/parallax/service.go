@@ -34,6 +34,7 @@ type service struct {
 	pauses    *mirroring
 	copies    *copying
 	recorder  *divergence.Recorder
+	ledger    *divergence.Ledger
 	effects   sideEffects
 	blind     atomic.Pointer[divergence.BlindSpots] // found last; nil: not looked for yet
 	tables    atomic.Pointer[reports.Tables]        // compared last; nil: not yet
@@ -93,7 +94,7 @@ func (s *server) newService(c ServiceConfig) (_ *service, err error) {
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, fmt.Errorf("cannot build service %q: %w", c.Name, faults[0])
 	}
-	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, drift: divergence.NewDrift(s.now, s.redaction)}
+	svc := &service{name: c.Name, mirror: m, recorder: s.recorder, ledger: s.ledger, drift: divergence.NewDrift(s.now, s.redaction)}
 	svc.editor = ruleEditor{s, svc}
 	svc.said = func() (divergence.Said, bool) { return s.board.Said(c.Name) }
 	svc.restarted = func() time.Time { return s.board.RestartedAt(c.Name) }
@@ -211,7 +212,7 @@ func (svc *service) forUI() ui.Service {
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
 		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, Editor: svc.editor, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
-		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
+		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, Vitals: svc.vitals, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 	if _, unserved := svc.listener.(*unserved); unserved {
 		out.Mirroring, out.Copying = notHere{}, nil
@@ -236,9 +237,12 @@ const troubledFor = 10 * time.Second
 func (svc *service) legs() []ui.LegStatus {
 	var out []ui.LegStatus
 	for _, l := range svc.mirror.Legs() {
-		status := ui.LegStatus{Leg: l.Leg.String(), URLs: l.URLs, State: string(l.State), Healthy: true}
+		status := ui.LegStatus{Leg: l.Leg.String(), URLs: l.URLs, State: string(l.State), Healthy: true, InFlight: l.InFlight, BreakerOpen: l.BreakerOpen}
 		if l.Leg == parallax.Primary {
 			status.State = ""
+		}
+		if e := l.LastError; e != nil {
+			status.LastError = &ui.LegFailure{At: e.At.UTC(), Text: fmt.Sprintf("%s: %s", e.Kind, e.Text)}
 		}
 		if e := l.LastError; e != nil && svc.steps.now().Sub(e.At) < troubledFor {
 			status.Healthy = false

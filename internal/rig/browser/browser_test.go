@@ -114,7 +114,7 @@ func TestPages(t *testing.T) {
 	for name, path := range map[string]string{
 		"overview": "/", "service": "/services/shop", "endpoint": strings.ReplaceAll(endpoint, "&amp;", "&"), "issues": "/services/shop/issues", "issue": issue,
 		"exchange": exchange, "rules": "/services/shop/rules", "blind-spots": "/services/shop/blind-spots", "written": "/services/shop/written",
-		"promotion": "/services/shop/promotion",
+		"promotion": "/services/shop/promotion", "health": "/health",
 	} {
 		for _, width := range []int64{1440, 390} {
 			for _, scheme := range []string{"light", "dark"} {
