@@ -51,7 +51,7 @@ var mayCall = map[string]Role{
 
 	"GET /": Viewer, "GET /health": Viewer, "GET /services/:service": Viewer,
 	"GET /services/:service/endpoint": Reviewer,
-	"GET /services/:service/issues":   Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer,
+	"GET /services/:service/issues":   Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues": Reviewer,
 	"GET /services/:service/exchanges/:id": Reviewer, "POST /services/:service/rules": Reviewer, "GET /services/:service/blind-spots": Reviewer,
 	"GET /services/:service/written":                      Reviewer,
 	"GET /api/v1/services/:service/issues":                Reviewer,

@@ -99,11 +99,7 @@ func (s *Server) formDecide(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	d := decision{State: form.Get("state"), Note: form.Get("note"), Until: form.Get("until"), By: form.Get("by"), Scope: form.Get("scope")}
-	if d.State != divergence.AcceptedIssue && d.State != divergence.NoiseIssue {
-		d.Until = "" // the form always sends its field
-	}
-	d.By = signer(c, d.By)
+	d := decisionOf(c, form)
 	if err := s.decide(c.Request().Context(), service.Name, fingerprint, d); err != nil {
 		return err
 	}

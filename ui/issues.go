@@ -57,6 +57,7 @@ type issuesView struct {
 	Away       string
 	Limit      int
 	Full       bool // there may be more than are shown
+	Bulk       bulkForm
 }
 
 // groupRow is a cause in a table.
@@ -93,10 +94,17 @@ func (s *Server) pageIssues(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.showIssues(c, service, http.StatusOK, bulkForm{})
+}
+
+// showIssues shows the list with its form as it was filled in.
+func (s *Server) showIssues(c echo.Context, service *Service, status int, bulk bulkForm) error {
 	q := query{values: c.QueryParams()}
 	here := c.Request().URL.String()
 	f := q.issueFilter(s.now())
 	view := issuesView{Service: service.Name, Lookback: q.lookback(s.now(), here), Endpoint: f.Endpoint, Cause: f.Cause, States: stateLinks(here, f.State), Limit: issuesPerPage}
+	bulk.URL, bulk.States = here, bulkStates()
+	view.Bulk = bulk
 	if err := q.err("window", "endpoint", "state", "cause"); err != nil {
 		return err
 	}
@@ -111,7 +119,7 @@ func (s *Server) pageIssues(c echo.Context) error {
 	}
 	view.Full = len(issues) == issuesPerPage
 	view.Counting, view.Suppressed = parted(issueRows(service.Name, view.Lookback, issues))
-	return s.render(c, http.StatusOK, "issues", "Issues of "+service.Name, service.Name,
+	return s.render(c, status, "issues", "Issues of "+service.Name, service.Name,
 		[]link{{Text: service.Name, URL: view.Lookback.keep(servicePath(service.Name))}, {Text: "Issues", Current: true}}, view)
 }
 

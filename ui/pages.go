@@ -22,7 +22,10 @@ func parsePages() (pages, error) {
 		"plural": plural[int], "plural64": plural[int64], "stepShare": stepShare, "cut": cut,
 		"inc": func(i int) int { return i + 1 },
 		"issueTable": func(caption string, withEndpoint bool, rows []issueRow) issueTable {
-			return issueTable{caption, withEndpoint, rows}
+			return issueTable{caption, withEndpoint, rows, nil}
+		},
+		"issueChoice": func(caption string, rows []issueRow, form bulkForm) issueTable {
+			return issueTable{caption, true, rows, &form}
 		},
 		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}
@@ -48,6 +51,7 @@ type issueTable struct {
 	Caption      string
 	WithEndpoint bool
 	Rows         []issueRow
+	Bulk         *bulkForm // to choose rows for; nil: none can be
 }
 
 // frame is what every page has around its own content.

@@ -111,6 +111,7 @@ func (s *Server) routes() []route {
 		{"POST", "/services/:service/promotion/resume", page, production, s.formPromotion((*Server).letGo)},
 		{"POST", "/services/:service/promotion/step", page, production, s.formPromotion((*Server).goOn)},
 		{"GET", "/services/:service/issues", page, values, s.pageIssues},
+		{"POST", "/services/:service/issues", page, values, s.formDecideAll},
 		{"GET", "/services/:service/issues/:fingerprint", page, values, s.pageIssue},
 		{"POST", "/services/:service/issues/:fingerprint", page, values, s.formDecide},
 		{"GET", "/services/:service/exchanges/:id", page, values, s.pageExchange},

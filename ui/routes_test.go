@@ -116,6 +116,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 			registered.Path == "/services/:service/issues/:fingerprint" && registered.Method == http.MethodPost || // TestDecideOnThePage
 			registered.Path == "/login" && registered.Method == http.MethodPost || registered.Path == "/logout" || // TestABrowserLogsIn
 			registered.Path == "/services/:service/endpoint" && registered.Method == http.MethodPost || // TestSignOffOnThePage
+			registered.Path == "/services/:service/issues" && registered.Method == http.MethodPost || // TestDecideOnSeveral
 			registered.Path == "/services/:service/rules/save" || // TestRulesAreTriedAndSavedOnThePage
 			strings.HasPrefix(registered.Path, "/services/:service/promotion/") || // TestPromotionPage
 			strings.HasPrefix(registered.Path, "/api/v1/flagger/") { // TestFlagger

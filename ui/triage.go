@@ -174,11 +174,8 @@ func (d decision) faults(now time.Time) []string {
 	return faults
 }
 
-// decide puts a decision in force and returns the issues it is about.
+// decide puts a decision in force.
 func (s *Server) decide(ctx context.Context, service, fingerprint string, d decision) error {
-	if s.cfg.Decisions == nil {
-		return newProblem(http.StatusNotImplemented, "not_supported", "nothing keeps decisions on issues here")
-	}
 	now := s.now().UTC()
 	if faults := d.faults(now); len(faults) > 0 {
 		return invalid(faults...)
@@ -193,18 +190,34 @@ func (s *Server) decide(ctx context.Context, service, fingerprint string, d deci
 			return err
 		}
 	}
-	var decisions []divergence.IssueDecision
 	for _, i := range issues {
-		if noAnswer(i) && (d.State == divergence.AcceptedIssue || d.State == divergence.NoiseIssue) {
+		if cannotBe(i, d.State) {
 			return invalid("state: that the candidate gave no answer cannot be " + d.State + "; waive the endpoint in promotion.endpoints instead")
 		}
+	}
+	return s.keepDecisions(ctx, service, issues, d, now)
+}
+
+// keepDecisions puts one decision on several issues in force.
+func (s *Server) keepDecisions(ctx context.Context, service string, issues []divergence.Issue, d decision, now time.Time) error {
+	if s.cfg.Decisions == nil {
+		return newProblem(http.StatusNotImplemented, "not_supported", "nothing keeps decisions on issues here")
+	}
+	var decisions []divergence.IssueDecision
+	for _, i := range issues {
 		decisions = append(decisions, divergence.IssueDecision{At: now, Fingerprint: i.Fingerprint, Endpoint: i.Endpoint, State: d.State, Until: d.Until, Who: d.By, Note: d.Note})
 	}
 	if err := s.cfg.Decisions.Decide(ctx, service, decisions...); err != nil {
-		return fmt.Errorf("cannot keep the decision on %s: %w", fingerprint, err)
+		return fmt.Errorf("cannot keep the decision on %s: %w", issues[0].Fingerprint, err)
 	}
-	s.log.Info("issues were decided on", "service", service, "issue", fingerprint, "state", d.State, "issues", len(decisions), "who", d.By)
+	s.log.Info("issues were decided on", "service", service, "issue", issues[0].Fingerprint, "state", d.State, "issues", len(decisions), "who", d.By)
 	return nil
+}
+
+// cannotBe reports whether an issue may not be put into a state: that there is no answer is
+// never meant.
+func cannotBe(i divergence.Issue, state string) bool {
+	return noAnswer(i) && (state == divergence.AcceptedIssue || state == divergence.NoiseIssue)
 }
 
 // noAnswer reports whether an issue is that the candidate gave no answer.

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +12,8 @@ import (
 	"parallax/internal/rig"
 )
 
-// TestWalks does by keyboard alone what people come for, on the demo of the shop: decide on an
-// issue, try a rule and save it and see the verdict change, be told why users cannot be moved.
+// TestWalks does by keyboard alone what people come for, on the demo of the shop: decide on
+// issues, try a rule and save it and see the verdict change, be told why users cannot be moved.
 func TestWalks(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -24,6 +25,7 @@ func TestWalks(t *testing.T) {
 	rig.Eventually(t, "a verdict against the candidate", func() error { return walk.verdict("rollback") })
 	walk.triage()
 	walk.saveRule()
+	walk.triageSeveral()
 	walk.refusedStep()
 }
 
@@ -64,6 +66,25 @@ func (w *walk) triage() {
 	w.tab.Shoot(*shots, "walk-issue")
 }
 
+// cause is what the issues at a place have in common.
+func (w *walk) cause(path string) string {
+	w.t.Helper()
+	text, err := get(w.admin + "/api/v1/services/shop/issues")
+	var list struct {
+		Issues []struct{ Path, Cause string }
+	}
+	if err = errors.Join(err, json.Unmarshal([]byte(text), &list)); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, i := range list.Issues {
+		if i.Path == path {
+			return i.Cause
+		}
+	}
+	w.t.Fatalf("no issue is at %s: %s", path, text)
+	return ""
+}
+
 // saveRule tries a rule and saves it. The endpoints it is about begin with new evidence: what
 // was to be rolled back holds.
 func (w *walk) saveRule() {
@@ -82,6 +103,26 @@ func (w *walk) saveRule() {
 	w.tab.Shoot(*shots, "walk-saved")
 	if !strings.Contains(w.tab.Address(), "/services/shop/rules") {
 		w.t.Errorf("it leads to %s", w.tab.Address())
+	}
+}
+
+// triageSeveral says of two issues at once that they are meant.
+func (w *walk) triageSeveral() {
+	w.t.Helper()
+	w.tab.Load(w.admin + "/services/shop/issues?cause=" + w.cause("$.currency"))
+	for _, endpoint := range []string{"GET /orders/{id}", "POST /orders"} {
+		w.tab.Reach("Choose $.currency of " + endpoint)
+		w.tab.Press(" ")
+	}
+	w.tab.Fill("State", "accepted")
+	w.tab.Fill("By", "ann")
+	w.tab.Fill("Why", "meant after all")
+	w.tab.Follow("Decide on those")
+	w.sees("accepted")
+	w.tab.Shoot(*shots, "walk-issues")
+	text, err := get(w.admin + "/api/v1/services/shop/issues?state=accepted&suppressed=true")
+	if err != nil || strings.Count(text, `"state":"accepted"`) < 2 {
+		w.t.Errorf("%v; accepted: %s", err, text)
 	}
 }
 
