@@ -23,6 +23,7 @@ var rooms = []struct {
 	{"parallax/internal/h1", []string{"parallax"}},
 	{"parallax/internal/redisclient", []string{"parallax"}},
 	{"parallax/internal/github", []string{"parallax", "parallax/internal/atomicfile", "parallax/reports"}},
+	{"parallax/internal/notices", []string{"parallax", "parallax/divergence", "parallax/reports"}},
 	{"parallax/internal/ids", []string{"parallax", "parallax/internal/body"}},
 	{"parallax/internal/ids/redis", []string{"parallax", "parallax/internal/ids", "parallax/internal/redisclient"}},
 	{"parallax/compare", []string{"parallax", "parallax/internal/body", "parallax/internal/ids", "parallax/internal/yamlstrict"}},

@@ -17,6 +17,7 @@ import (
 	"parallax/compare/effects/egress"
 	"parallax/internal/github"
 	"parallax/internal/ids/redis"
+	"parallax/internal/notices"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
 	"parallax/mirror/openapi"
@@ -39,6 +40,8 @@ type Config struct {
 
 	Steps splitredis.Config `yaml:"steps" doc:"where the step of each service is: in each process, or in a Redis that mirrors share"`
 
+	Notify []notices.Receiver `yaml:"notify" doc:"who is told of new and regressed issues, of another verdict and of rollbacks, by webhooks (docs/notifications.md)"`
+
 	GitHub github.Config `yaml:"github" doc:"deployments of GitHub Actions that wait for a verdict (docs/ci.md)"`
 
 	Services []ServiceConfig `yaml:"services" doc:"what is under migration"`
@@ -51,6 +54,7 @@ type AdminConfig struct {
 	Listen string             `yaml:"listen" doc:"address of the admin listener, such as 127.0.0.1:7070; one that other machines reach takes tokens"`
 	Hosts  []string           `yaml:"hosts" doc:"names that it goes by besides localhost and addresses, such as parallax.internal; requests for others are refused, as those of pages of other sites would be"`
 	Tokens string             `yaml:"tokens" doc:"file with the hashes of the tokens that callers need, and their roles (docs/security.md); read again when it changes; empty: whoever reaches the listener may do everything"`
+	URL    string             `yaml:"url" doc:"where people reach the pages, such as https://parallax.internal, for links in notifications; empty: links are paths"`
 	TLS    mirror.ListenerTLS `yaml:"tls" doc:"how the admin listener is reached over TLS; without it tokens are sent in the clear"`
 }
 
@@ -131,6 +135,9 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 	c := defaultConfig()
 	doc, faults := yamlstrict.Decode(file, data, &c)
 	underFile(file, &c.GitHub.SecretFile, &c.GitHub.KeyFile)
+	for i := range c.Notify {
+		underFile(file, &c.Notify[i].URLFile, &c.Notify[i].SecretFile)
+	}
 	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
 	underFile(file, &c.Store.PasswordFile, &c.Store.Socket, &c.Queue.PasswordFile, &c.Queue.CA)
 	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
@@ -198,6 +205,7 @@ func (c Config) Validate() []parallax.Fault {
 	faults = append(faults, parallax.Under("queue", c.Queue.Config.Validate())...)
 	faults = append(faults, parallax.Under("identifiers", c.Identifiers.Validate())...)
 	faults = append(faults, parallax.Under("steps", c.Steps.Validate())...)
+	faults = append(faults, c.notifyFaults()...)
 	faults = append(faults, parallax.Under("github", append(c.GitHub.Validate(), c.unknownServices()...))...)
 	if len(c.Services) == 0 {
 		add("services", "there is none", "describe at least one service with name, listen, primary and candidate")

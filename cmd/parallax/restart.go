@@ -199,6 +199,7 @@ func (s *server) administrate() error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return admin.Run(ctx, listener) })
 		g.Go(func() error { return s.gate.Run(ctx) })
+		g.Go(func() error { return s.tells(ctx) })
 		return g.Wait()
 	})
 	s.administrating = running

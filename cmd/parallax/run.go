@@ -47,6 +47,7 @@ func verbs() []verb {
 		{"verdict", verdictUsageLine, "ask a running Parallax, for CI",
 			runVerdict},
 		{"report", reportUsage, "what is known of a service, for people: also as one HTML file", runReport},
+		{"notify", notifyUsage, "send the receivers of notifications a test", runNotify},
 		{"token", tokenUsage, "make a token for the admin listener", runToken},
 		{"audit", auditUsage, "whether the chain of decisions is whole", runAudit},
 		{"store", storeUsage, "make the store's figures whole after processes were killed", runStore},

@@ -27,6 +27,7 @@ import (
 	"parallax/divergence/embedded"
 	"parallax/internal/github"
 	"parallax/internal/ids/redis"
+	"parallax/internal/notices"
 	"parallax/internal/yamlstrict"
 	"parallax/mirror"
 	"parallax/mirror/redisqueue"
@@ -164,7 +165,8 @@ type server struct {
 	lease     *splitredis.Lease // of the policy among them; nil as steps
 	shared    *redis.Store      // identifiers of all mirrors; nil: those of this process are its own
 
-	gate *github.Gate // of deployments; nil: there are none
+	gate   *github.Gate    // of deployments; nil: there are none
+	teller *notices.Teller // of notifications; nil: nobody is told
 
 	admin         atomic.Pointer[ui.Server]
 	adminListener net.Listener
@@ -230,6 +232,7 @@ func newServer(cfg Config, log *slog.Logger, given *sockets) (_ *server, err err
 	if err := s.openGate(); err != nil {
 		return nil, err
 	}
+	s.openNotices()
 	if err := s.openAdmin(); err != nil {
 		return nil, err
 	}
