@@ -85,6 +85,7 @@ type requestView struct {
 	Headers []parallax.Field
 	Body    string
 	Note    string
+	Curl    string // the command that sends it again
 }
 
 func (s *Server) pageExchange(c echo.Context) error {
@@ -305,6 +306,7 @@ func headerRows(left, right []parallax.Field) []headerRow {
 func (d decoder) newRequestView(r *parallax.Request) *requestView {
 	v := &requestView{Line: strings.TrimSpace(r.Method + " " + r.Target + " " + r.Proto), Host: r.Host, Headers: r.Headers}
 	body := d.shown(r.Headers, &r.Body)
+	v.Curl = curl(r, body)
 	switch pretty, ok := prettyJSON(body); {
 	case r.Body.Size == 0:
 		v.Note = "It has no body."
