@@ -19,11 +19,11 @@ func TestCurl(t *testing.T) {
 	t.Parallel()
 	const hostileText = "it's `id` $(id) \\ \"x\" @/etc/passwd; touch pwned\n& é"
 	type arrived struct{ Method, Target, Body, Note, Empty, Type string }
-	var got arrived
+	arrivals := make(chan arrived, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		_, empty := r.Header["X-Empty"]
-		got = arrived{r.Method, r.RequestURI, string(body), r.Header.Get("X-Note"), map[bool]string{true: "there"}[empty], r.Header.Get("Content-Type")}
+		arrivals <- arrived{r.Method, r.RequestURI, string(body), r.Header.Get("X-Note"), map[bool]string{true: "there"}[empty], r.Header.Get("Content-Type")}
 	}))
 	t.Cleanup(server.Close)
 	f := func(method, target, body string, want arrived) {
@@ -37,7 +37,7 @@ func TestCurl(t *testing.T) {
 			t.Fatalf("%v: %s\n%s", err, out, cmd.Args[2])
 		}
 		want.Note, want.Empty = strings.ReplaceAll(hostileText, "\n", ""), "there"
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, <-arrivals); diff != "" {
 			t.Errorf("%s %s (-want +got):\n%s", method, target, diff)
 		}
 	}
