@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/signature"
 )
 
 // Receiver is who is told, and of what.
@@ -20,7 +21,7 @@ type Receiver struct {
 	On          []Kind        `yaml:"on" enum:"new_issue,regressed_issue,verdict,rollback" doc:"what is told; empty: all"`
 	Services    []string      `yaml:"services" doc:"of which services; empty: of all"`
 	MinInterval time.Duration `yaml:"min_interval" doc:"how long after a message about a service the next one may come; what happens meanwhile comes together. Bad news does not wait"`
-	SecretFile  string        `yaml:"secret_file" doc:"file with a secret that messages are signed with (X-Parallax-Signature); empty: they are not"`
+	SecretFile  string        `yaml:"secret_file" doc:"file with a secret that messages are signed with, as those to split.push are (X-Parallax-Signature); empty: they are not"`
 }
 
 // SetDefaults makes a receiver of plain JSON, once a minute at most.
@@ -39,7 +40,7 @@ func (r Receiver) Validate() []parallax.Fault {
 		fault("url_file", err.Error(), "name a file with one URL in it")
 	}
 	if r.SecretFile != "" {
-		if _, err := r.secret(); err != nil {
+		if _, err := signature.Secret(r.SecretFile); err != nil {
 			fault("secret_file", err.Error(), "name a file with 16 bytes or more, or leave it out")
 		}
 	}
@@ -72,19 +73,4 @@ func (r Receiver) url() (string, error) {
 		return "", errors.New("there is no http or https URL in it")
 	}
 	return address, nil
-}
-
-// leastSecret is how long a secret must be, in bytes.
-const leastSecret = 16
-
-func (r Receiver) secret() ([]byte, error) {
-	text, err := os.ReadFile(r.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the secret: %w", err)
-	}
-	secret := []byte(strings.TrimSpace(string(text)))
-	if len(secret) < leastSecret {
-		return nil, fmt.Errorf("the secret is shorter than %d bytes", leastSecret)
-	}
-	return secret, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parallax/divergence"
+	"parallax/internal/signature"
 	"parallax/reports"
 )
 
@@ -190,9 +191,7 @@ func newReceiver(t *testing.T) (*receiver, string) {
 			t.Errorf("%s: %v", body, err)
 		}
 		if want := request.Header.Get("X-Parallax-Signature"); want != "" {
-			var at int64
-			fmt.Sscanf(want, "t=%d,", &at)
-			if got := Sign([]byte("0123456789abcdef"), body, time.Unix(at, 0)); got != want {
+			if got := signature.Sign([]byte("0123456789abcdef"), request.Header.Get(signature.TimestampHeader), body); got != want {
 				t.Errorf("signed %s, want %s", want, got)
 			}
 		}
@@ -294,7 +293,7 @@ func TestTelling(t *testing.T) {
 	add(1)
 	look(time.Minute, 6)
 	for i, h := range to.headers {
-		if !strings.HasPrefix(h.Get("X-Parallax-Signature"), "t=") {
+		if !strings.HasPrefix(h.Get("X-Parallax-Signature"), "sha256=") {
 			t.Errorf("message %d is not signed", i)
 		}
 	}

@@ -3,9 +3,6 @@ package notices
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"parallax/internal/signature"
 )
 
 // sendWithin bounds one attempt.
@@ -43,11 +42,11 @@ func (r Receiver) send(ctx context.Context, client *http.Client, m Message, now 
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "parallax")
 	if r.SecretFile != "" {
-		secret, err := r.secret()
+		secret, err := signature.Secret(r.SecretFile) // for each message, so that it can be replaced
 		if err != nil {
 			return err
 		}
-		request.Header.Set("X-Parallax-Signature", Sign(secret, body, now))
+		signature.Set(request, secret, body, now)
 	}
 	answer, err := client.Do(request)
 	if err != nil {
@@ -62,15 +61,6 @@ func (r Receiver) send(ctx context.Context, client *http.Client, m Message, now 
 		return fmt.Errorf("it answered %s: %q", answer.Status, said)
 	}
 	return nil
-}
-
-// Sign is the value of X-Parallax-Signature: t is when the message was sent, in seconds since
-// 1970, and v1 the HMAC-SHA256 of t, a full stop and the body, in hex.
-func Sign(secret, body []byte, at time.Time) string {
-	mac := hmac.New(sha256.New, secret)
-	fmt.Fprintf(mac, "%d.", at.Unix())
-	mac.Write(body)
-	return fmt.Sprintf("t=%d,v1=%s", at.Unix(), hex.EncodeToString(mac.Sum(nil)))
 }
 
 // Try sends a receiver a message that says that it is only to see whether it arrives.

@@ -5,27 +5,17 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"time"
 
+	"parallax/internal/signature"
 	"parallax/mirror/split"
 	"parallax/mirror/split/push"
-)
-
-// Headers of each request.
-const (
-	TimestampHeader = "X-Parallax-Timestamp" // when it was sent, in seconds since 1970
-	SignatureHeader = "X-Parallax-Signature" // see Sign
 )
 
 // Message is the body of a POST.
@@ -41,23 +31,12 @@ type Answer struct {
 	Process string `json:"process,omitempty"` // another one after a restart that may have forgotten the step
 }
 
-// Sign returns the signature of a request: sha256= and the hexadecimal HMAC-SHA256,
-// with the secret as its key, of the timestamp, a dot and the body.
-func Sign(secret []byte, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, secret)
-	io.WriteString(mac, timestamp+".") // a hash takes everything
-	mac.Write(body)
-	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
-}
-
 // Bounds.
 const (
 	answerWithin = 3 * time.Second
 	attempts     = 3 // of one push
 	first        = 100 * time.Millisecond
 	maxAnswer    = 4 << 10 // bytes
-	maxSecret    = 4 << 10 // bytes
-	minSecret    = 16      // bytes
 )
 
 // Hook is a URL that takes the step. One goroutine at a time may use it.
@@ -114,17 +93,15 @@ func (h *Hook) Read(ctx context.Context) (push.Standing, error) {
 
 // send sends one signed request.
 func (h *Hook) send(ctx context.Context, method string, body []byte) ([]byte, error) {
-	secret, err := h.secret()
+	secret, err := signature.Secret(h.cfg.SecretFile) // for each request, so that it can be replaced
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot sign for the webhook: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, h.cfg.URL, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	timestamp := strconv.FormatInt(h.now().Unix(), 10)
-	req.Header.Set(TimestampHeader, timestamp)
-	req.Header.Set(SignatureHeader, Sign(secret, timestamp, body))
+	signature.Set(req, secret, body, h.now())
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -159,23 +136,6 @@ func (r refusal) Error() string {
 
 // passing reports whether asking again may help.
 func (r refusal) passing() bool { return r.status >= 500 || r.status == http.StatusTooManyRequests }
-
-// secret reads the secret, so that it can be replaced while Parallax runs.
-func (h *Hook) secret() ([]byte, error) {
-	file, err := os.Open(h.cfg.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot sign for the webhook: %w", err)
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret))
-	if err != nil {
-		return nil, fmt.Errorf("cannot sign for the webhook: %w", err)
-	}
-	if text = bytes.TrimSpace(text); len(text) < minSecret {
-		return nil, fmt.Errorf("cannot sign for the webhook: %s has %d bytes, and a secret has %d or more", h.cfg.SecretFile, len(text), minSecret)
-	}
-	return text, nil
-}
 
 // wait waits, or fails when ctx ends.
 func wait(ctx context.Context, d time.Duration) error {

@@ -25,6 +25,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"parallax/internal/signature"
 	"parallax/mirror/split"
 	"parallax/mirror/split/splittest"
 	"parallax/mirror/split/webhook"
@@ -37,7 +38,7 @@ const secret = "an example, of 32 bytes or more."
 // TestSign is the example of docs/split.md.
 func TestSign(t *testing.T) {
 	t.Parallel()
-	got := webhook.Sign([]byte(secret), "1795449600", []byte(`{"service":"shop","step":2500,"sequence":1795449600000}`))
+	got := signature.Sign([]byte(secret), "1795449600", []byte(`{"service":"shop","step":2500,"sequence":1795449600000}`))
 	text, err := os.ReadFile("../../../docs/split.md")
 	if err != nil || !strings.Contains(string(text), got) {
 		t.Errorf("%s is not in docs/split.md, %v", got, err)
@@ -61,9 +62,9 @@ func (e *edge) take(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cut", http.StatusBadRequest)
 		return
 	}
-	timestamp := r.Header.Get(webhook.TimestampHeader)
+	timestamp := r.Header.Get(signature.TimestampHeader)
 	sent, err := strconv.ParseInt(timestamp, 10, 64)
-	if age := time.Since(time.Unix(sent, 0)); err != nil || age.Abs() > 5*time.Minute || !hmac.Equal([]byte(r.Header.Get(webhook.SignatureHeader)), []byte(webhook.Sign([]byte(secret), timestamp, body))) {
+	if age := time.Since(time.Unix(sent, 0)); err != nil || age.Abs() > 5*time.Minute || !hmac.Equal([]byte(r.Header.Get(signature.Header)), []byte(signature.Sign([]byte(secret), timestamp, body))) {
 		http.Error(w, "not signed", http.StatusUnauthorized)
 		return
 	}
