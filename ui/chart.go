@@ -20,14 +20,21 @@ type chart struct {
 	Band           []string
 	Dots           []dot
 	Bars           []bar
+	Marks          []markLine
 	XTicks, YTicks []tick
 	Allowed        float64 // the y of the threshold; 0 when there is none or it is out of sight
 	AllowedText    string
 	Summary        string
 	LabelX, AxisY  float64 // where labels of the two axes stand
+	most           float64 // the rate at the top
 }
 
 type dot struct{ X, Y float64 }
+
+type markLine struct {
+	X     float64
+	Title string
+}
 
 type bar struct {
 	X, W         float64
@@ -44,8 +51,15 @@ type tick struct {
 // series is what a chart shows.
 type series struct {
 	points    []divergence.RatePoint
-	limits    []limits // of the points; nil for none
-	threshold float64  // 0 for none
+	limits    []limits     // of the points; nil for none
+	threshold float64      // 0 for none
+	marks     []changeMark // what people and the policy changed meanwhile
+}
+
+// changeMark is a change of the step or of the rules, at its time in the chart.
+type changeMark struct {
+	At   time.Time
+	Text string
 }
 
 // limits are what a rate lies between.
@@ -74,9 +88,11 @@ func newChart(s series, width, height int) *chart {
 	y := func(rate float64) float64 { return c.Bottom - (c.Bottom-c.Top)*min(rate/top, 1) }
 	slot := (c.Right - c.Left) / float64(len(s.points))
 	x := func(i int) float64 { return c.Left + slot*(float64(i)+0.5) }
+	c.most = top
 	c.lines(s, x, y)
 	c.bars(s.points, slot)
 	c.scaleX(s.points, slot)
+	c.mark(s)
 	if s.threshold > 0 {
 		c.Allowed = round(y(s.threshold))
 		c.AllowedText = percent(s.threshold) + " allowed"
@@ -103,6 +119,25 @@ func (c *chart) scaleY(s series) float64 {
 		c.YTicks = append(c.YTicks, tick{At: round(c.Bottom - (c.Bottom-c.Top)*min(v/top, 1)), Label: percent(v)})
 	}
 	return top
+}
+
+// mark draws the changes that happened while the points were counted.
+func (c *chart) mark(s series) {
+	first, span := s.points[0].At, spanOf(s.points)
+	for _, m := range s.marks {
+		if into := m.At.Sub(first); into >= 0 && into < span {
+			x := c.Left + (c.Right-c.Left)*float64(into)/float64(span)
+			c.Marks = append(c.Marks, markLine{round(x), utc(m.At) + ": " + m.Text})
+		}
+	}
+}
+
+// spanOf is the time that points stand for; 0 where one stands alone.
+func spanOf(points []divergence.RatePoint) time.Duration {
+	if len(points) < 2 {
+		return 0
+	}
+	return time.Duration(len(points)) * points[1].At.Sub(points[0].At)
 }
 
 // niceStep returns 1, 2 or 5 times a power of ten, at least v.

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,30 @@ func TestChartLabelsTime(t *testing.T) {
 	f(20*time.Minute, "12:00", "18:00", "00:00", "06:00")
 	f(150*time.Second, "12:00", "13:00", "14:00")
 	f(4*time.Hour, "23 Nov", "30 Nov")
+}
+
+// TestChangesAreInCharts: those of the chart's time, in the picture and in what the script reads.
+func TestChangesAreInCharts(t *testing.T) {
+	t.Parallel()
+	s := series{points: pointsOf(time.Minute, 100, 1, 0, 0, 100, 3), marks: []changeMark{
+		{now.Add(-time.Second), "before"}, {now.Add(90 * time.Second), `5 % "more"`}, {now.Add(3 * time.Minute), "after"},
+	}}
+	s.limits = limitsOf(s.points, 0.05)
+	c := newCharts(s, 640, 200)
+	want := []markLine{{round(c.Wide.Left + (c.Wide.Right-c.Wide.Left)/2), "2026-11-21 12:01:30 UTC: 5 % \"more\""}}
+	if diff := cmp.Diff(want, c.Wide.Marks); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	var p plot
+	if err := json.Unmarshal([]byte(c.Data), &p); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Marks) != 1 || p.Marks[0] != (plotMark{now.Unix() + 90, `5 % "more"`}) {
+		t.Errorf("marks %v", p.Marks)
+	}
+	if len(p.Rate) != 3 || p.Rate[1] != nil || *p.Rate[2] != 0.03 || p.Upper[1] != nil || !(*p.Upper[2] > *p.Lower[2]) || p.Summary != c.Wide.Summary {
+		t.Errorf("%s", c.Data)
+	}
 }
 
 func TestNiceStep(t *testing.T) {

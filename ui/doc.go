@@ -8,8 +8,9 @@
 // does can hold up traffic: every request is bounded in time and size, and so is
 // their number.
 //
-// Pages are HTML made on the server. They need no script and get none: the
-// content security policy forbids it. What a leg answered is shown as escaped
+// Pages are HTML made on the server. They need no script; static/charts.js draws
+// charts with a cursor where scripts run. The content security policy allows files
+// of this server alone, nothing inline. What a leg answered is shown as escaped
 // text, never rendered. The whole state of a page is in its URL, and all times
 // are UTC.
 //

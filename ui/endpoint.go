@@ -205,7 +205,11 @@ func (s *Server) readEndpoint(ctx context.Context, service *Service, v reports.V
 	if err != nil {
 		return err
 	}
-	view.Charts = newCharts(series{points: points, limits: limitsOf(points, v.Alpha), threshold: view.limit}, 1112, 230)
+	marks, err := s.marks(ctx, service.Name)
+	if err != nil {
+		return err
+	}
+	view.Charts = newCharts(series{points: points, limits: limitsOf(points, v.Alpha), threshold: view.limit, marks: marks}, 1112, 230)
 	issues, err := s.cfg.Store.Issues(ctx, service.Name, divergence.IssueFilter{Window: view.Lookback.Window, Endpoint: view.Endpoint, Suppressed: true, Limit: 100, At: s.now()})
 	if err != nil {
 		return err

@@ -112,11 +112,18 @@ func decisionClass(d reports.Decision) string {
 }
 
 // charts is one picture for wide screens and one for narrow ones; a style sheet
-// shows one of them.
-type charts struct{ Wide, Narrow *chart }
+// shows one of them. Data is the same for the script that draws it with a cursor.
+type charts struct {
+	Wide, Narrow *chart
+	Data         string
+}
 
 func newCharts(s series, wide, height int) charts {
-	return charts{newChart(s, wide, height), newChart(s, 340, 190)}
+	c := charts{Wide: newChart(s, wide, height), Narrow: newChart(s, 340, 190)}
+	if c.Wide != nil {
+		c.Data = plotData(s, c.Wide.most, c.Wide.Summary)
+	}
+	return c
 }
 
 // accountingView is the accounting as an equation.
@@ -249,7 +256,11 @@ func (s *Server) readReport(ctx context.Context, service *Service, view *service
 		view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
 	}
 	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
-	view.Charts = newCharts(series{points: points, threshold: service.MaxDivergenceRate}, 1112, 210)
+	if err != nil {
+		return err
+	}
+	marks, err := s.marks(ctx, service.Name)
+	view.Charts = newCharts(series{points: points, threshold: service.MaxDivergenceRate, marks: marks}, 1112, 210)
 	return err
 }
 

@@ -44,7 +44,7 @@ func checkPage(t *testing.T, target string, doc *html.Node) {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		if slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base", "img"}, n.Data) {
+		if slices.Contains([]string{"style", "iframe", "object", "embed", "base", "img"}, n.Data) {
 			t.Errorf("%s has a <%s>", target, n.Data)
 		}
 		for _, a := range n.Attr {
@@ -60,6 +60,10 @@ func checkPage(t *testing.T, target string, doc *html.Node) {
 			}
 		}
 		switch n.Data {
+		case "script":
+			if !strings.HasPrefix(attribute(n, "src"), "/static/") || n.FirstChild != nil {
+				t.Errorf("%s has a script that is not a file of ours: src=%q", target, attribute(n, "src"))
+			}
 		case "form":
 			if attribute(n, "method") != "post" || !strings.HasPrefix(attribute(n, "action"), "/services/") && attribute(n, "action") != "/login" && attribute(n, "action") != "/logout" {
 				t.Errorf("%s has a form that sends to %q", target, attribute(n, "action"))

@@ -129,6 +129,19 @@ func (tab *Tab) Look(width int64, scheme string) {
 	}
 }
 
+// Scripts lets pages run their scripts, or not.
+func (tab *Tab) Scripts(run bool) {
+	tab.t.Helper()
+	off := emulation.SetScriptExecutionDisabledParams{Value: !run}
+	err := chromedp.Do(tab.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, off)
+		return err
+	}))
+	if err != nil {
+		tab.t.Fatalf("scripts %v: %v", run, err)
+	}
+}
+
 // Shoot writes the whole page as a PNG file; to an empty folder it writes nothing.
 func (tab *Tab) Shoot(dir, name string) {
 	tab.t.Helper()

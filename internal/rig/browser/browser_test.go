@@ -3,6 +3,7 @@ package browser
 import (
 	"flag"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp/kb"
 
 	"parallax/internal/rig"
 )
@@ -106,13 +109,14 @@ func TestPages(t *testing.T) {
 		t.Skip("runs a demo")
 	}
 	admin, issue, exchange := demo(t)
-	endpoint, err := find(admin+"/services/shop", `/services/shop/endpoint\?[^"#]+`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	endpoint := ""
+	rig.Eventually(t, "an endpoint with a chart", func() (err error) {
+		endpoint, err = find(admin+"/services/shop", `/services/shop/endpoint\?[^"]*orders[^"]*`)
+		return err
+	})
 	tab := Open(t)
 	for name, path := range map[string]string{
-		"overview": "/", "service": "/services/shop", "endpoint": strings.ReplaceAll(endpoint, "&amp;", "&"), "issues": "/services/shop/issues", "issue": issue,
+		"overview": "/", "service": "/services/shop", "endpoint": html.UnescapeString(endpoint), "issues": "/services/shop/issues", "issue": issue,
 		"exchange": exchange, "rules": "/services/shop/rules", "blind-spots": "/services/shop/blind-spots", "written": "/services/shop/written",
 		"promotion": "/services/shop/promotion", "health": "/health",
 	} {
@@ -127,13 +131,46 @@ func TestPages(t *testing.T) {
 				if wide := tab.Wide(); wide > 0 {
 					t.Errorf("%s at %d px is %d px too wide", name, width, wide)
 				}
+				if name == "overview" || name == "service" || name == "endpoint" {
+					checkChart(t, tab, name)
+				}
 				for _, each := range slices.Concat(tab.Faults(), tab.Barriers()) {
 					t.Errorf("%s at %d px, %s: %s", name, width, scheme, each)
 				}
 			}
 		}
 	}
+	tab.Scripts(false)
+	tab.Load(admin + "/services/shop")
+	if !Ask[bool](tab, `document.querySelectorAll(".plot").length === 0 && [...document.querySelectorAll(".charts .chart svg")].some(c => c.getBoundingClientRect().height > 100)`) {
+		t.Error("without scripts there is no chart")
+	}
 	if entries, err := filepath.Glob(filepath.Join(*shots, "*.png")); *shots != "" && (err != nil || len(entries) < 40) {
 		t.Errorf("%d pictures: %v", len(entries), err)
+	}
+}
+
+// checkChart wants the chart drawn, and read point by point with the arrow keys.
+func checkChart(t *testing.T, tab *Tab, name string) {
+	t.Helper()
+	drawn := Ask[string](tab, `(() => {
+		const plot = document.querySelector(".charts.drawn .plot"), canvas = plot && plot.querySelector("canvas");
+		if (!canvas || canvas.width < 200 || canvas.height < 100) return "the chart is not drawn";
+		const ink = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 0);
+		if (!ink) return "the canvas is empty";
+		if ([...document.querySelectorAll(".charts .chart")].some(c => c.offsetHeight > 0)) return "the chart is there twice";
+		const marks = (JSON.parse(plot.parentElement.dataset.series).marks || []).length, seen = plot.querySelectorAll(".mark").length;
+		return marks === seen ? "" : `+"`${seen} marks of ${marks} changes`"+`;
+	})()`)
+	if drawn != "" {
+		t.Errorf("%s: %s", name, drawn)
+		return
+	}
+	tab.Reach(Ask[string](tab, `document.querySelector(".plot").getAttribute("aria-label").trim()`))
+	tab.Press(kb.Home)
+	first := Ask[string](tab, `document.activeElement.getAttribute("aria-valuetext")`)
+	tab.Press(kb.ArrowRight)
+	if second := Ask[string](tab, `document.activeElement.getAttribute("aria-valuetext")`); !strings.Contains(first, "UTC: ") || second == first {
+		t.Errorf("%s: the keys read %q, then %q", name, first, second)
 	}
 }

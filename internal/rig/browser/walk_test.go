@@ -144,6 +144,9 @@ func (w *walk) verdict(want string) error {
 func (w *walk) refusedStep() {
 	w.t.Helper()
 	w.tab.Load(w.admin + "/services/shop")
+	if marks := Ask[[]string](w.tab, `[...document.querySelectorAll(".plot .mark")].map(m => m.title)`); !strings.Contains(strings.Join(marks, "\n"), "rules were saved") {
+		w.t.Errorf("the chart does not show when the rules changed: %q", marks)
+	}
 	w.tab.Follow("Step")
 	w.tab.Fill("Users on the candidate, in percent", "5")
 	w.tab.Fill("Why this step", "five in a hundred")
