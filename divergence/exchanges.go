@@ -26,6 +26,9 @@ func (s *Store) Exchanges(ctx context.Context, service string, f ExchangeFilter)
 	if f.Fingerprint != "" {
 		cond.and("id IN (SELECT id FROM divergences WHERE service = {service:String} AND fingerprint = {fingerprint:String})", "fingerprint", f.Fingerprint)
 	}
+	if f.EachHour > 0 {
+		cond.and(fmt.Sprintf("id IN (SELECT id FROM comparisons %s ORDER BY received, id LIMIT %d BY toStartOfHour(received))", cond, f.EachHour))
+	}
 	if f.Before != "" {
 		id, err := parallax.ParseID(f.Before)
 		if err != nil {

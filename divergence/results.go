@@ -232,6 +232,7 @@ type ExchangeFilter struct {
 	Outcome     string // match, diverged or not_comparable
 	Fingerprint string // only those with stored differences of that issue
 	Kept        bool   // only those with stored bodies
+	EachHour    int    // so many at most of an hour, its first ones; 0: all
 	Before      string
 	Limit       int
 }

@@ -206,6 +206,7 @@ func (m *fakeMirroring) Resume(context.Context, string, string) error {
 
 // fakeStore answers from lists; err, if set, is what every call answers.
 type fakeStore struct {
+	lone      bool                   // one exchange alone shows each issue
 	values    map[string][][2]string // by endpoint and path
 	summary   divergence.Summary
 	issues    []divergence.Issue
@@ -260,6 +261,22 @@ func (f *fakeStore) Values(context.Context, string, string) ([]divergence.ValueE
 		{Primary: "17", Candidate: `"17"`, Path: "$.id", Exchange: firstID, Received: now, Kept: true, Exchanges: 200},
 		{Primary: "18", Candidate: `"18"`, Path: "$.id", Exchange: secondID, Received: now, Exchanges: 98},
 	}, f.err
+}
+
+// Contrast has the issue with everything that is asked for in dollars.
+func (f *fakeStore) Contrast(_ context.Context, _ string, i divergence.Issue) (showing, matching []divergence.Sampled, err error) {
+	sample := func(target string) divergence.Sampled {
+		call := &parallax.Call{Request: parallax.Request{Method: "GET", Target: target}, Response: parallax.Response{Status: 200}}
+		return divergence.Sampled{ExchangeSummary: divergence.ExchangeSummary{Endpoint: i.Endpoint}, Call: call}
+	}
+	for n := range 20 {
+		showing = append(showing, sample(fmt.Sprintf("/orders/%d?currency=<USD>", n)))
+		matching = append(matching, sample(fmt.Sprintf("/orders/%d?currency=EUR", n)))
+	}
+	if f.lone {
+		showing = showing[:1]
+	}
+	return showing, matching, f.err
 }
 
 func (f *fakeStore) History(_ context.Context, _, fingerprint string) ([]divergence.IssueDecision, error) {

@@ -261,6 +261,17 @@ func TestIssuesPage(t *testing.T) {
 	says(t, target, parsePage(t, newRig(t), target, 200), "Only those of GET /orders.")
 }
 
+// TestIssuePageSaysWhatItsExchangesHaveInCommon: as a table, with what callers wrote as
+// text, and in words where nothing can be said.
+func TestIssuePageSaysWhatItsExchangesHaveInCommon(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	target := "/services/shop/issues/1-0123456789abcdef"
+	says(t, target, parsePage(t, r, target, 200), "What they have in common", `query currency is "<USD>"`, "20 of 20", "0 of 20", "traits were tried on stored exchanges")
+	r.store.lone = true
+	says(t, target, parsePage(t, r, target, 200), "it takes 5 stored exchanges that show the issue, and there are 1.")
+}
+
 func TestSeveralServices(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"parallax/divergence"
+	"parallax/reports"
 )
 
 // issueStates are the states that a list may be asked for.
@@ -100,6 +101,7 @@ type issueDocument struct {
 	Values    []divergence.ValueExample    `json:"values"` // examples that are not alike
 	History   []divergence.IssueDecision   `json:"history"`
 	Exchanges []divergence.ExchangeSummary `json:"exchanges"` // the latest
+	Common    reports.Common               `json:"in_common"`
 }
 
 func fingerprintOf(c echo.Context) (string, error) {
@@ -123,6 +125,11 @@ func (s *Server) readIssue(ctx context.Context, service, fingerprint string) (do
 	if doc.History, err = s.cfg.Store.History(ctx, service, fingerprint); err != nil {
 		return doc, err
 	}
+	showing, matching, err := s.cfg.Store.Contrast(ctx, service, doc.Issue)
+	if err != nil {
+		return doc, err
+	}
+	doc.Common = reports.InCommon(showing, matching)
 	doc.Exchanges, err = s.cfg.Store.Exchanges(ctx, service, divergence.ExchangeFilter{Fingerprint: fingerprint, Limit: issueExchanges})
 	doc.Values, doc.History, doc.Exchanges = list(doc.Values), list(doc.History), list(doc.Exchanges)
 	return doc, err
