@@ -35,6 +35,7 @@ type endpointView struct {
 	Matrix     matrix
 	Noise      []compare.NoisePlace
 	Suggested  []compare.Suggestion
+	Fields     []fieldRow
 	Counting   []issueRow
 	Suppressed []issueRow
 	Exchanges  []exchangeRow
@@ -218,7 +219,9 @@ func (s *Server) readEndpoint(ctx context.Context, service *Service, v reports.V
 	if view.Suggested, err = reports.Suggest(ctx, s.cfg.Store, service.Name, view.Endpoint, view.Lookback.Window, []divergence.EndpointStats{view.Stats.EndpointStats}); err != nil {
 		return err
 	}
-	view.Counting, view.Suppressed = parted(issueRows(service.Name, view.Lookback, issues))
+	rows := issueRows(service.Name, view.Lookback, issues)
+	view.Fields = fieldTree(service.Name, s.now(), view.Stats.Matched+view.Stats.Diverged, rows)
+	view.Counting, view.Suppressed = parted(rows)
 	return s.readExchanges(ctx, service, view, f, here)
 }
 

@@ -35,6 +35,9 @@ type serviceView struct {
 	Tables            *reports.Tables
 	Charts            charts
 	Endpoints         []endpointRow
+	Shown             []link // all of them, or those that need attention
+	Attention         bool   // the latter is asked for
+	here              string // the page's own address
 	Issues            []issueRow
 	IssuesURL         string
 	RulesURL          string
@@ -200,6 +203,25 @@ func endpointRows(service string, l lookback, endpoints []reports.Endpoint) []en
 	return rows
 }
 
+// choose shows all endpoints, or those that need attention.
+func (view *serviceView) choose(endpoints []reports.Endpoint) {
+	if len(endpoints) == 0 {
+		return
+	}
+	needing := slices.DeleteFunc(slices.Clone(endpoints), func(e reports.Endpoint) bool { return !e.NeedsAttention() })
+	view.Shown = []link{
+		{Text: "all " + count(int64(len(endpoints))), URL: with(view.here, "show", "") + "#endpoints", Current: !view.Attention},
+		{Text: "needing attention " + count(int64(len(needing))), URL: with(view.here, "show", showAttention) + "#endpoints", Current: view.Attention},
+	}
+	if view.Attention {
+		endpoints = needing
+	}
+	view.Endpoints = endpointRows(view.Name, view.Lookback, endpoints)
+}
+
+// showAttention is the value of show that leaves out endpoints that need nobody.
+const showAttention = "attention"
+
 // brief is the part of a service's page that needs no store.
 func (s *Server) brief(service *Service, l lookback) serviceView {
 	v := service.Judge.Verdict()
@@ -253,7 +275,7 @@ func (s *Server) readReport(ctx context.Context, service *Service, view *service
 		view.Effects = newEffectsView(*report.Effects)
 	}
 	if view.Detailed {
-		view.Endpoints = endpointRows(service.Name, view.Lookback, report.Endpoints)
+		view.choose(report.Endpoints)
 	}
 	points, err := s.rates(ctx, service.Name, "", view.Lookback.Window, firstOf(report.Endpoints))
 	if err != nil {
@@ -335,11 +357,17 @@ func (s *Server) pageService(c echo.Context) error {
 
 func (s *Server) showService(c echo.Context, service *Service) error {
 	q := query{values: c.QueryParams()}
-	l := q.lookback(s.now(), c.Request().URL.String())
-	if err := q.err("window"); err != nil {
+	here := c.Request().URL.String()
+	l := q.lookback(s.now(), here)
+	show := q.text("show")
+	if show != "" && show != showAttention {
+		q.fault("show", "want %s, found %.40q", showAttention, show)
+	}
+	if err := q.err("window", "show"); err != nil {
 		return err
 	}
 	view := s.brief(service, l)
+	view.here, view.Attention = here, show == showAttention
 	view.Detailed, view.Values = true, s.mayRead(c)
 	if err := s.figures(c.Request().Context(), service, &view); err != nil {
 		return err

@@ -18,7 +18,7 @@ var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "
 
 func parsePages() (pages, error) {
 	functions := template.FuncMap{
-		"count": count, "percent": percent, "seconds": seconds, "size": size, "utc": utc, "words": words, "gap": gapText,
+		"tryURL": tryURL, "count": count, "percent": percent, "seconds": seconds, "size": size, "utc": utc, "words": words, "gap": gapText,
 		"plural": plural[int], "plural64": plural[int64], "stepShare": stepShare, "cut": cut,
 		"inc": func(i int) int { return i + 1 },
 		"issueTable": func(caption string, withEndpoint bool, rows []issueRow) issueTable {
