@@ -3,7 +3,6 @@ package ui
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -56,60 +55,6 @@ func (s *Server) effects(ctx context.Context, service *Service, w divergence.Win
 		out.Differ = service.Drifted()
 	}
 	return out, err
-}
-
-// effectRow is one effect on the page of an exchange.
-type effectRow struct {
-	Leg, Table, Op, Key string
-	Columns             []effectColumn
-	How                 string
-	Late                bool
-}
-
-// effectColumn is one column of a row, as it was and as it is.
-type effectColumn struct {
-	Name, Before, After string
-	Was                 bool // what it was is known, and another value
-}
-
-func effectRows(lines []divergence.EffectLine) []effectRow {
-	out := make([]effectRow, len(lines))
-	for i, l := range lines {
-		out[i] = effectRow{Leg: l.Leg, Table: l.Table, Op: l.Op, How: l.Correlation, Late: l.Late, Key: keyText(l.Key), Columns: effectColumns(l)}
-	}
-	return out
-}
-
-func keyText(key []divergence.ColumnLine) string {
-	var parts []string
-	for _, c := range key {
-		parts = append(parts, c.Name+" "+valueText(c.Value))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func valueText(v *string) string {
-	if v == nil {
-		return "NULL"
-	}
-	return *v
-}
-
-func effectColumns(l divergence.EffectLine) (out []effectColumn) {
-	images := l.After
-	if len(images) == 0 {
-		images = l.Before
-	}
-	for _, c := range images {
-		col := effectColumn{Name: c.Name, After: valueText(c.Value)}
-		for _, b := range l.Before {
-			if was := valueText(b.Value); b.Name == c.Name && was != col.After {
-				col.Before, col.Was = was, true
-			}
-		}
-		out = append(out, col)
-	}
-	return out
 }
 
 // effectsView is what became of a service's effects in a span of time.

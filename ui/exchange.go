@@ -38,7 +38,7 @@ type exchangeView struct {
 	Body        bodyView
 	Headers     []headerRow
 	Request     *requestView
-	Effects     []effectRow
+	Effects     []effectPair
 	Kept        bool
 }
 
@@ -56,6 +56,8 @@ type legRow struct {
 // bodyView is two bodies side by side, or why they are not shown.
 type bodyView struct {
 	Rows        []viewRow
+	Unified     []unifiedLine // the same in one column, where that is asked for
+	Layouts     []link
 	Same        bool
 	Note        string // how they were laid out, or why they are not
 	Cut         string // which of them is shown in part
@@ -90,18 +92,23 @@ type requestView struct {
 
 func (s *Server) pageExchange(c echo.Context) error {
 	q := query{values: c.QueryParams()}
-	against, whole := q.text("against"), q.flag("whole")
+	against, whole, layout := q.text("against"), q.flag("whole"), q.text("layout")
+	if layout != "" && layout != unifiedLayout {
+		q.fault("layout", "want %s, found %.40q", unifiedLayout, layout)
+	}
 	if against != "" && against != "candidate" && against != "secondary" {
 		q.fault("against", "want candidate or secondary, found %.40q", against)
 	}
-	if err := q.err("against", "whole"); err != nil {
+	if err := q.err("against", "whole", "layout"); err != nil {
 		return err
 	}
 	service, detail, err := s.exchange(c)
 	if err != nil {
 		return err
 	}
-	view := newExchangeView(service, detail, s.cfg.Decode, against, whole, c.Request().URL.String())
+	here := c.Request().URL.String()
+	view := newExchangeView(service, detail, s.cfg.Decode, against, whole, here)
+	view.Body.lay(layout, here)
 	return s.render(c, http.StatusOK, "exchange", view.Title, service.Name, []link{
 		{Text: service.Name, URL: servicePath(service.Name)},
 		{Text: cut(detail.Endpoint, 60), URL: view.EndpointURL},
@@ -121,7 +128,10 @@ func newExchangeView(service *Service, d divergence.ExchangeDetail, decode decod
 			view.Suppressed = append(view.Suppressed, line)
 		}
 	}
-	view.Effects = effectRows(d.Effects)
+	if against == "secondary" && slices.ContainsFunc(d.Legs, func(l divergence.LegLine) bool { return l.Leg == against }) {
+		view.Against = against
+	}
+	view.Effects = effectPairs(d.Effects, d.Identifiers, view.Against)
 	for _, leg := range d.Legs {
 		view.Legs = append(view.Legs, newLegRow(leg, d))
 	}
@@ -130,8 +140,8 @@ func newExchangeView(service *Service, d divergence.ExchangeDetail, decode decod
 	}
 	left, right := d.Exchange.Legs[parallax.Primary], d.Exchange.Legs[parallax.Candidate]
 	if second := d.Exchange.Legs[parallax.Secondary]; second != nil {
-		if against == "secondary" {
-			view.Against, right = against, second
+		if view.Against == "secondary" {
+			right = second
 		}
 		for _, name := range []string{"candidate", "secondary"} {
 			view.Sides = append(view.Sides, link{Text: name, URL: with(here, "against", name), Current: name == view.Against})

@@ -20,7 +20,8 @@ func parsePages() (pages, error) {
 	functions := template.FuncMap{
 		"tryURL": tryURL, "count": count, "percent": percent, "seconds": seconds, "size": size, "utc": utc, "words": words, "gap": gapText,
 		"plural": plural[int], "plural64": plural[int64], "stepShare": stepShare, "cut": cut,
-		"inc": func(i int) int { return i + 1 },
+		"effectCell": func(row *effectRow, leg string) effectCell { return effectCell{row, leg} },
+		"inc":        func(i int) int { return i + 1 },
 		"issueTable": func(caption string, withEndpoint bool, rows []issueRow) issueTable {
 			return issueTable{caption, withEndpoint, rows, nil}
 		},

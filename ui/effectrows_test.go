@@ -1,0 +1,84 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"parallax/divergence"
+)
+
+// columns writes the columns of a row, such as: total=1, note=NULL.
+func columns(text string) (out []divergence.ColumnLine) {
+	for part := range strings.FieldsSeq(text) {
+		name, value, _ := strings.Cut(part, "=")
+		c := divergence.ColumnLine{Name: name}
+		if value != "NULL" {
+			c.Value = &value
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func TestNewEffectRow(t *testing.T) {
+	t.Parallel()
+	got := newEffectRow(divergence.EffectLine{Leg: "primary", Table: "orders", Op: "update", Correlation: "tag", Key: columns("id=17 part=NULL"), Before: columns("total=1 note=a"), After: columns("total=2 note=a by=NULL")})
+	want := effectRow{Leg: "primary", Table: "orders", Op: "update", Key: "id 17, part NULL", How: "tag", Columns: []effectColumn{
+		{Name: "total", Before: "1", After: "2", Was: true}, {Name: "note", After: "a"}, {Name: "by", After: "NULL"}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	got = newEffectRow(divergence.EffectLine{Leg: "candidate", Table: "orders", Op: "delete", Correlation: "key", Late: true, Before: columns("id=17")})
+	want = effectRow{Leg: "candidate", Table: "orders", Op: "delete", How: "key", Late: true, Columns: []effectColumn{{Name: "id", After: "17"}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// TestEffectPairs: rows stand beside those with their key or its partner, then beside
+// what is left of their table; marked is what differs, and no name of the same thing.
+func TestEffectPairs(t *testing.T) {
+	t.Parallel()
+	line := func(leg, table, key, after string) divergence.EffectLine {
+		return divergence.EffectLine{Leg: leg, Table: table, Op: "insert", Key: columns(key), After: columns(after)}
+	}
+	pairs := effectPairs([]divergence.EffectLine{
+		line("primary", "orders", "id=17", "id=17 total=10 note=a"),
+		line("primary", "items", "id=1", "order=17 sku=a"),
+		line("primary", "items", "id=2", "order=17 sku=b"),
+		line("primary", "log", "id=1", "text=x"),
+		line("candidate", "items", "id=92", "order=41 sku=b"),
+		line("candidate", "items", "id=91", "order=41 sku=c"),
+		line("candidate", "orders", "id=41", "id=41 total=11"),
+		line("candidate", "mails", "id=1", "to=x"),
+		line("secondary", "log", "id=1", "text=x"),
+	}, []divergence.IdentifierPair{{Name: "order", Primary: "17", Leg: "candidate", Value: "41"}, {Name: "item", Primary: "2", Leg: "candidate", Value: "92"}}, "candidate")
+	side := func(r *effectRow) string {
+		if r == nil {
+			return "nothing"
+		}
+		text := r.Table + " " + r.Key
+		for _, c := range r.Columns {
+			mark := map[bool]string{true: "!"}[c.Differs] + map[bool]string{true: "="}[c.Partner]
+			text += fmt.Sprintf(" %s%s", c.Name, mark)
+		}
+		return text
+	}
+	var got []string
+	for _, p := range pairs {
+		got = append(got, side(p.Left)+" | "+side(p.Right))
+	}
+	want := []string{
+		"orders id 17 id= total! note! | orders id 41 id= total!",
+		"items id 1 order= sku! | items id 91 order= sku!",
+		"items id 2 order= sku | items id 92 order= sku",
+		"log id 1 text | nothing",
+		"nothing | mails id 1 to",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
