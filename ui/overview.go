@@ -282,7 +282,7 @@ func (s *Server) readReport(ctx context.Context, service *Service, view *service
 		return err
 	}
 	marks, err := s.marks(ctx, service.Name)
-	view.Charts = newCharts(series{points: points, threshold: service.MaxDivergenceRate, marks: marks}, 1112, 210)
+	view.Charts = newCharts(series{points: points, limits: limitsOf(points, view.Verdict.Alpha), threshold: service.MaxDivergenceRate, marks: marks}, 1112, 210)
 	return err
 }
 

@@ -150,6 +150,22 @@ func TestServicePage(t *testing.T) {
 	}
 }
 
+// TestRatesHaveLimits: wherever a rate is drawn over time, what it lies between is too.
+func TestRatesHaveLimits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) {
+		second := c.Services[0]
+		second.Name = "billing"
+		c.Services = append(c.Services, second)
+	})
+	for _, target := range []string{"/", "/services/shop", "/services/shop/endpoint?endpoint=" + url.QueryEscape("GET /orders/{id}")} {
+		text := r.call("GET", target, "", "Accept", "text/html").Body.String()
+		if !strings.Contains(text, `class="band"`) || !strings.Contains(text, "&#34;upper&#34;") || !strings.Contains(text, "limits of the rate so far") {
+			t.Errorf("%s: the chart has no limits", target)
+		}
+	}
+}
+
 func TestEndpointsAreByImpact(t *testing.T) {
 	t.Parallel()
 	all := text(parsePage(t, newRig(t), "/", 200))
