@@ -41,7 +41,9 @@ func TestInCommon(t *testing.T) {
 		}
 	}
 	plain := func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i), `{"quantity":1}`) }
-	f(func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i, "?currency=JPY"), `{"quantity":1}`) }, plain,
+	f(func(i int) divergence.Sampled {
+		return sampledAs(fmt.Sprint("/carts/", i, "?currency=JPY"), `{"quantity":1}`)
+	}, plain,
 		Trait{Text: "query currency is there", Showing: 30})
 	f(func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i, "?currency=JPY"), "") },
 		func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i, "?currency=EUR"), "") },
