@@ -5,11 +5,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-version=1.6.32
-into=ui/static/uplot-$version
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-(cd "$work" && npm pack --silent "uplot@$version" >/dev/null && tar xzf uplot-*.tgz)
-mkdir -p "$into"
-cp "$work/package/LICENSE" "$work/package/dist/uPlot.iife.min.js" "$work/package/dist/uPlot.min.css" "$into/"
-chmod 644 "$into"/*
+
+# vendor PACKAGE VERSION FOLDER FILE...
+vendor() {
+  local package=$1 version=$2 into=ui/static/$3-$2
+  shift 3
+  rm -rf "$work/package"
+  (cd "$work" && tar xzf "$(npm pack --silent "$package@$version")")
+  mkdir -p "$into"
+  (cd "$work/package" && cp LICENSE "$@" "$OLDPWD/$into/")
+  chmod 644 "$into"/*
+}
+
+vendor uplot 1.6.32 uplot dist/uPlot.iife.min.js dist/uPlot.min.css
+vendor htmx.org 2.0.11 htmx dist/htmx.min.js

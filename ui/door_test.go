@@ -29,7 +29,7 @@ func guarded(t *testing.T) *rig {
 
 // mayCall is the least role that each route takes, empty where it takes none.
 var mayCall = map[string]Role{
-	"GET /livez": "", "GET /readyz": "", "GET /openapi.json": "", "POST /api/v1/github/deployments": "", "GET /static/style.css": "", "GET /static/mark.svg": "", "GET /static/charts.js": "", "GET /static/uplot.js": "", "GET /static/uplot.css": "",
+	"GET /livez": "", "GET /readyz": "", "GET /openapi.json": "", "POST /api/v1/github/deployments": "", "GET /static/style.css": "", "GET /static/mark.svg": "", "GET /static/htmx.js": "", "GET /static/live.js": "", "GET /static/charts.js": "", "GET /static/uplot.js": "", "GET /static/uplot.css": "",
 	"GET /login": "", "POST /login": "", "POST /logout": "",
 
 	"GET /api/v1/services/:service/verdict":   CI,

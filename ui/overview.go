@@ -37,7 +37,7 @@ type serviceView struct {
 	Endpoints         []endpointRow
 	Shown             []link // all of them, or those that need attention
 	Attention         bool   // the latter is asked for
-	here              string // the page's own address
+	Here              string // the page's own address
 	Issues            []issueRow
 	IssuesURL         string
 	RulesURL          string
@@ -210,8 +210,8 @@ func (view *serviceView) choose(endpoints []reports.Endpoint) {
 	}
 	needing := slices.DeleteFunc(slices.Clone(endpoints), func(e reports.Endpoint) bool { return !e.NeedsAttention() })
 	view.Shown = []link{
-		{Text: "all " + count(int64(len(endpoints))), URL: with(view.here, "show", "") + "#endpoints", Current: !view.Attention},
-		{Text: "needing attention " + count(int64(len(needing))), URL: with(view.here, "show", showAttention) + "#endpoints", Current: view.Attention},
+		{Text: "all " + count(int64(len(endpoints))), URL: with(view.Here, "show", "") + "#endpoints", Current: !view.Attention},
+		{Text: "needing attention " + count(int64(len(needing))), URL: with(view.Here, "show", showAttention) + "#endpoints", Current: view.Attention},
 	}
 	if view.Attention {
 		endpoints = needing
@@ -330,7 +330,8 @@ func (s *Server) pageOverview(c echo.Context) error {
 		return s.showService(c, &services[0])
 	}
 	q := query{values: c.QueryParams()}
-	l := q.lookback(s.now(), c.Request().URL.String())
+	here := c.Request().URL.String()
+	l := q.lookback(s.now(), here)
 	if err := q.err("window"); err != nil {
 		return err
 	}
@@ -343,8 +344,9 @@ func (s *Server) pageOverview(c echo.Context) error {
 	}
 	return s.render(c, http.StatusOK, "overview", "Services", "", nil, struct {
 		Lookback lookback
+		Here     string
 		Services []serviceView
-	}{l, views})
+	}{l, here, views})
 }
 
 func (s *Server) pageService(c echo.Context) error {
@@ -367,7 +369,7 @@ func (s *Server) showService(c echo.Context, service *Service) error {
 		return err
 	}
 	view := s.brief(service, l)
-	view.here, view.Attention = here, show == showAttention
+	view.Here, view.Attention = here, show == showAttention
 	view.Detailed, view.Values = true, s.mayRead(c)
 	if err := s.figures(c.Request().Context(), service, &view); err != nil {
 		return err

@@ -123,6 +123,8 @@ func (s *Server) routes() []route {
 		{"GET", "/services/:service/written", page, values, s.pageWritten},
 		{"GET", "/static/style.css", asset, open, serveFile("static/style.css", "text/css; charset=utf-8")},
 		{"GET", "/static/charts.js", asset, open, serveFile("static/charts.js", "text/javascript; charset=utf-8")},
+		{"GET", "/static/live.js", asset, open, serveFile("static/live.js", "text/javascript; charset=utf-8")},
+		{"GET", "/static/htmx.js", asset, open, serveFile("static/htmx-2.0.11/htmx.min.js", "text/javascript; charset=utf-8")},
 		{"GET", "/static/uplot.js", asset, open, serveFile("static/uplot-1.6.32/uPlot.iife.min.js", "text/javascript; charset=utf-8")},
 		{"GET", "/static/uplot.css", asset, open, serveFile("static/uplot-1.6.32/uPlot.min.css", "text/css; charset=utf-8")},
 		{"GET", "/static/mark.svg", asset, open, serveFile("static/mark.svg", "image/svg+xml")},

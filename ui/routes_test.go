@@ -102,6 +102,8 @@ var routeCases = map[string]struct {
 	"GET /services/:service/exchanges/:id":                {"/services/shop/exchanges/" + firstID, "", "text/html; charset=UTF-8", ""},
 	"GET /login":                                          {"/login?next=/services/shop", "", "text/html; charset=UTF-8", ""},
 	"GET /static/style.css":                               {"/static/style.css", "", "text/css; charset=utf-8", ""},
+	"GET /static/htmx.js":                                 {"/static/htmx.js", "", "text/javascript; charset=utf-8", ""},
+	"GET /static/live.js":                                 {"/static/live.js", "", "text/javascript; charset=utf-8", ""},
 	"GET /static/charts.js":                               {"/static/charts.js", "", "text/javascript; charset=utf-8", ""},
 	"GET /static/uplot.js":                                {"/static/uplot.js", "", "text/javascript; charset=utf-8", ""},
 	"GET /static/uplot.css":                               {"/static/uplot.css", "", "text/css; charset=utf-8", ""},

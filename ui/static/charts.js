@@ -88,6 +88,8 @@
     };
   };
 
+  const drawn = new Map(); // what lets go of a chart, by its host
+
   const draw = (host) => {
     const s = JSON.parse(host.dataset.series);
     const plot = document.createElement("div");
@@ -125,9 +127,22 @@
       go(Math.min(last, Math.max(0, to)));
     });
     plot.addEventListener("focus", () => go(at));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", anew);
-    new ResizeObserver(() => { if (plot.clientWidth !== u.width) u.setSize({ width: plot.clientWidth, height: height() }); }).observe(plot);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", anew);
+    const size = new ResizeObserver(() => { if (plot.clientWidth !== u.width) u.setSize({ width: plot.clientWidth, height: height() }); });
+    size.observe(plot);
+    drawn.set(host, () => {
+      scheme.removeEventListener("change", anew);
+      size.disconnect();
+      u.destroy();
+    });
   };
 
+  // A chart that a swap takes out of the page is let go of, and one that it brings is drawn.
   document.querySelectorAll("[data-series]").forEach(draw);
+  document.addEventListener("htmx:afterSwap", () => document.querySelectorAll("[data-series]:not(.drawn)").forEach(draw));
+  document.addEventListener("htmx:beforeCleanupElement", (e) => {
+    drawn.get(e.target)?.();
+    drawn.delete(e.target);
+  });
 })();

@@ -234,14 +234,21 @@ func (tab *Tab) Fill(name, text string) {
 	tab.Press(text)
 }
 
-// Follow presses Enter on the link or button of a name, and waits for the page it leads to.
+// Follow presses Enter on the link or button of a name, and waits for the page it leads to,
+// or for the part of it that is put into this one.
 func (tab *Tab) Follow(name string) {
 	tab.t.Helper()
-	before := Ask[float64](tab, "performance.timeOrigin")
+	before := Ask[float64](tab, `(() => {
+		const root = document.documentElement;
+		delete root.dataset.followed;
+		document.addEventListener("htmx:afterSettle", (e) => { if (e.target.id !== "live") root.dataset.followed = "yes"; });
+		return performance.timeOrigin;
+	})()`)
 	tab.Reach(name)
 	tab.Press(kb.Enter)
 	rig.Eventually(tab.t, "the page behind "+name, func() error {
-		there, err := chromedp.Run(tab.ctx, chromedp.Evaluate[bool](fmt.Sprintf(`performance.timeOrigin !== %v && document.readyState === "complete"`, before)))
+		there, err := chromedp.Run(tab.ctx, chromedp.Evaluate[bool](fmt.Sprintf(
+			`(performance.timeOrigin !== %v && document.readyState === "complete") || document.documentElement.dataset.followed === "yes"`, before)))
 		if err == nil && !there {
 			err = errors.New("it is not there")
 		}

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"html"
@@ -140,6 +141,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+	staysCurrent(t, tab, admin+"/services/shop")
 	tab.Scripts(false)
 	tab.Load(admin + "/services/shop")
 	if !Ask[bool](tab, `document.querySelectorAll(".plot").length === 0 && [...document.querySelectorAll(".charts .chart svg")].some(c => c.getBoundingClientRect().height > 100)`) {
@@ -148,6 +150,42 @@ func TestPages(t *testing.T) {
 	if entries, err := filepath.Glob(filepath.Join(*shots, "*.png")); *shots != "" && (err != nil || len(entries) < 40) {
 		t.Errorf("%d pictures: %v", len(entries), err)
 	}
+}
+
+// staysCurrent wants figures that change by themselves while the page stays, filters that are
+// put into it with the focus where it was, an address that says what is shown, and a way back.
+func staysCurrent(t *testing.T, tab *Tab, service string) {
+	t.Helper()
+	tab.Look(1440, "light")
+	tab.Load(service)
+	const figures, page = `document.querySelector("#live .sum").innerText`, `performance.timeOrigin`
+	before, opened := Ask[string](tab, figures), Ask[float64](tab, page)
+	rig.Eventually(t, "other figures", func() error {
+		if Ask[string](tab, figures) == before {
+			return fmt.Errorf("they are still %s", before)
+		}
+		return nil
+	})
+	checkChart(t, tab, "after the figures came")
+	tab.Follow("7 days")
+	if at := Ask[string](tab, `location.search + " " + document.activeElement.innerText + " " + document.activeElement.getAttribute("aria-current")`); at != "?window=7d 7 days true" {
+		t.Errorf("after a filter was chosen the page is at %q", at)
+	}
+	checkChart(t, tab, "after a filter was chosen")
+	if Ask[float64](tab, page) != opened {
+		t.Error("the page was loaded anew where a part of it would have done")
+	}
+	for _, each := range slices.Concat(tab.Faults(), tab.Barriers()) {
+		t.Errorf("after parts of the page were swapped: %s", each)
+	}
+	Ask[bool](tab, `history.back() || true`)
+	rig.Eventually(t, "the page before", func() error {
+		if at := tab.Address(); at != service || Ask[float64](tab, page) == opened || Ask[string](tab, `document.readyState`) != "complete" {
+			return errors.New("it is at " + at)
+		}
+		return nil
+	})
+	checkChart(t, tab, "on the way back")
 }
 
 // checkChart wants the chart drawn, and read point by point with the arrow keys.
