@@ -3,9 +3,6 @@ package mirror
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,6 +12,7 @@ import (
 	"time"
 
 	"parallax"
+	"parallax/internal/tlsfiles"
 )
 
 // ListenerTLS is how callers are served over TLS. Without a certificate they are
@@ -47,13 +45,13 @@ func (l ListenerTLS) Validate() []parallax.Fault {
 	if l.Cert == "" && l.Key == "" && (l.ClientCA != "" || l.MinVersion != "") {
 		return append(faults, parallax.Fault{Path: "cert", Text: "there is no TLS without a certificate", Hint: "write cert and key, or leave tls out"})
 	}
-	faults = append(faults, pairFaults(l.Cert, l.Key)...)
-	return append(faults, poolFaults("client_ca", l.ClientCA)...)
+	faults = append(faults, tlsfiles.PairFaults(l.Cert, l.Key)...)
+	return append(faults, tlsfiles.PoolFaults("client_ca", l.ClientCA)...)
 }
 
 // Validate returns everything that is wrong with the block, its files included.
 func (l LegTLS) Validate() []parallax.Fault {
-	faults := append(poolFaults("ca", l.CA), pairFaults(l.Cert, l.Key)...)
+	faults := append(tlsfiles.PoolFaults("ca", l.CA), tlsfiles.PairFaults(l.Cert, l.Key)...)
 	if l.Insecure && (l.CA != "" || l.ServerName != "") {
 		faults = append(faults, parallax.Fault{
 			Path: "insecure", Text: "ca and server_name mean nothing when any certificate is taken",
@@ -100,113 +98,15 @@ func (l overTLS) Accept() (net.Conn, error) {
 // given reports whether callers are served over TLS.
 func (l ListenerTLS) given() bool { return l.Cert != "" }
 
-// pairFaults returns what is wrong with a certificate and its key.
-func pairFaults(cert, key string) []parallax.Fault {
-	switch {
-	case cert == "" && key == "":
-		return nil
-	case cert == "":
-		return []parallax.Fault{{Path: "cert", Text: "there is a key and no certificate", Hint: "write the file that holds the certificate"}}
-	case key == "":
-		return []parallax.Fault{{Path: "key", Text: "there is a certificate and no key", Hint: "write the file that holds its private key"}}
-	}
-	_, path, err := loadPair(cert, key, time.Now())
-	if err != nil {
-		return []parallax.Fault{{Path: path, Text: err.Error()}}
-	}
-	return nil
-}
-
-func poolFaults(path, file string) []parallax.Fault {
-	if file == "" {
-		return nil
-	}
-	if _, err := loadPool(file); err != nil {
-		return []parallax.Fault{{Path: path, Text: err.Error()}}
-	}
-	return nil
-}
-
-// loadPair reads a certificate with its key and checks that it is valid at a
-// time. Of an error it says which of the two it is about.
-func loadPair(cert, key string, now time.Time) (pair tls.Certificate, about string, err error) {
-	certPEM, err := os.ReadFile(cert)
-	if err != nil {
-		return pair, "cert", fmt.Errorf("cannot read the certificate: %w", err)
-	}
-	keyPEM, err := os.ReadFile(key)
-	if err != nil {
-		return pair, "key", fmt.Errorf("cannot read the key: %w", err)
-	}
-	if block, _ := pem.Decode(keyPEM); block == nil {
-		return pair, "key", fmt.Errorf("there is no private key in %s: it is not PEM", key)
-	}
-	if certificates, err := parseCertificates(certPEM); err != nil || len(certificates) == 0 {
-		return pair, "cert", fmt.Errorf("there is no certificate in %s: %w", cert, orNotPEM(err))
-	}
-	if pair, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
-		return pair, "key", fmt.Errorf("the key in %s does not fit the certificate in %s: %w", key, cert, err)
-	}
-	switch leaf := pair.Leaf; {
-	case now.After(leaf.NotAfter):
-		return pair, "cert", fmt.Errorf("the certificate in %s has expired at %s", cert, leaf.NotAfter.UTC().Format(time.RFC3339))
-	case now.Before(leaf.NotBefore):
-		return pair, "cert", fmt.Errorf("the certificate in %s is not valid before %s", cert, leaf.NotBefore.UTC().Format(time.RFC3339))
-	}
-	return pair, "", nil
-}
-
-func orNotPEM(err error) error {
-	if err == nil {
-		return errors.New("it is not PEM")
-	}
-	return err
-}
-
-// loadPool reads certificates of issuers.
-func loadPool(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the issuers' certificates: %w", err)
-	}
-	certificates, err := parseCertificates(text)
-	if err != nil || len(certificates) == 0 {
-		return nil, fmt.Errorf("there is no certificate in %s: %w", file, orNotPEM(err))
-	}
-	pool := x509.NewCertPool()
-	for _, c := range certificates {
-		pool.AddCert(c)
-	}
-	return pool, nil
-}
-
-func parseCertificates(text []byte) ([]*x509.Certificate, error) {
-	var out []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			return out, nil
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, c)
-	}
-}
-
 // load makes the configuration of a listener from the files as they are.
 func (l ListenerTLS) load() (*tls.Config, error) {
-	pair, _, err := loadPair(l.Cert, l.Key, time.Now())
+	pair, _, err := tlsfiles.Pair(l.Cert, l.Key, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tlsVersions[l.MinVersion], NextProtos: []string{"h2", "http/1.1"}}
 	if l.ClientCA != "" {
-		if config.ClientCAs, err = loadPool(l.ClientCA); err != nil {
+		if config.ClientCAs, err = tlsfiles.Pool(l.ClientCA); err != nil {
 			return nil, err
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
@@ -218,14 +118,14 @@ func (l ListenerTLS) load() (*tls.Config, error) {
 func (l LegTLS) load() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: l.ServerName, InsecureSkipVerify: l.Insecure}
 	if l.CA != "" {
-		pool, err := loadPool(l.CA)
+		pool, err := tlsfiles.Pool(l.CA)
 		if err != nil {
 			return nil, err
 		}
 		config.RootCAs = pool
 	}
 	if l.Cert != "" {
-		pair, _, err := loadPair(l.Cert, l.Key, time.Now())
+		pair, _, err := tlsfiles.Pair(l.Cert, l.Key, time.Now())
 		if err != nil {
 			return nil, err
 		}

@@ -62,6 +62,9 @@ type AdminConfig struct {
 type StoreConfig struct {
 	ClickHouse   string        `yaml:"clickhouse" doc:"DSN of a ClickHouse server, such as http://user:password@host:8123/parallax, or unix:///run/parallax/engine for the engine that another process shows by socket; empty: the embedded engine"`
 	PasswordFile string        `yaml:"password_file" doc:"file with the password for the user in clickhouse, read at the start; empty: the one in the address, or none"`
+	CA           string        `yaml:"ca" doc:"file with the certificates that the certificate of an https address, or of a clickhouse one with secure=true, is issued by, PEM; read at the start; empty: those the system trusts"`
+	Cert         string        `yaml:"cert" doc:"file with the certificate that Parallax shows the ClickHouse server, PEM; read again for each connection; empty: none"`
+	Key          string        `yaml:"key" doc:"file with that certificate's private key, PEM"`
 	Dir          string        `yaml:"dir" doc:"data folder of the embedded engine"`
 	Socket       string        `yaml:"socket" doc:"where other processes of the same user find the embedded engine: they name it as clickhouse: unix:///run/parallax/engine; empty: nowhere"`
 	Listen       string        `yaml:"listen" doc:"loopback address, such as 127.0.0.1:8123, where whoever can log in to this machine may read the embedded engine's tables over ClickHouse's HTTP interface, with curl or Grafana; empty: nowhere"`
@@ -139,8 +142,10 @@ func parseConfig(file string, data []byte) (Config, []yamlstrict.Fault) {
 		underFile(file, &c.Notify[i].URLFile, &c.Notify[i].SecretFile)
 	}
 	underFile(file, &c.Admin.Tokens, &c.Admin.TLS.Cert, &c.Admin.TLS.Key, &c.Admin.TLS.ClientCA)
-	underFile(file, &c.Store.PasswordFile, &c.Store.Socket, &c.Queue.PasswordFile, &c.Queue.CA)
-	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Steps.PasswordFile, &c.Steps.CA)
+	underFile(file, &c.Store.PasswordFile, &c.Store.Socket, &c.Store.CA, &c.Store.Cert, &c.Store.Key)
+	underFile(file, &c.Queue.PasswordFile, &c.Queue.CA, &c.Queue.Cert, &c.Queue.Key)
+	underFile(file, &c.Identifiers.PasswordFile, &c.Identifiers.CA, &c.Identifiers.Cert, &c.Identifiers.Key)
+	underFile(file, &c.Steps.PasswordFile, &c.Steps.CA, &c.Steps.Cert, &c.Steps.Key)
 	for i := range c.Services {
 		c.Services[i].Effects.Calls = c.Services[i].Egress.Names()
 		c.Services[i].Split.UnderFile(func(p *string) { underFile(file, p) })
@@ -177,9 +182,10 @@ func (c Config) Validate() []parallax.Fault {
 		add("store.dir", "is empty", "name a folder for the embedded engine, or a server in store.clickhouse")
 	}
 	if _, err := storeOptions(c.Store.ClickHouse); err != nil && c.Store.ClickHouse != "" {
-		add("store.clickhouse", err.Error(), "write it like http://user:password@host:8123/parallax")
+		add("store.clickhouse", err.Error(), "write it like https://user:password@host:8443/parallax")
 	}
 	faults = append(faults, c.Store.passwordFaults()...)
+	faults = append(faults, parallax.Under("store", c.Store.tlsFaults())...)
 	if c.Store.MaxDisk < 0 || c.Store.MaxDisk > 0 && c.Store.MaxDisk < leastDisk {
 		add("store.max_disk", fmt.Sprintf("%s is too little to keep anything", c.Store.MaxDisk), "write 64MiB or more, or 0 for no bound")
 	}

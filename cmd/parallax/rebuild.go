@@ -91,14 +91,10 @@ func inStream(ctx context.Context, cfg Config) (_ map[parallax.Stamp]int64, err 
 
 // sharedStore opens the store that several processes use.
 func sharedStore(c StoreConfig) (*divergence.Store, error) {
-	at, err := c.dsn()
-	if err != nil {
-		return nil, err
+	if c.ClickHouse == "" && c.Socket != "" {
+		c.ClickHouse = "unix://" + c.Socket
 	}
-	if at == "" && c.Socket != "" {
-		at = "unix://" + c.Socket
-	}
-	opts, err := storeOptions(at)
+	opts, err := c.options()
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the store: %w", err)
 	}

@@ -47,11 +47,7 @@ func openStored(ctx context.Context, cfg StoreConfig, service string, w divergen
 			s.Close()
 		}
 	}()
-	dsn, err := cfg.dsn()
-	if err != nil {
-		return nil, err
-	}
-	opts, err := storeOptions(dsn)
+	opts, err := cfg.options()
 	if cfg.ClickHouse == "" {
 		if s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: cfg.Dir, Log: slog.New(slog.DiscardHandler)}); err != nil {
 			return nil, err

@@ -276,11 +276,7 @@ func (s *server) takeOver(before *predecessor) (err error) {
 // openStore opens the store on an outside ClickHouse or on the engine inside,
 // and the recorder that writes to it. Neither is waited for.
 func (s *server) openStore(instance string) (err error) {
-	dsn, err := s.cfg.Store.dsn()
-	if err != nil {
-		return err
-	}
-	opts, err := storeOptions(dsn)
+	opts, err := s.cfg.Store.options()
 	if s.cfg.Store.ClickHouse == "" {
 		s.engine, err = embedded.Start(context.Background(), embedded.Config{Dir: s.cfg.Store.Dir, Listen: s.cfg.Store.Listen, Socket: s.cfg.Store.Socket, Log: s.log})
 		if err == nil {

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"parallax"
+	"parallax/internal/tlsfiles"
 )
 
 // Connection is where a Redis is and how it is spoken to. Files are read when they are
@@ -29,7 +29,7 @@ import (
 type Connection struct {
 	URL          string
 	PasswordFile string
-	CA           string
+	TLS          tlsfiles.Client
 	Timeout      time.Duration // of each call, connecting included
 	MaxAnswer    int           // bytes of one answer; 0: 4 MiB
 }
@@ -67,7 +67,7 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 // Validate returns everything that is wrong with the connection, its files included, with
-// paths redis, password_file, ca and timeout. No fault repeats the address, which may hold a
+// paths redis, password_file, ca, cert, key and timeout. No fault repeats the address, which may hold a
 // password; key is what it is called in the configuration.
 func (c Connection) Validate(key string) []parallax.Fault {
 	var faults []parallax.Fault
@@ -78,7 +78,7 @@ func (c Connection) Validate(key string) []parallax.Fault {
 		add("timeout", fmt.Sprintf("%s is not between %s and %s", c.Timeout, LeastTimeout, MostTimeout), "write 250ms")
 	}
 	if c.URL == "" {
-		for _, given := range [][2]string{{"password_file", c.PasswordFile}, {"ca", c.CA}} {
+		for _, given := range [][2]string{{"password_file", c.PasswordFile}, {"ca", c.TLS.CA}, {"cert", c.TLS.Cert}, {"key", c.TLS.Key}} {
 			if given[1] != "" {
 				add(given[0], "means nothing without redis", "name a server in "+key+", or leave it out")
 			}
@@ -97,15 +97,7 @@ func (c Connection) Validate(key string) []parallax.Fault {
 			add("password_file", "there is a password in redis too", "keep one of them")
 		}
 	}
-	if c.CA != "" {
-		if _, err := readCA(c.CA); err != nil {
-			add("ca", err.Error(), "")
-		}
-		if at != nil && at.TLSConfig == nil {
-			add("ca", "nothing is encrypted on the way to this address", "write rediss:// in "+key+", or leave ca out")
-		}
-	}
-	return faults
+	return append(faults, c.TLS.Validate(at == nil || at.TLSConfig != nil, "rediss:// in "+key)...)
 }
 
 // parseURL reads an address, or says what is wrong with it without repeating it.
@@ -142,12 +134,10 @@ func (c Connection) options() (*redis.Options, error) {
 	if wrong != "" {
 		return nil, errors.New("the address of Redis " + wrong)
 	}
-	if c.CA != "" && o.TLSConfig != nil {
-		pool, err := readCA(c.CA)
-		if err != nil {
+	if o.TLSConfig != nil {
+		if err := c.TLS.Into(o.TLSConfig); err != nil {
 			return nil, err
 		}
-		o.TLSConfig.RootCAs = pool
 	}
 	if c.PasswordFile != "" {
 		user := o.Username
@@ -198,17 +188,4 @@ func readPassword(file string) (string, error) {
 		return "", fmt.Errorf("cannot read the password: the first line of %s is empty", file)
 	}
 	return line, nil
-}
-
-// readCA reads certificates of issuers.
-func readCA(file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the issuers' certificates: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("there is no certificate in %s: it is not PEM", file)
-	}
-	return pool, nil
 }

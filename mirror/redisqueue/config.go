@@ -7,6 +7,7 @@ import (
 
 	"parallax"
 	"parallax/internal/redisclient"
+	"parallax/internal/tlsfiles"
 )
 
 // Config says where the queue is. Without a URL there is none.
@@ -14,6 +15,8 @@ type Config struct {
 	URL          string        `yaml:"redis" doc:"Redis in which mirrors hand exchanges to workers of other processes, such as rediss://user@host:6379/0, or unix:///run/redis.sock; every process needs the same keys file; empty: the queue is in memory, and one process does everything"`
 	PasswordFile string        `yaml:"password_file" doc:"file with the password for redis; read again for each connection, so that it may change; empty: the one in the address, or none"`
 	CA           string        `yaml:"ca" doc:"file with the certificates that the certificate of a rediss address is issued by, PEM; empty: those the system trusts"`
+	Cert         string        `yaml:"cert" doc:"file with the certificate that Parallax shows redis, PEM; read again for each connection; empty: none"`
+	Key          string        `yaml:"key" doc:"file with that certificate's private key, PEM"`
 	Prefix       string        `yaml:"prefix" doc:"what every key in redis begins with; another one for each installation"`
 	Timeout      time.Duration `yaml:"timeout" doc:"how long redis may take to answer, connecting included; then it is away, and exchanges wait in memory and on disk"`
 	ClaimAfter   time.Duration `yaml:"claim_after" doc:"how long a worker may be silent about the exchanges that it has; then another one takes them over"`
@@ -57,5 +60,5 @@ func (c Config) Validate() []parallax.Fault {
 }
 
 func (c Config) connection() redisclient.Connection {
-	return redisclient.Connection{URL: c.URL, PasswordFile: c.PasswordFile, CA: c.CA, Timeout: c.Timeout, MaxAnswer: (maxRead + 1) * maxEntry}
+	return redisclient.Connection{URL: c.URL, PasswordFile: c.PasswordFile, TLS: tlsfiles.Client{CA: c.CA, Cert: c.Cert, Key: c.Key}, Timeout: c.Timeout, MaxAnswer: (maxRead + 1) * maxEntry}
 }

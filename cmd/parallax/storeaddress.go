@@ -8,7 +8,35 @@ import (
 	"strings"
 
 	"parallax"
+	"parallax/divergence"
+	"parallax/internal/tlsfiles"
 )
+
+// options are how the store is reached; without an address, those of nothing yet.
+func (c StoreConfig) options() (*divergence.Options, error) {
+	dsn, err := c.dsn()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := storeOptions(dsn)
+	if err == nil && opts.TLS != nil {
+		err = c.tls().Into(opts.TLS)
+	}
+	return opts, err
+}
+
+func (c StoreConfig) tls() tlsfiles.Client {
+	return tlsfiles.Client{CA: c.CA, Cert: c.Cert, Key: c.Key}
+}
+
+// tlsFaults says what is wrong with the files of TLS.
+func (c StoreConfig) tlsFaults() []parallax.Fault {
+	opts, err := storeOptions(c.ClickHouse)
+	if err != nil && c.ClickHouse != "" {
+		return nil // said of the address
+	}
+	return c.tls().Validate(err == nil && opts.TLS != nil, "an address with https:// in store.clickhouse")
+}
 
 // dsn is the address of the store with the password that password_file holds.
 func (c StoreConfig) dsn() (string, error) {
