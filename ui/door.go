@@ -117,7 +117,8 @@ func (s *Server) holder(r *http.Request) (Holder, bool) {
 		return Holder{}, false
 	}
 	if said := r.Header.Get("Authorization"); said != "" {
-		return s.cfg.Door.Holder(bearer(said))
+		h, known, _ := s.bearers.holder(s.cfg.Door, bearer(said), addressOf(r.RemoteAddr), s.now())
+		return h, known
 	}
 	token, there := s.sessions.token(sessionID(r), s.now())
 	if !there {

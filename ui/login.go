@@ -90,6 +90,9 @@ func (s *Server) formLogout(c echo.Context) error {
 func (s *Server) stranger(c echo.Context) error {
 	r := c.Request()
 	if r.Header.Get("Authorization") != "" {
+		if wait := s.bearers.failed.wait(addressOf(r.RemoteAddr), s.now()); wait > 0 {
+			return tooManyTokens(wait)
+		}
 		s.noteStranger(c, http.StatusUnauthorized)
 	}
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -98,6 +101,13 @@ func (s *Server) stranger(c echo.Context) error {
 	}
 	c.Response().Header().Set("WWW-Authenticate", `Bearer realm="Parallax"`)
 	return newProblem(http.StatusUnauthorized, "no_token", "this takes a token that is in force: send Authorization: Bearer TOKEN, or log in at /login")
+}
+
+// tooManyTokens says that a token was not looked at, or was the last one that was.
+func tooManyTokens(wait time.Duration) error {
+	p := newProblem(http.StatusTooManyRequests, "too_many_tokens", "too many requests from this address had tokens that are not in force; one that was let in before still is")
+	p.retryAfter = int(math.Ceil(wait.Seconds()))
+	return p
 }
 
 // maxReturn is longer than any address of a page, in bytes.

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -216,7 +217,7 @@ func TestFailedLoginsAreLimited(t *testing.T) {
 // TestFailedLoginsAreLimitedOfAll, whatever addresses they come from; what is remembered is bounded by that.
 func TestFailedLoginsAreLimitedOfAll(t *testing.T) {
 	t.Parallel()
-	var all tries
+	all := tries{ofAddress: triesOfAddress, ofAll: triesOfAll}
 	at, refused, most := now, 0, 0
 	for i := range 50 * triesOfAll {
 		if all.begin(addressOf(fmt.Sprintf("10.0.%d.%d:1", i/250, i%250)), at) > 0 {
@@ -234,6 +235,56 @@ func TestFailedLoginsAreLimitedOfAll(t *testing.T) {
 			t.Fatalf("logins that succeed count: %v", wait)
 		}
 		all.succeeded(one)
+	}
+}
+
+// TestFailedTokensAreLimited: an address with too many tokens that nobody holds has no more of them looked at for a while,
+// not even a good one; a program that was let in before goes on, and other addresses do.
+func TestFailedTokensAreLimited(t *testing.T) {
+	t.Parallel()
+	at := now
+	r := newRig(t, func(c *Config) { c.Door, c.Now = doorOf{}, func() time.Time { return at } })
+	ask := func(from, token string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest("GET", "http://127.0.0.1/api/v1/services/shop/verdict", nil)
+		request.RemoteAddr = from
+		request.Header.Set("Authorization", "Bearer "+token)
+		answer := httptest.NewRecorder()
+		r.Handler().ServeHTTP(answer, request)
+		return answer
+	}
+	const here, there = "192.0.2.1:99", "192.0.2.2:99"
+	f := func(from, token string, want int) {
+		t.Helper()
+		if answer := ask(from, token); answer.Code != want {
+			t.Errorf("%s from %s: %d %s, want %d", token, from, answer.Code, answer.Body, want)
+		}
+	}
+	f(here, "ci", 200)
+	for i := range bearersOfAddress - 1 {
+		if answer := ask(here, fmt.Sprint("guess ", i)); answer.Code != http.StatusUnauthorized {
+			t.Fatalf("guess %d: %d", i, answer.Code)
+		}
+	}
+	if answer := ask(here, "guess"); answer.Code != http.StatusTooManyRequests || answer.Header().Get("Retry-After") != "600" || !strings.Contains(answer.Body.String(), "too_many_tokens") {
+		t.Errorf("one too many: %d, Retry-After %q, %s", answer.Code, answer.Header().Get("Retry-After"), answer.Body)
+	}
+	f(here, "admin", http.StatusTooManyRequests) // nobody looked
+	f(here, "ci", 200)
+	f(there, "admin", 200)
+	f(here, "admin", 200) // it is known by now
+	at = at.Add(triesTime)
+	f(here, "viewer", 200)
+}
+
+// TestBearersAreBounded, however many good tokens there were.
+func TestBearersAreBounded(t *testing.T) {
+	t.Parallel()
+	var b bearers
+	for i := range 3 * maxBearers {
+		b.remember(sha256.Sum256([]byte(fmt.Sprint(i))))
+		if len(b.before) > maxBearers {
+			t.Fatalf("%d are remembered", len(b.before))
+		}
 	}
 }
 

@@ -22,7 +22,8 @@ type Server struct {
 	log       *slog.Logger
 	pages     pages
 	sessions  sessions
-	tries     tries
+	tries     tries // logins
+	bearers   bearers
 	strangers strangers
 	echo      *echo.Echo
 	stopping  context.Context // ends when Run begins to stop: long polls answer then
@@ -33,6 +34,8 @@ type Server struct {
 // name of another.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, now: cfg.Now, log: cfg.Log}
+	s.tries.ofAddress, s.tries.ofAll = triesOfAddress, triesOfAll
+	s.bearers.failed.ofAddress, s.bearers.failed.ofAll = bearersOfAddress, bearersOfAll
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now

@@ -7,17 +7,22 @@ import (
 	"time"
 )
 
-// How many logins may fail. The second bounds how many addresses there are to remember, too.
+// How many logins, and how many tokens of programs, may fail. Those of all bound how many addresses there are to
+// remember, too.
 const (
-	triesOfAddress = 10
-	triesTime      = 10 * time.Minute
-	triesOfAll     = 60
-	triesOfAllTime = time.Minute
+	triesOfAddress   = 10
+	triesOfAll       = 60
+	bearersOfAddress = 300
+	bearersOfAll     = 1000
+	triesTime        = 10 * time.Minute // for those of an address
+	triesOfAllTime   = time.Minute
 )
 
-// tries counts the logins that failed, by address and of all. Each try counts before its token is looked at, so that
-// many at once are no more than one after the other; one that succeeds is taken back.
+// tries counts what failed, by address and of all. Each try counts before its token is looked at, so that many at once
+// are no more than one after the other; one that succeeds is taken back.
 type tries struct {
+	ofAddress, ofAll int // that may fail
+
 	mu  sync.Mutex // for all below
 	of  map[netip.Addr]tally
 	all tally
@@ -45,17 +50,33 @@ func (t *tries) begin(from netip.Addr, now time.Time) (wait time.Duration) {
 		t.of = map[netip.Addr]tally{}
 	}
 	from = network(from)
-	own, all := t.of[from].at(now, triesTime), t.all.at(now, triesOfAllTime)
-	if own.n >= triesOfAddress {
-		return own.since.Add(triesTime).Sub(now)
-	}
-	if all.n >= triesOfAll {
-		return all.since.Add(triesOfAllTime).Sub(now)
+	if wait := t.left(from, now); wait > 0 {
+		return wait
 	}
 	maps.DeleteFunc(t.of, func(_ netip.Addr, old tally) bool { return old.n == 0 || now.Sub(old.since) >= triesTime })
+	own, all := t.of[from].at(now, triesTime), t.all.at(now, triesOfAllTime)
 	own.n++
 	all.n++
 	t.of[from], t.all = own, all
+	return 0
+}
+
+// wait is after what time an address may try again; 0 says now.
+func (t *tries) wait(from netip.Addr, now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.left(network(from), now)
+}
+
+// left is the same for whoever holds the lock.
+func (t *tries) left(from netip.Addr, now time.Time) time.Duration {
+	own, all := t.of[from].at(now, triesTime), t.all.at(now, triesOfAllTime)
+	switch {
+	case own.n >= t.ofAddress:
+		return own.since.Add(triesTime).Sub(now)
+	case all.n >= t.ofAll:
+		return all.since.Add(triesOfAllTime).Sub(now)
+	}
 	return 0
 }
 
