@@ -189,20 +189,20 @@ func (c Course) sentence() string {
 	case Overridden:
 		return fmt.Sprintf("A step that was set by hand stands until %s; the policy goes on from it then.", moment(c.Until))
 	case Unproven:
-		return fmt.Sprintf("%s of users come next, once the verdict is promote.", next)
+		return fmt.Sprintf("%s of users come next, once the verdict is promote%s.", next, c.byHand())
 	case Refused:
 		return fmt.Sprintf("%s of users would come next, but %s.", next, c.Detail)
 	case Frozen:
 		if c.Until.IsZero() {
-			return fmt.Sprintf("%s of users come next; no step is raised for now, as the policy says.", next)
+			return fmt.Sprintf("%s of users come next; no step is raised for now, as the policy says%s.", next, c.byHand())
 		}
-		return fmt.Sprintf("%s of users come next; no step is raised before %s, as the policy says.", next, moment(c.Until))
+		return fmt.Sprintf("%s of users come next; no step is raised before %s, as the policy says%s.", next, moment(c.Until), c.byHand())
 	case Baking:
-		return fmt.Sprintf("%s of users come next, after %s.", next, moment(c.Until))
+		return fmt.Sprintf("%s of users come next, after %s%s.", next, moment(c.Until), c.byHand())
 	case Failing:
-		return fmt.Sprintf("%s of users come next, once the candidate has answered for a while without failures: it failed lately (%s).", next, c.Detail)
+		return fmt.Sprintf("%s of users come next, once the candidate has answered for a while without failures: it failed lately (%s)%s.", next, c.Detail, c.byHand())
 	case TooFew:
-		return fmt.Sprintf("%s of users come next, once the candidate has answered %s requests at this step; it has answered %s.", next, count(c.Need), count(c.Answered))
+		return fmt.Sprintf("%s of users come next, once the candidate has answered %s requests at this step; it has answered %s%s.", next, count(c.Need), count(c.Answered), c.byHand())
 	}
 	return ""
 }

@@ -85,6 +85,23 @@ func TestCourse(t *testing.T) {
 }
 
 // TestCourseOfARelease walks a clean candidate to the end, with nobody's help.
+// TestCourseByHand: where nobody raises steps by himself, what comes next says whose word it takes.
+func TestCourseByHand(t *testing.T) {
+	t.Parallel()
+	policy := DefaultPromotion()
+	const word = "on somebody's word: promotion.auto is false."
+	for _, s := range []Standing{promoting(), promoting().with(func(s *Standing) { s.Verdict.Decision = Hold }), promoting().at(100, 9*time.Minute, 1000), promoting().at(100, time.Hour, 99)} {
+		policy.Auto = false
+		if text := policy.Course(friday, s).Sentence(); !strings.HasSuffix(text, word) {
+			t.Errorf("%q does not say whose word it takes", text)
+		}
+		policy.Auto = true
+		if text := policy.Course(friday, s).Sentence(); strings.Contains(text, "word") {
+			t.Errorf("%q asks for a word that it does not take", text)
+		}
+	}
+}
+
 func TestCourseOfARelease(t *testing.T) {
 	t.Parallel()
 	policy := DefaultPromotion()

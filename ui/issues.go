@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ type issueRow struct {
 func issueRows(service string, l lookback, issues []divergence.Issue) []issueRow {
 	var rows []issueRow
 	for _, i := range issues {
-		r := issueRow{Issue: i, URL: l.keep(issuePath(service, i.Fingerprint)), EndpointURL: l.keep(endpointPath(service, i.Endpoint)), What: whatDiffers(i.Kind, i.Class), Reason: words(strings.Join(i.By, ", "))}
+		r := issueRow{Issue: i, URL: l.keep(issuePath(service, i.Fingerprint)), EndpointURL: l.keep(endpointPath(service, i.Endpoint)), What: whatDiffers(i.Kind, i.Class), Reason: takenAway(i.By)}
 		for _, id := range i.Examples {
 			r.ExampleURLs = append(r.ExampleURLs, exchangePath(service, id))
 		}
@@ -39,9 +40,24 @@ func issueRows(service string, l lookback, issues []divergence.Issue) []issueRow
 func whatDiffers(kind, class string) string {
 	text := words(kind)
 	if class != "" {
-		text += ": " + class
+		text += ": " + cmp.Or(formWords[class], class)
 	}
 	return text
+}
+
+// formWords say the forms of texts that are classes.
+var formWords = map[string]string{
+	"string:uuid": "a text that is a UUID", "string:timestamp": "a text that is a time", "string:url": "a text that is an address", "string:number": "a text that is a number", "string": "a text",
+}
+
+// takenAway says what takes a difference away, such as: by a rule, as noise.
+func takenAway(by []string) string {
+	said := map[string]string{"rule": "by a rule", "noise": "as noise"}
+	texts := make([]string, len(by))
+	for i, each := range by {
+		texts[i] = cmp.Or(said[each], words(each))
+	}
+	return strings.Join(texts, ", ")
 }
 
 // issuesView is the list of issues of a service.

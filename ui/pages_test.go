@@ -277,6 +277,18 @@ func TestIssuesPage(t *testing.T) {
 	says(t, target, parsePage(t, newRig(t), target, 200), "Only those of GET /orders.")
 }
 
+func TestWhatDiffersIsSaidInWords(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]string{{"type", "string:timestamp", "type: a text that is a time"}, {"changed", "", "changed"}, {"changed", "2xx became 5xx", "changed: 2xx became 5xx"}} {
+		if got := whatDiffers(c[0], c[1]); got != c[2] {
+			t.Errorf("%q, want %q", got, c[2])
+		}
+	}
+	if got := takenAway([]string{"accepted", "noise", "rule", "declared_noise"}); got != "accepted, as noise, by a rule, declared noise" {
+		t.Error(got)
+	}
+}
+
 // TestIssuePageSaysWhatItsExchangesHaveInCommon: as a table, with what callers wrote as
 // text, and in words where nothing can be said.
 func TestIssuePageSaysWhatItsExchangesHaveInCommon(t *testing.T) {

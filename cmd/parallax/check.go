@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"parallax/compare"
 	"parallax/internal/ids"
+	"parallax/mirror"
 )
 
 const checkUsage = "check -c FILE | check --schema"
@@ -67,6 +69,9 @@ func runCheck(ctx context.Context, e env, args []string) int {
 	}
 	for i, s := range cfg.Services {
 		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.Lint(s.Rules, time.Now()))
+		for _, same := range sameAddresses(s) {
+			fmt.Fprintf(e.stdout, "# services[%d].candidate.urls: %s is the primary's address too, so it would be compared with itself\n", i, same)
+		}
 		made, _ := ids.Compile(s.Identifiers) // loaded without a fault
 		printFindings(e.stdout, fmt.Sprintf("# services[%d].rules", i), compare.LintIdentifiers(s.Rules, made))
 	}
@@ -89,6 +94,19 @@ func runCheck(ctx context.Context, e env, args []string) int {
 		}
 	}
 	return exitGood
+}
+
+// sameAddresses are those at which both legs are, unless something in their requests tells them apart.
+func sameAddresses(s ServiceConfig) (same []string) {
+	if len(s.Candidate.Rewrite) > 0 || s.Candidate.Host != s.Primary.Host {
+		return nil
+	}
+	for _, u := range s.Candidate.URLs {
+		if slices.ContainsFunc(s.Primary.URLs, func(p mirror.LegURL) bool { return p.URL == u.URL }) {
+			same = append(same, u.URL)
+		}
+	}
+	return same
 }
 
 // printCatalogue lists the headers that are left out of the comparison without a

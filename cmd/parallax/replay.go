@@ -192,6 +192,10 @@ func (o replayOptions) replay(ctx context.Context, e env, s *server, source repl
 	if err != nil {
 		return false, err
 	}
+	if totals.Replayed == 0 {
+		fmt.Fprintln(e.stdout, account(totals)+"; nothing was replayed, so that there is nothing to report")
+		return false, nil
+	}
 	report, verdict, err := s.settledReport(svc, divergence.Window{From: began.Add(-time.Second)})
 	if err != nil {
 		return false, err

@@ -62,6 +62,17 @@ func TestReplayReportsWhatDiffers(t *testing.T) {
 	}
 }
 
+// TestReplayOfNothing says so, and not that the store is away, which nobody asked yet.
+func TestReplayOfNothing(t *testing.T) {
+	t.Parallel()
+	dir, replay := replayCase(t, backend(t, "9.99"), backend(t, "9.98"), "")
+	write(t, filepath.Join(dir, "r.jsonl"), "nonsense\n")
+	code, stdout, _ := replay("--from", filepath.Join(dir, "r.jsonl"))
+	if want := "1 requests read, 0 replayed, 1 skipped: malformed; nothing was replayed, so that there is nothing to report\n"; code != exitNot || stdout != want {
+		t.Errorf("exit code %d\n%s\nwant %s", code, stdout, want)
+	}
+}
+
 func TestReplayFromTheStoreRewritesNothingTwice(t *testing.T) {
 	t.Parallel()
 	dir, replay := replayCase(t, "http://127.0.0.1:1", "http://127.0.0.1:2", "")

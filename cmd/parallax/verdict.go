@@ -181,7 +181,7 @@ func (q *verdictQuery) tell(v reports.Verdict, left time.Duration) {
 		return
 	}
 	q.said = time.Now()
-	fmt.Fprintf(q.stderr, "parallax: %s; %v left\n", v.Line(), left.Round(time.Second))
+	fmt.Fprintf(q.stderr, "parallax: %s; %v left\n", strings.TrimSuffix(v.Line(), "."), left.Round(time.Second))
 }
 
 // ask asks once; the server may take the given time to see a change.

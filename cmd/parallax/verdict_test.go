@@ -203,7 +203,7 @@ func TestVerdictWaitsForADecision(t *testing.T) {
 			t.Errorf("question %d asked to wait for %q, want %q", n, wait, want)
 		}
 	}
-	if said := stderr.String(); strings.Count(said, "parallax: hold") != 1 || !strings.Contains(said, "; 1h0m0s left\n") {
+	if said := stderr.String(); strings.Count(said, "parallax: hold") != 1 || strings.Contains(said, ".;") || !strings.Contains(said, "; 1h0m0s left\n") {
 		t.Errorf("said %q while it waited, want once a minute what for", said)
 	}
 }
