@@ -49,6 +49,11 @@ type State struct {
 	// Mirroring is a person's pause of mirroring; nil while there is none.
 	Mirroring *MirroringPause `json:"mirroring_paused,omitempty"`
 
+	// MirroringVersion says which word that is, or that there is none, of those that several processes
+	// share; zero where they do not. MirroringOwed says that the others have not heard of the pause.
+	MirroringVersion uint64 `json:"mirroring_version,omitzero"`
+	MirroringOwed    bool   `json:"mirroring_owed,omitzero"`
+
 	// Tripped are the legs that are asked as a shadow no more, until a person says
 	// that they may be.
 	Tripped []LegTrip `json:"tripped,omitempty"`

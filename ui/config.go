@@ -191,7 +191,7 @@ type SharedStep struct {
 	Reached bool      `json:"reached"` // the others are heard; if not, the step is the last that was
 	Since   time.Time `json:"since,omitzero"`
 	Error   string    `json:"error,omitempty"`
-	Owed    bool      `json:"owed,omitempty"`   // they have not heard of a rollback here
+	Owed    bool      `json:"owed,omitempty"`   // they have not heard of a rollback, or a pause, here
 	Mirrors int       `json:"mirrors"`          // others, heard of in the last seconds
 	Behind  []string  `json:"behind,omitempty"` // those of them where an older word is in force
 }

@@ -22,7 +22,7 @@ type Mirroring interface {
 }
 
 // MirroringState is whether mirroring of a service is paused, and which legs are asked
-// as a shadow no more. All but Paused and Tripped is empty while it is not paused.
+// as a shadow no more. All but Paused, Tripped and Shared is empty while it is not paused.
 type MirroringState struct {
 	Paused bool      `json:"paused"`
 	By     string    `json:"by,omitempty"` // person, signal or watchdog
@@ -32,6 +32,8 @@ type MirroringState struct {
 	Until  time.Time `json:"until,omitzero"` // when it ends by itself; zero for never
 
 	Tripped []LegTrip `json:"tripped,omitempty"`
+
+	Shared *SharedStep `json:"shared,omitempty"` // how far a person's pause, or its end, has come where several processes share it
 }
 
 // LegTrip is that a leg is asked as a shadow no more, because what it did as one was

@@ -13,6 +13,7 @@ import (
 	"parallax"
 	"parallax/divergence"
 	"parallax/mirror"
+	splitredis "parallax/mirror/split/redis"
 	"parallax/reports"
 	"parallax/ui"
 )
@@ -25,6 +26,8 @@ type mirroring struct {
 	now    func() time.Time
 	record func(context.Context, divergence.Decision) // into the store's history
 	log    *slog.Logger
+
+	shared *sharedPause // with other processes; nil: it is this one's
 
 	mu sync.Mutex // one change at a time, of file and mirror together
 }
@@ -93,6 +96,7 @@ func (m *mirroring) State() ui.MirroringState {
 	for _, t := range m.mirror.Tripped() {
 		state.Tripped = append(state.Tripped, ui.LegTrip{Leg: t.Leg.String(), Reason: t.Reason, At: t.At})
 	}
+	state.Shared = m.sharedState()
 	return state
 }
 
@@ -108,29 +112,63 @@ func (m *mirroring) why() string {
 	return p.Reason
 }
 
-// Pause puts the pause in force before it writes it down: whoever asks for it is
-// in a hurry.
+// Pause puts the pause in force before it writes it down, and before it tells others: whoever
+// asks for it is in a hurry. It returns when all have followed that can be heard.
 func (m *mirroring) Pause(ctx context.Context, who, reason string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	at := m.now().UTC()
-	m.mirror.Pause(mirror.Pause{By: mirror.ByPerson, Who: who, Reason: reason, At: at})
-	err := m.file.Update(func(s *reports.State) { s.Mirroring = &reports.MirroringPause{Who: who, Reason: reason, At: at} })
+	err := m.pause(who, reason, at)
 	m.record(ctx, divergence.Decision{At: at, Kind: "mirroring", Key: "paused", Value: "true", Who: who, Note: reason})
+	if m.shared != nil {
+		m.followed(ctx)
+	}
 	return err
 }
 
-// Resume writes down that the pause is over, and the legs are released, before it is
-// so, so that after a crash nothing is mirrored that a person stopped.
-func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
+func (m *mirroring) pause(who, reason string, at time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.file.Update(func(s *reports.State) { s.Mirroring, s.Tripped = nil, nil }); err != nil {
+	m.mirror.Pause(mirror.Pause{By: mirror.ByPerson, Who: who, Reason: reason, At: at})
+	return m.file.Update(func(s *reports.State) {
+		s.Mirroring, s.MirroringOwed = &reports.MirroringPause{Who: who, Reason: reason, At: at}, m.shared != nil
+	})
+}
+
+// Resume writes down that the pause is over, and the legs are released, before it is
+// so, so that after a crash nothing is mirrored that a person stopped. Where others share it,
+// they are told before: while they cannot be, the pause goes on.
+func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
+	at := m.now().UTC()
+	version, err := m.tellResumed(ctx, splitredis.Pause{Version: m.file.State().MirroringVersion, Who: who, Reason: reason, At: at})
+	if err != nil {
+		return err
+	}
+	if err := m.resume(version); err != nil {
+		return err
+	}
+	m.record(ctx, divergence.Decision{At: at, Kind: "mirroring", Key: "paused", Value: "false", Who: who, Note: reason})
+	if m.shared != nil {
+		m.followed(ctx)
+	}
+	return nil
+}
+
+// resume ends the pause by a word of a version; 0: nobody shares it.
+func (m *mirroring) resume(version uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.end(version)
+}
+
+// end is resume for whoever holds the lock.
+func (m *mirroring) end(version uint64) error {
+	err := m.file.Update(func(s *reports.State) {
+		s.Mirroring, s.Tripped, s.MirroringVersion, s.MirroringOwed = nil, nil, version, false
+	})
+	if err != nil {
 		return err
 	}
 	m.mirror.SetTrips(nil)
 	m.mirror.Resume()
-	m.record(ctx, divergence.Decision{At: m.now().UTC(), Kind: "mirroring", Key: "paused", Value: "false", Who: who, Note: reason})
 	return nil
 }
 

@@ -318,5 +318,6 @@ func (svc *service) look(ctx context.Context) error {
 	g.Go(func() error { return svc.judge.Run(ctx) })
 	g.Go(func() error { return svc.pilot.Run(ctx) })
 	g.Go(func() error { return svc.steps.listen(ctx) })
+	g.Go(func() error { return svc.pauses.listen(ctx) })
 	return g.Wait()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -12,7 +11,6 @@ import (
 
 	"parallax"
 	"parallax/internal/yamlstrict"
-	"parallax/ui"
 )
 
 // roles are the parts of Parallax that a process plays. The zero value is all of them.
@@ -115,22 +113,6 @@ func (s *server) listen(name, address string) (net.Listener, error) {
 	}
 	return s.reopen(address)
 }
-
-// notHere is the switch of mirroring in a process that does not mirror.
-type notHere struct{}
-
-var _ ui.Mirroring = notHere{}
-
-// State implements ui.Mirroring: what is known here.
-func (notHere) State() ui.MirroringState { return ui.MirroringState{} }
-
-// Pause implements ui.Mirroring.
-func (notHere) Pause(context.Context, string, string) error { return errNotHere }
-
-// Resume implements ui.Mirroring.
-func (notHere) Resume(context.Context, string, string) error { return errNotHere }
-
-var errNotHere = ui.Refusal{Status: http.StatusConflict, Word: "not_a_mirror", Text: "this process does not mirror: ask each process with the role mirror, on its admin listener"}
 
 // reopen opens another listener for a service.
 func (s *server) reopen(address string) (net.Listener, error) {

@@ -150,6 +150,9 @@ func (s *server) readState(svc *service) error {
 		return err
 	}
 	svc.pauses = newMirroring(svc.mirror, file, svc.steps)
+	if s.steps != nil {
+		svc.pauses.shared = &sharedPause{sw: s.steps.Switch(svc.name)}
+	}
 	svc.copies = newCopying(svc, file, s.ledger, svc.copies)
 	svc.judge = reports.NewJudge(reports.JudgeConfig{
 		Service: svc.name, Policy: svc.terms.Load().cfg.Promotion, Ticks: s.recorder, Context: svc.context,
@@ -215,7 +218,7 @@ func (svc *service) forUI() ui.Service {
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, Vitals: svc.vitals, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 	if _, unserved := svc.listener.(*unserved); unserved {
-		out.Mirroring, out.Copying = notHere{}, nil
+		out.Copying = nil
 		out.Audience, out.WayBack, out.MissingWrites = nil, nil, nil
 	}
 	return out

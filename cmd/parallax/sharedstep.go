@@ -46,13 +46,15 @@ func (s *server) maySteer() bool {
 	return s.cfg.roles.plays(partPolicy) && (s.lease == nil || s.lease.Held())
 }
 
-// hearSteps hears what the other mirrors agree on, so that nobody is sent by a word that was
-// taken back while this one was not there. While Redis is away the last word holds.
+// hearSteps hears what the other mirrors agree on, so that nobody is sent, and nothing mirrored,
+// by a word that was taken back while this one was not there. While Redis is away the last word
+// holds.
 func hearSteps(ctx context.Context, services []*service) {
 	var all sync.WaitGroup
 	for _, svc := range services {
 		if svc.steps.shared != nil {
 			all.Go(func() { svc.steps.shared.step.Look(ctx, svc.steps) })
+			all.Go(func() { svc.pauses.look(ctx) })
 		}
 	}
 	all.Wait()

@@ -51,36 +51,42 @@ return {redis.call('HGET', KEYS[1], 'version'), redis.call('HGET', KEYS[1], 'wor
 
 // meet returns the word that Redis holds, whether there is one, and the other mirrors.
 func (s *Step) meet(ctx context.Context, name string, version uint64) (held Word, there bool, peers []Peer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.store.cfg.Timeout)
-	defer cancel()
-	answer, err := s.store.client.Eval(ctx, meet, []string{s.key, s.key + ":mirrors"}, name, version).Slice()
-	if err != nil {
-		return held, false, nil, fmt.Errorf("cannot read the step from redis: %w", err)
-	}
-	if len(answer) != 3 {
-		return held, false, nil, errors.New("cannot read the step from redis: its answer is none of this script's")
-	}
-	if peers, err = s.others(answer[2]); err != nil {
-		return held, false, nil, err
-	}
-	at, _ := answer[0].(string)
-	text, there := answer[1].(string)
-	if !there {
-		return held, false, peers, nil
+	at, text, there, peers, err := s.store.meet(ctx, s.key, name, version)
+	if err != nil || !there {
+		return held, false, peers, err
 	}
 	held, err = parseWord(at, text)
 	return held, err == nil, peers, err
 }
 
+// meet returns the word that Redis holds under a key with its version, and the other mirrors.
+func (s *Store) meet(ctx context.Context, key, name string, version uint64) (at, text string, there bool, peers []Peer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	answer, err := s.client.Eval(ctx, meet, []string{key, key + ":mirrors"}, name, version).Slice()
+	if err != nil {
+		return "", "", false, nil, fmt.Errorf("cannot read what is shared in redis: %w", err)
+	}
+	if len(answer) != 3 {
+		return "", "", false, nil, errors.New("cannot read what is shared in redis: its answer is none of this script's")
+	}
+	if peers, err = s.others(answer[2]); err != nil {
+		return "", "", false, nil, err
+	}
+	at, _ = answer[0].(string)
+	text, there = answer[1].(string)
+	return at, text, there, peers, nil
+}
+
 // others reads names and versions by turns, and leaves this mirror out.
-func (s *Step) others(answer any) (peers []Peer, err error) {
+func (s *Store) others(answer any) (peers []Peer, err error) {
 	list, _ := answer.([]any)
 	for pair := range slices.Chunk(list, 2) {
 		p := Peer{Name: fmt.Sprint(pair[0])}
 		if p.Version, err = parseVersion(fmt.Sprint(pair[len(pair)-1])); err != nil {
 			return nil, err
 		}
-		if p.Name != s.store.name {
+		if p.Name != s.name {
 			peers = append(peers, p)
 		}
 	}
@@ -94,10 +100,12 @@ func (s *Step) Peers(ctx context.Context) ([]Peer, error) {
 }
 
 // leave says that this mirror is gone; if Redis does not hear it, it will see.
-func (s *Step) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), s.store.cfg.Timeout)
+func (s *Step) leave() { s.store.leave(s.key) }
+
+func (s *Store) leave(key string) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
-	_ = s.store.client.HDel(ctx, s.key+":mirrors", s.store.name).Err()
+	_ = s.client.HDel(ctx, key+":mirrors", s.name).Err()
 }
 
 func parseVersion(text string) (uint64, error) {

@@ -1,4 +1,4 @@
-// Package redis shares the step of a service among mirrors.
+// Package redis shares the step of a service among mirrors, and a person's pause of mirroring.
 //
 // Redis holds one word a service, with a version that only grows, and tells each new one to
 // whoever listens. Mirrors listen, and look once a second besides. A mirror that cannot reach
