@@ -213,6 +213,40 @@ func TestProcessesWithRoles(t *testing.T) {
 			t.Errorf("mirror %d gave the candidate %d of 20 after the rollback", i, n)
 		}
 	}
+	f.pauses(t)
+}
+
+// pauses pauses mirroring in the process with the pages: no mirror copies anything once that was
+// answered, and the policy knows.
+func (f *fleet) pauses(t *testing.T) {
+	t.Helper()
+	paused := func() (n int64) {
+		var r fleetReport
+		if err := f.ui.JSON("/api/v1/services/shop/report", &r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Accounting.Unmirrored["paused"]
+	}
+	if n := paused(); n != 0 {
+		t.Errorf("%d requests were not mirrored before anybody asked for that", n)
+	}
+	ask(t, f.ui, "POST", "/api/v1/services/shop/mirroring:pause", `{"reason":"a test"}`, http.StatusOK)
+	for i := range f.mirrors {
+		f.ask(t, i, 7000, 20)
+	}
+	rig.Eventually(t, "no copies", func() error {
+		if n := paused(); n != 40 {
+			return fmt.Errorf("of 40 requests %d were not mirrored", n)
+		}
+		return nil
+	})
+	rig.Eventually(t, "a policy that knows", func() error {
+		var s pauseAnswer
+		if err := f.policy.JSON("/api/v1/services/shop/mirroring", &s); err != nil || !s.Paused {
+			return fmt.Errorf("%v %+v", err, s)
+		}
+		return nil
+	})
 }
 
 // savesRules saves rules in the process with the pages: the workers compare by them, the policy
