@@ -138,6 +138,14 @@ func (e *EffectTables) of(leg parallax.Leg, table string) *effectTable {
 	return e.primary[table]
 }
 
+// Column returns the primary's name of a column that a leg calls so, in a table that it calls so.
+func (e *EffectTables) Column(leg parallax.Leg, table, column string) string {
+	if t := e.of(leg, table); t != nil && leg == parallax.Candidate && t.columns[column] != "" {
+		return t.columns[column]
+	}
+	return column
+}
+
 // Name returns the primary's name of a table that a leg calls so.
 func (e *EffectTables) Name(leg parallax.Leg, table string) string {
 	if t := e.of(leg, table); t != nil {

@@ -87,6 +87,10 @@ type Service struct {
 	// not block.
 	Noise func(endpoint string) []compare.NoisePlace
 
+	// EffectTables returns what the legs call tables and columns; nil: the same. It must
+	// not block.
+	EffectTables func() *compare.EffectTables
+
 	// Rules returns the rules in force; nil: there are none.
 	Rules func() *compare.Rules
 

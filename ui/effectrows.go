@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"parallax"
+	"parallax/compare"
 	"parallax/divergence"
 )
 
@@ -64,6 +66,14 @@ type effectPair struct {
 	Left, Right *effectRow // nil where a leg did not make it
 }
 
+// Alias is what the other leg calls the table, empty for the same.
+func (p effectPair) Alias() string {
+	if p.Left == nil || p.Right == nil || p.Left.Table == p.Right.Table {
+		return ""
+	}
+	return p.Right.Table
+}
+
 // effectCell is what one leg did, in the column of that leg.
 type effectCell struct {
 	Row *effectRow // nil: nothing
@@ -74,13 +84,18 @@ type effectCell struct {
 // with the same key, or with keys that stand for one another by the identifiers; then
 // what is left of a table, in the order of the commits. It is presentation: what differs
 // by the rules is among the differences.
-func effectPairs(lines []divergence.EffectLine, known []divergence.IdentifierPair, against string) (out []effectPair) {
-	var others []divergence.EffectLine
+func effectPairs(lines []divergence.EffectLine, known []divergence.IdentifierPair, tables *compare.EffectTables, against string) (out []effectPair) {
+	var left, others []divergence.EffectLine
 	for _, l := range lines {
-		if l.Leg == against {
+		switch l.Leg {
+		case "primary":
+			left = append(left, l)
+		case against:
 			others = append(others, l)
 		}
 	}
+	leg, _ := parallax.ParseLeg(against) // of the URL, and checked there
+	names := naming{tables, leg}
 	partners := partnersOf(known, against)
 	used := make([]bool, len(others))
 	pick := func(ok func(l divergence.EffectLine) bool) *divergence.EffectLine {
@@ -92,29 +107,41 @@ func effectPairs(lines []divergence.EffectLine, known []divergence.IdentifierPai
 		}
 		return nil
 	}
-	var left []divergence.EffectLine
-	for _, l := range lines {
-		if l.Leg == "primary" {
-			left = append(left, l)
-		}
-	}
 	found := make([]*divergence.EffectLine, len(left))
 	for i, l := range left {
 		found[i] = pick(func(o divergence.EffectLine) bool {
-			return o.Table == l.Table && o.Op == l.Op && partners.sameKey(l.Key, o.Key)
+			return names.table(o.Table) == l.Table && o.Op == l.Op && partners.sameKey(l.Key, names.columns(o.Table, o.Key))
 		})
 	}
 	for i, l := range left {
 		if found[i] == nil {
-			found[i] = pick(func(o divergence.EffectLine) bool { return o.Table == l.Table && o.Op == l.Op })
+			found[i] = pick(func(o divergence.EffectLine) bool { return names.table(o.Table) == l.Table && o.Op == l.Op })
 		}
-		out = append(out, partners.pair(l, found[i]))
+		out = append(out, partners.pair(l, found[i], names))
 	}
 	for i := range others {
 		if !used[i] {
 			row := newEffectRow(others[i])
 			out = append(out, effectPair{Right: &row})
 		}
+	}
+	return out
+}
+
+// naming is what a leg calls things, by the primary's names.
+type naming struct {
+	tables *compare.EffectTables
+	leg    parallax.Leg
+}
+
+func (n naming) table(name string) string { return n.tables.Name(n.leg, name) }
+
+func (n naming) column(table, name string) string { return n.tables.Column(n.leg, table, name) }
+
+func (n naming) columns(table string, list []divergence.ColumnLine) []divergence.ColumnLine {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Name = n.column(table, out[i].Name)
 	}
 	return out
 }
@@ -140,7 +167,7 @@ func (p partners) sameKey(a, b []divergence.ColumnLine) bool {
 }
 
 // pair marks the columns in which two changes differ; what only one leg wrote differs.
-func (p partners) pair(l divergence.EffectLine, r *divergence.EffectLine) effectPair {
+func (p partners) pair(l divergence.EffectLine, r *divergence.EffectLine, names naming) effectPair {
 	left := newEffectRow(l)
 	if r == nil {
 		return effectPair{Left: &left}
@@ -148,7 +175,7 @@ func (p partners) pair(l divergence.EffectLine, r *divergence.EffectLine) effect
 	right := newEffectRow(*r)
 	for i := range left.Columns {
 		c := &left.Columns[i]
-		at := slices.IndexFunc(right.Columns, func(o effectColumn) bool { return o.Name == c.Name })
+		at := slices.IndexFunc(right.Columns, func(o effectColumn) bool { return names.column(r.Table, o.Name) == c.Name })
 		if at < 0 {
 			c.Differs = true
 			continue
@@ -161,7 +188,7 @@ func (p partners) pair(l divergence.EffectLine, r *divergence.EffectLine) effect
 		c.Differs, c.Partner, other.Differs, other.Partner = !partner, partner, !partner, partner
 	}
 	for i := range right.Columns {
-		if o := &right.Columns[i]; !slices.ContainsFunc(left.Columns, func(c effectColumn) bool { return c.Name == o.Name }) {
+		if o := &right.Columns[i]; !slices.ContainsFunc(left.Columns, func(c effectColumn) bool { return c.Name == names.column(r.Table, o.Name) }) {
 			o.Differs = true
 		}
 	}

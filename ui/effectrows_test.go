@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"parallax/compare"
 	"parallax/divergence"
 )
 
@@ -45,7 +46,13 @@ func TestEffectPairs(t *testing.T) {
 	line := func(leg, table, key, after string) divergence.EffectLine {
 		return divergence.EffectLine{Leg: leg, Table: table, Op: "insert", Key: columns(key), After: columns(after)}
 	}
+	tables, faults := compare.CompileEffectTables([]compare.EffectTable{{Primary: "sessions", Candidate: "logins", Columns: map[string]string{"token": "key", "customer": "account"}}})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
 	pairs := effectPairs([]divergence.EffectLine{
+		line("primary", "sessions", "token=s1", "token=s1 customer=8 at=1"),
+		line("candidate", "logins", "key=s2", "key=s2 account=8 at=2"),
 		line("primary", "orders", "id=17", "id=17 total=10 note=a"),
 		line("primary", "items", "id=1", "order=17 sku=a"),
 		line("primary", "items", "id=2", "order=17 sku=b"),
@@ -55,7 +62,7 @@ func TestEffectPairs(t *testing.T) {
 		line("candidate", "orders", "id=41", "id=41 total=11"),
 		line("candidate", "mails", "id=1", "to=x"),
 		line("secondary", "log", "id=1", "text=x"),
-	}, []divergence.IdentifierPair{{Name: "order", Primary: "17", Leg: "candidate", Value: "41"}, {Name: "item", Primary: "2", Leg: "candidate", Value: "92"}}, "candidate")
+	}, []divergence.IdentifierPair{{Name: "order", Primary: "17", Leg: "candidate", Value: "41"}, {Name: "item", Primary: "2", Leg: "candidate", Value: "92"}, {Name: "token", Primary: "s1", Leg: "candidate", Value: "s2"}}, tables, "candidate")
 	side := func(r *effectRow) string {
 		if r == nil {
 			return "nothing"
@@ -71,7 +78,11 @@ func TestEffectPairs(t *testing.T) {
 	for _, p := range pairs {
 		got = append(got, side(p.Left)+" | "+side(p.Right))
 	}
+	if pairs[0].Alias() != "logins" || pairs[1].Alias() != "" {
+		t.Errorf("aliases %q and %q", pairs[0].Alias(), pairs[1].Alias())
+	}
 	want := []string{
+		"sessions token s1 token= customer at! | logins key s2 key= account at!",
 		"orders id 17 id= total! note! | orders id 41 id= total!",
 		"items id 1 order= sku! | items id 91 order= sku!",
 		"items id 2 order= sku | items id 92 order= sku",

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"parallax"
+	"parallax/compare"
 	"parallax/divergence"
 )
 
@@ -131,7 +132,11 @@ func newExchangeView(service *Service, d divergence.ExchangeDetail, decode decod
 	if against == "secondary" && slices.ContainsFunc(d.Legs, func(l divergence.LegLine) bool { return l.Leg == against }) {
 		view.Against = against
 	}
-	view.Effects = effectPairs(d.Effects, d.Identifiers, view.Against)
+	var tables *compare.EffectTables
+	if service.EffectTables != nil {
+		tables = service.EffectTables()
+	}
+	view.Effects = effectPairs(d.Effects, d.Identifiers, tables, view.Against)
 	for _, leg := range d.Legs {
 		view.Legs = append(view.Legs, newLegRow(leg, d))
 	}

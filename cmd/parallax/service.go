@@ -214,7 +214,8 @@ func (svc *service) forUI() ui.Service {
 	out := ui.Service{
 		Noise: func(endpoint string) []compare.NoisePlace { return svc.terms.Load().compares.Noise.Places(endpoint) },
 		Name:  svc.name, Listen: svc.listener.Addr().String(), Judge: svc.judge, Stepper: svc.steps, Shared: svc.sharedStep, Promotion: svc.pilot,
-		Rules: func() *compare.Rules { return svc.terms.Load().compares.Rules }, Editor: svc.editor, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
+		EffectTables: svc.effectTables,
+		Rules:        func() *compare.Rules { return svc.terms.Load().compares.Rules }, Editor: svc.editor, BlindSpots: svc.blind.Load, Tables: svc.tables.Load, Drifted: svc.drift.Rows,
 		Events: svc.eventInboxes(), Evidence: svc, Mirroring: svc.pauses, Copying: svc.copies, Splitters: svc.splitters, Audience: svc.audience, WayBack: svc.wayBack, Groups: groups(svc.terms.Load().cfg.Split), MissingWrites: svc.missingWrites, Legs: svc.legs, Vitals: svc.vitals, MaxDivergenceRate: svc.terms.Load().cfg.Promotion.MaxDivergenceRate,
 	}
 	if _, unserved := svc.listener.(*unserved); unserved {
@@ -222,6 +223,14 @@ func (svc *service) forUI() ui.Service {
 		out.Audience, out.WayBack, out.MissingWrites = nil, nil, nil
 	}
 	return out
+}
+
+// effectTables is what the legs call tables and columns, nil where their changes are not compared.
+func (svc *service) effectTables() *compare.EffectTables {
+	if e := svc.terms.Load().compares.Effects; e != nil {
+		return e.Tables
+	}
+	return nil
 }
 
 // audience is known where Parallax splits users itself.
