@@ -26,17 +26,22 @@ type Audit interface {
 var _ Audit = (*reports.AccessLog)(nil)
 
 // audited notes who asked a route for a change, or for what may hold values of callers and databases, and what was
-// answered. It is the route table that says which routes those are, so that none is forgotten. Change events and
+// answered. It is the route table that says which routes those are, so that none is forgotten; the page of an endpoint
+// holds values for whoever may read them. Change events and
 // GitHub's deliveries are machines' (apiTake) and are not noted.
 func (s *Server) audited(r route) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		if s.cfg.Audit == nil || r.needs < values || r.kind == apiTake {
+		both := r.method == http.MethodGet && r.path == endpointRoute
+		if s.cfg.Audit == nil || r.needs < values && !both || r.kind == apiTake {
 			return next
 		}
 		deed := r.deed()
 		return func(c echo.Context) error {
 			status := http.StatusInternalServerError // a panic passes by
 			defer func() {
+				if both && !s.mayRead(c) { // it had figures alone
+					return
+				}
 				if holder, known := c.Get(holderKey).(Holder); known || s.cfg.Door == nil { // wrong tokens are noted where they are looked at
 					s.note(c, holder, deed, status)
 				}

@@ -50,7 +50,7 @@ var mayCall = map[string]Role{
 	"GET /services/:service/promotion": Viewer,
 
 	"GET /": Viewer, "GET /health": Viewer, "GET /services/:service": Viewer,
-	"GET /services/:service/endpoint": Reviewer,
+	"GET /services/:service/endpoint": Viewer,
 	"GET /services/:service/issues":   Reviewer, "GET /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues/:fingerprint": Reviewer, "POST /services/:service/issues": Reviewer,
 	"GET /services/:service/exchanges/:id": Reviewer, "POST /services/:service/rules": Reviewer, "GET /services/:service/blind-spots": Reviewer,
 	"GET /services/:service/written":                      Reviewer,
@@ -189,17 +189,20 @@ func TestAViewerSeesFiguresAlone(t *testing.T) {
 			t.Errorf("the report for %s: %d %s", role, answer.Code, text)
 		}
 	}
-	for _, target := range []string{"/", "/services/shop"} {
+	for target, shows := range map[string][]string{
+		"/": {"Where every request went", row}, "/services/shop": {"Where every request went", row},
+		"/services/shop/endpoint?endpoint=GET+%2Forders%2F%7Bid%7D": {"How both legs answered", "2026-11-21T11:58:31Z"},
+	} {
 		for role, sees := range map[string]bool{"viewer": false, "viewer@shop": false, "reviewer": true} {
 			if target == "/" && role == "viewer@shop" {
 				continue
 			}
 			answer := r.call("GET", target, "", "Authorization", "Bearer "+role)
 			text := answer.Body.String()
-			if answer.Code != 200 || !strings.Contains(text, "GET /orders/{id}") || !strings.Contains(text, "Where every request went") {
+			if answer.Code != 200 || !strings.Contains(text, "GET /orders/{id}") || !strings.Contains(text, shows[0]) {
 				t.Fatalf("%s of %s: %d\n%s", role, target, answer.Code, text)
 			}
-			for _, value := range []string{"59.95", row, "/exchanges/" + firstID} {
+			for _, value := range []string{"59.95", shows[1], "/exchanges/" + firstID} {
 				if strings.Contains(text, value) != sees {
 					t.Errorf("%s of %s sees %q: %t, want %t", role, target, value, !sees, sees)
 				}

@@ -35,6 +35,7 @@ type endpointView struct {
 	Matrix     matrix
 	Noise      []compare.NoisePlace
 	Suggested  []compare.Suggestion
+	Values     bool // with what callers had; figures alone otherwise
 	Fields     []fieldRow
 	Counting   []issueRow
 	Suppressed []issueRow
@@ -142,7 +143,7 @@ func (s *Server) pageEndpoint(c echo.Context) error {
 	}
 	q := query{values: c.QueryParams()}
 	here := c.Request().URL.String()
-	view := endpointView{Service: service.Name, Endpoint: q.text("endpoint"), Lookback: q.lookback(s.now(), with(here, "before", ""))}
+	view := endpointView{Service: service.Name, Endpoint: q.text("endpoint"), Values: s.mayRead(c), Lookback: q.lookback(s.now(), with(here, "before", ""))}
 	f := q.exchangeFilter()
 	f.Window, f.Limit = view.Lookback.Window, exchangesPerPage
 	if view.Endpoint == "" {
@@ -216,11 +217,14 @@ func (s *Server) readEndpoint(ctx context.Context, service *Service, v reports.V
 		return err
 	}
 	view.Noise = service.noisePlaces(view.Endpoint)
+	rows := issueRows(service.Name, view.Lookback, issues)
+	view.Fields = fieldTree(service.Name, s.now(), view.Stats.Matched+view.Stats.Diverged, rows)
+	if !view.Values {
+		return nil
+	}
 	if view.Suggested, err = reports.Suggest(ctx, s.cfg.Store, service.Name, view.Endpoint, view.Lookback.Window, []divergence.EndpointStats{view.Stats.EndpointStats}); err != nil {
 		return err
 	}
-	rows := issueRows(service.Name, view.Lookback, issues)
-	view.Fields = fieldTree(service.Name, s.now(), view.Stats.Matched+view.Stats.Diverged, rows)
 	view.Counting, view.Suppressed = parted(rows)
 	return s.readExchanges(ctx, service, view, f, here)
 }

@@ -40,6 +40,10 @@ type route struct {
 	handle       echo.HandlerFunc
 }
 
+// endpointRoute is the page of an endpoint: figures for whoever may see them, and values for
+// whoever may read those.
+const endpointRoute = "/services/:service/endpoint"
+
 func (s *Server) routes() []route {
 	const service = "/api/v1/services/:service"
 	return []route{
@@ -103,7 +107,7 @@ func (s *Server) routes() []route {
 		{"GET", "/", page, figures, s.pageOverview},
 		{"GET", "/health", page, figures, s.pageHealth},
 		{"GET", "/services/:service", page, figures, s.pageService},
-		{"GET", "/services/:service/endpoint", page, values, s.pageEndpoint},
+		{"GET", endpointRoute, page, figures, s.pageEndpoint},
 		{"POST", "/services/:service/endpoint", page, evidence, s.formSignOff},
 		{"GET", "/services/:service/promotion", page, figures, s.pagePromotion},
 		{"POST", "/services/:service/promotion/rollback", page, evidence, s.formPromotion((*Server).goBack)},
