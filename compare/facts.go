@@ -17,7 +17,12 @@ import (
 type Fact struct {
 	Place string // in words, such as: path {id}, query page, header accept, body $.items[*].price
 	Value string // as JSON; empty: something is there, and its value says nothing
+
+	Answer bool // of what the primary answered, and not of what was asked
 }
+
+// StatusFact is the place of the status that the primary answered with.
+const StatusFact = "status of the primary"
 
 const (
 	maxFacts      = 400 // of one exchange
@@ -38,20 +43,24 @@ func Facts(endpoint string, c *parallax.Call) []Fact {
 	}
 	f.headers(c.Request.Headers)
 	f.body("body", c.Request.Headers, &c.Request.Body)
-	f.add("status of the primary", strconv.Itoa(c.Response.Status))
+	f.answer = true
+	f.add(StatusFact, strconv.Itoa(c.Response.Status))
 	f.body("answer of the primary", c.Response.Headers, &c.Response.Body)
 	return f.list
 }
 
 // facts collects facts up to their bound.
-type facts struct{ list []Fact }
+type facts struct {
+	list   []Fact
+	answer bool // what is added now is of the answer
+}
 
 func (f *facts) add(place, value string) {
 	if len(value) > maxFactValue || IsRedacted([]byte(value)) {
 		value = ""
 	}
 	if len(f.list) < maxFacts && len(place) <= maxFactPlace {
-		f.list = append(f.list, Fact{place, value})
+		f.list = append(f.list, Fact{place, value, f.answer})
 	}
 }
 

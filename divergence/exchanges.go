@@ -26,6 +26,12 @@ func (s *Store) Exchanges(ctx context.Context, service string, f ExchangeFilter)
 	if f.Fingerprint != "" {
 		cond.and("id IN (SELECT id FROM divergences WHERE service = {service:String} AND fingerprint = {fingerprint:String})", "fingerprint", f.Fingerprint)
 	}
+	if f.Without != "" {
+		cond.and("outcome != 'not_comparable' AND id NOT IN (SELECT id FROM divergences WHERE service = {service:String} AND fingerprint = {without:String})", "without", f.Without)
+	}
+	if f.Status > 0 {
+		cond.and(fmt.Sprintf("primary_status = %d", f.Status))
+	}
 	if f.EachHour > 0 {
 		cond.and(fmt.Sprintf("id IN (SELECT id FROM comparisons %s ORDER BY received, id LIMIT %d BY toStartOfHour(received))", cond, f.EachHour))
 	}

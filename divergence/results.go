@@ -232,6 +232,8 @@ type ExchangeFilter struct {
 	Outcome     string // match, diverged or not_comparable
 	Fingerprint string // only those with stored differences of that issue
 	Kept        bool   // only those with stored bodies
+	Without     string // only those that can be compared and have no stored difference of that issue
+	Status      int    // only those that the primary answered with that status; 0: all
 	EachHour    int    // so many at most of an hour, its first ones; 0: all
 	Before      string
 	Limit       int

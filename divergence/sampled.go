@@ -20,21 +20,31 @@ type Sampled struct {
 
 const (
 	maxSampled     = 100      // exchanges of a side
+	sampledEach    = 25       // of an hour
+	fewSampled     = 5        // with fewer that were answered alike, those that were not are taken too
 	maxSampledBody = 64 << 10 // bytes
 )
 
-// Contrast returns stored exchanges that show an issue and others of its endpoint that
-// match and do not show it, of the week before the issue was last seen: the latest 100
-// of each, and of an hour the first 10, so that neither side is of other times.
-func (s *Store) Contrast(ctx context.Context, service string, i Issue) (showing, matching []Sampled, err error) {
+// Contrast returns stored exchanges that show an issue and others of its endpoint that do
+// not, of the week before the issue was last seen: the latest 100 of each, and of an hour
+// the first 25, so that neither side is of other times. The others match, or differ in
+// something else; they are those that the primary answered with the status that it most often
+// has where the issue shows, so that answers are not told apart from refusals, unless there
+// are too few.
+func (s *Store) Contrast(ctx context.Context, service string, i Issue) (showing, others []Sampled, err error) {
 	week := Window{From: i.Last.Add(-7 * 24 * time.Hour), To: i.Last.Add(time.Hour)}
-	f := ExchangeFilter{Window: week, Endpoint: i.Endpoint, Fingerprint: i.Fingerprint, Kept: true, EachHour: keepMatched, Limit: maxSampled}
+	f := ExchangeFilter{Window: week, Endpoint: i.Endpoint, Kept: true, EachHour: sampledEach, Limit: maxSampled}
+	f.Fingerprint = i.Fingerprint
 	with, err := s.Exchanges(ctx, service, f)
 	if err != nil || len(with) == 0 {
 		return nil, nil, err
 	}
-	f.Fingerprint, f.Outcome = "", "match"
+	f.Fingerprint, f.Without, f.Status = "", i.Fingerprint, usualStatus(with)
 	without, err := s.Exchanges(ctx, service, f)
+	if err == nil && len(without) < fewSampled {
+		f.Status = 0
+		without, err = s.Exchanges(ctx, service, f)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,14 +55,30 @@ func (s *Store) Contrast(ctx context.Context, service string, i Issue) (showing,
 	return sampled(with, calls), sampled(without, calls), nil
 }
 
-// sampled pairs exchanges with their calls and takes each call, so that an exchange that
-// matches although it shows the issue, which is suppressed, is of the first list alone.
-// Those whose bodies went before their time are left out.
+// usualStatus is the status that the primary has most often.
+func usualStatus(list []ExchangeSummary) (status int) {
+	counts := map[int]int{}
+	for _, x := range list {
+		for _, leg := range x.Legs {
+			if leg.Leg == parallax.Primary.String() {
+				counts[leg.Status]++
+			}
+		}
+	}
+	for each, n := range counts {
+		if n > counts[status] || n == counts[status] && each < status {
+			status = each
+		}
+	}
+	return status
+}
+
+// sampled pairs exchanges with their calls. Those whose bodies went before their time are
+// left out.
 func sampled(list []ExchangeSummary, calls map[string]*parallax.Call) (out []Sampled) {
 	for _, x := range list {
 		if call := calls[x.ID]; call != nil {
 			out = append(out, Sampled{x, call})
-			delete(calls, x.ID)
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"parallax"
@@ -36,7 +37,7 @@ func TestInCommon(t *testing.T) {
 			t.Errorf("nothing was found of %d that were tried; want %+v", c.Tried, want)
 			return
 		}
-		if got := c.Traits[0]; got.Text != want.Text || got.Showing != want.Showing || got.Matching != want.Matching {
+		if got := c.Traits[0]; got.Text != want.Text || got.Showing != want.Showing || got.Others != want.Others {
 			t.Errorf("got %+v, want %+v", c.Traits, want)
 		}
 	}
@@ -44,7 +45,7 @@ func TestInCommon(t *testing.T) {
 	f(func(i int) divergence.Sampled {
 		return sampledAs(fmt.Sprint("/carts/", i, "?currency=JPY"), `{"quantity":1}`)
 	}, plain,
-		Trait{Text: "query currency is there", Showing: 30})
+		Trait{Text: `query currency is "JPY"`, Showing: 30})
 	f(func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i, "?currency=JPY"), "") },
 		func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i, "?currency=EUR"), "") },
 		Trait{Text: `query currency is "JPY"`, Showing: 30})
@@ -53,7 +54,7 @@ func TestInCommon(t *testing.T) {
 		Trait{Text: "body $.quantity is at least 10", Showing: 30})
 	f(func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i), `{"items":[]}`) },
 		func(i int) divergence.Sampled { return sampledAs(fmt.Sprint("/carts/", i), `{"items":[{"sku":"a"}]}`) },
-		Trait{Text: "body $.items[*] is not there", Showing: 30})
+		Trait{Text: "number of elements of body $.items is 0", Showing: 30})
 	f(func(i int) divergence.Sampled {
 		return sampledAs(fmt.Sprint("/carts/", i), fmt.Sprintf(`{"items":[{"sku":"a"},{"sku":"%d"}]}`, i))
 	}, func(i int) divergence.Sampled {
@@ -79,8 +80,62 @@ func TestInCommonSaysWhatItLacks(t *testing.T) {
 func TestInCommonListsTheSameOnce(t *testing.T) {
 	t.Parallel()
 	c := InCommon(repeat(20, func(int) divergence.Sampled { return sampledAs("/carts/1?a=1&b=2", "") }), repeat(20, func(int) divergence.Sampled { return sampledAs("/carts/1", "") }))
-	if len(c.Traits) != 1 || c.Traits[0].Text != "query a is there" || !slices.Contains(c.Traits[0].Also, "query b is there") {
+	if len(c.Traits) != 1 || c.Traits[0].Text != "query a is 1" || !slices.Equal(c.Traits[0].Also, []string{"query b is 2", "query a is there"}) {
 		t.Errorf("got %+v", c.Traits)
+	}
+}
+
+// TestInCommonPrefersTheRequest: of what tells as much, what was asked comes before what was
+// answered, but for the status.
+func TestInCommonPrefersTheRequest(t *testing.T) {
+	t.Parallel()
+	answered := func(x divergence.Sampled, status int, text string) divergence.Sampled {
+		x.Call.Response.Status, x.Call.Response.Body = status, parallax.Body{Bytes: []byte(text), Size: int64(len(text))}
+		return x
+	}
+	f := func(want string, showing, others func() divergence.Sampled) {
+		t.Helper()
+		one := func(make func() divergence.Sampled) func(int) divergence.Sampled {
+			return func(int) divergence.Sampled { return make() }
+		}
+		if c := InCommon(repeat(20, one(showing)), repeat(20, one(others))); len(c.Traits) != 1 || c.Traits[0].Text != want {
+			t.Errorf("got %+v, want %q alone", c.Traits, want)
+		}
+	}
+	f("query a is 1", func() divergence.Sampled { return answered(sampledAs("/carts/1?a=1", ""), 200, `{"b":1}`) },
+		func() divergence.Sampled { return answered(sampledAs("/carts/1", ""), 200, `{}`) })
+	f("status of the primary is 200", func() divergence.Sampled { return answered(sampledAs("/carts/1", ""), 200, `{"b":1}`) },
+		func() divergence.Sampled { return answered(sampledAs("/carts/1", ""), 404, `{}`) })
+	f("answer of the primary $.b is 1", func() divergence.Sampled { return answered(sampledAs("/carts/1", ""), 200, `{"b":1}`) },
+		func() divergence.Sampled { return answered(sampledAs("/carts/1", ""), 200, `{"b":2}`) })
+}
+
+// TestInCommonGoesOn: what tells the sides apart among those that have the first trait is
+// listed, and what merely comes with it is not.
+func TestInCommonGoesOn(t *testing.T) {
+	t.Parallel()
+	showing := repeat(40, func(i int) divergence.Sampled {
+		return sampledAs(fmt.Sprintf("/carts/%d?currency=JPY&express=1&with=%d", i, i%20/19), "")
+	})
+	others := repeat(40, func(i int) divergence.Sampled {
+		return sampledAs([]string{"/carts/1?currency=JPY", "/carts/1?express=1", "/carts/1?currency=EUR"}[i%3], "")
+	})
+	var got []string
+	for _, trait := range InCommon(showing, others).Traits {
+		got = append(got, trait.Text)
+	}
+	if want := []string{"query with is there"}; !slices.Equal(got, want) {
+		t.Errorf("what only those have that show it says all: got %q, want %q", got, want)
+	}
+	for i := range showing {
+		showing[i] = sampledAs("/carts/1?currency=JPY&express=1", "")
+	}
+	got = nil
+	for _, trait := range InCommon(showing, others).Traits {
+		got = append(got, trait.Text)
+	}
+	if len(got) != 2 || !strings.HasPrefix(got[0], "query express") || !strings.HasPrefix(got[1], "query currency") {
+		t.Errorf("got %q, want both what is express and what is in yen", got)
 	}
 }
 

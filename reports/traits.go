@@ -14,19 +14,29 @@ import (
 // trait is something that some of the exchanges have.
 type trait struct {
 	text string
-	rank int   // of two that tell as much, the lower one is easier to understand
+	rank int   // of two that tell as much, the lower one is more of a hint
 	in   []int // which exchanges have it, in ascending order
 }
 
-// The ranks of traits.
+// The ranks of traits. Those of the answer come behind all of the request, but for its status.
 const (
-	isThere = iota
-	hasValue
+	hasValue = iota
+	isThere
 	isBeyond
+	ofAnswer
 )
+
+// rank is that of a kind of trait at a place.
+func (p *placed) rank(kind int, place string) int {
+	if p.answer && place != compare.StatusFact {
+		return kind + ofAnswer
+	}
+	return kind
+}
 
 // placed is what stands at a place in each of the exchanges.
 type placed struct {
+	answer bool // it is a place of answers
 	there  []int
 	values map[string][]int
 	lowest map[int]float64 // of an exchange's numbers
@@ -47,15 +57,18 @@ func traitsOf(list []divergence.Sampled, least int) []trait {
 	}
 	for _, place := range slices.Sorted(maps.Keys(places)) {
 		s := places[place]
-		note(isThere, s.there, place, "is there")
-		note(isThere, missingIn(s.there, len(list)), place, "is not there")
+		note(s.rank(isThere, place), s.there, place, "is there")
+		note(s.rank(isThere, place), missingIn(s.there, len(list)), place, "is not there")
 		for _, value := range slices.Sorted(maps.Keys(s.values)) {
-			note(hasValue, s.values[value], place, "is", value)
+			note(s.rank(hasValue, place), s.values[value], place, "is", value)
+		}
+		if place == compare.StatusFact {
+			continue // its numbers have no order
 		}
 		for _, at := range cuts(s) {
 			text := strconv.FormatFloat(at, 'f', -1, 64)
-			note(isBeyond, s.where(s.most, func(v float64) bool { return v >= at }), place, "is at least", text)
-			note(isBeyond, s.where(s.lowest, func(v float64) bool { return v < at }), place, "is less than", text)
+			note(s.rank(isBeyond, place), s.where(s.most, func(v float64) bool { return v >= at }), place, "is at least", text)
+			note(s.rank(isBeyond, place), s.where(s.lowest, func(v float64) bool { return v < at }), place, "is less than", text)
 		}
 	}
 	return out
@@ -71,7 +84,7 @@ func placedIn(list []divergence.Sampled) map[string]*placed {
 				if len(places) >= maxTried {
 					continue
 				}
-				s = &placed{values: map[string][]int{}, lowest: map[int]float64{}, most: map[int]float64{}}
+				s = &placed{answer: f.Answer, values: map[string][]int{}, lowest: map[int]float64{}, most: map[int]float64{}}
 				places[f.Place] = s
 			}
 			s.add(i, f.Value)

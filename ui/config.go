@@ -291,8 +291,8 @@ type Triage interface {
 	Issue(ctx context.Context, service, fingerprint string, at time.Time) (divergence.Issue, error)
 	// Values returns examples of an issue that are not alike.
 	Values(ctx context.Context, service, fingerprint string) ([]divergence.ValueExample, error)
-	// Contrast returns stored exchanges that show an issue, and others that match.
-	Contrast(ctx context.Context, service string, i divergence.Issue) (showing, matching []divergence.Sampled, err error)
+	// Contrast returns stored exchanges that show an issue, and others of its endpoint.
+	Contrast(ctx context.Context, service string, i divergence.Issue) (showing, others []divergence.Sampled, err error)
 	// History returns what was decided on an issue, the first first.
 	History(ctx context.Context, service, fingerprint string) ([]divergence.IssueDecision, error)
 }

@@ -264,19 +264,19 @@ func (f *fakeStore) Values(context.Context, string, string) ([]divergence.ValueE
 }
 
 // Contrast has the issue with everything that is asked for in dollars.
-func (f *fakeStore) Contrast(_ context.Context, _ string, i divergence.Issue) (showing, matching []divergence.Sampled, err error) {
+func (f *fakeStore) Contrast(_ context.Context, _ string, i divergence.Issue) (showing, others []divergence.Sampled, err error) {
 	sample := func(target string) divergence.Sampled {
 		call := &parallax.Call{Request: parallax.Request{Method: "GET", Target: target}, Response: parallax.Response{Status: 200}}
 		return divergence.Sampled{ExchangeSummary: divergence.ExchangeSummary{Endpoint: i.Endpoint}, Call: call}
 	}
 	for n := range 20 {
 		showing = append(showing, sample(fmt.Sprintf("/orders/%d?currency=<USD>", n)))
-		matching = append(matching, sample(fmt.Sprintf("/orders/%d?currency=EUR", n)))
+		others = append(others, sample(fmt.Sprintf("/orders/%d?currency=EUR", n)))
 	}
 	if f.lone {
 		showing = showing[:1]
 	}
-	return showing, matching, f.err
+	return showing, others, f.err
 }
 
 func (f *fakeStore) History(_ context.Context, _, fingerprint string) ([]divergence.IssueDecision, error) {

@@ -125,11 +125,11 @@ func (s *Server) readIssue(ctx context.Context, service, fingerprint string) (do
 	if doc.History, err = s.cfg.Store.History(ctx, service, fingerprint); err != nil {
 		return doc, err
 	}
-	showing, matching, err := s.cfg.Store.Contrast(ctx, service, doc.Issue)
+	showing, others, err := s.cfg.Store.Contrast(ctx, service, doc.Issue)
 	if err != nil {
 		return doc, err
 	}
-	doc.Common = reports.InCommon(showing, matching)
+	doc.Common = reports.InCommon(showing, others)
 	doc.Exchanges, err = s.cfg.Store.Exchanges(ctx, service, divergence.ExchangeFilter{Fingerprint: fingerprint, Limit: issueExchanges})
 	doc.Values, doc.History, doc.Exchanges = list(doc.Values), list(doc.History), list(doc.Exchanges)
 	return doc, err
