@@ -13,7 +13,6 @@ import (
 	"parallax"
 	"parallax/divergence"
 	"parallax/mirror"
-	splitredis "parallax/mirror/split/redis"
 	"parallax/reports"
 	"parallax/ui"
 )
@@ -138,11 +137,11 @@ func (m *mirroring) pause(who, reason string, at time.Time) error {
 // they are told before: while they cannot be, the pause goes on.
 func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
 	at := m.now().UTC()
-	version, err := m.tellResumed(ctx, splitredis.Pause{Version: m.file.State().MirroringVersion, Who: who, Reason: reason, At: at})
-	if err != nil {
-		return err
-	}
-	if err := m.resume(version); err != nil {
+	if m.shared == nil {
+		if err := m.resume(); err != nil {
+			return err
+		}
+	} else if err := m.resumeAll(ctx, who, reason, at); err != nil {
 		return err
 	}
 	m.record(ctx, divergence.Decision{At: at, Kind: "mirroring", Key: "paused", Value: "false", Who: who, Note: reason})
@@ -152,14 +151,14 @@ func (m *mirroring) Resume(ctx context.Context, who, reason string) error {
 	return nil
 }
 
-// resume ends the pause by a word of a version; 0: nobody shares it.
-func (m *mirroring) resume(version uint64) error {
+// resume ends a pause that nobody else shares.
+func (m *mirroring) resume() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.end(version)
+	return m.end(0)
 }
 
-// end is resume for whoever holds the lock.
+// end ends the pause by a word of a version. The caller holds the lock.
 func (m *mirroring) end(version uint64) error {
 	err := m.file.Update(func(s *reports.State) {
 		s.Mirroring, s.Tripped, s.MirroringVersion, s.MirroringOwed = nil, nil, version, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // sharedPause is the pause of mirroring of one service as processes share it.
 type sharedPause struct {
 	sw    *splitredis.Switch
+	talk  sync.Mutex             // one word of this process at a time, so that a pause is not told after its end
 	away  atomic.Pointer[outage] // nil while Redis answers
 	peers atomic.Pointer[[]splitredis.Peer]
 }
@@ -98,6 +100,8 @@ func pauseOf(s reports.State) splitredis.Pause {
 
 // pay tells the others a pause that they have not heard of.
 func (m *mirroring) pay(ctx context.Context) error {
+	m.shared.talk.Lock()
+	defer m.shared.talk.Unlock()
 	state := m.file.State()
 	if !state.MirroringOwed || state.Mirroring == nil {
 		return nil
@@ -108,7 +112,7 @@ func (m *mirroring) pay(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now := m.file.State().Mirroring; now == nil || !now.At.Equal(state.Mirroring.At) {
+	if now := m.file.State(); now.Mirroring == nil || !now.Mirroring.At.Equal(state.Mirroring.At) {
 		return nil // another word came meanwhile
 	}
 	return m.file.Update(func(s *reports.State) { s.MirroringVersion, s.MirroringOwed = version, false })
@@ -138,16 +142,21 @@ func (m *mirroring) heed(held splitredis.Pause) error {
 	})
 }
 
-// tellResumed tells the others that the pause is over, and returns which word that is.
-func (m *mirroring) tellResumed(ctx context.Context, p splitredis.Pause) (uint64, error) {
-	if m.shared == nil {
-		return 0, nil
-	}
-	version, err := m.shared.sw.Set(ctx, p)
+// resumeAll tells the others that the pause is over, and then ends it here.
+func (m *mirroring) resumeAll(ctx context.Context, who, reason string, at time.Time) error {
+	m.shared.talk.Lock()
+	defer m.shared.talk.Unlock()
+	before := m.file.State()
+	version, err := m.shared.sw.Set(ctx, splitredis.Pause{Version: before.MirroringVersion, Who: who, Reason: reason, At: at})
 	if err != nil {
-		return 0, ui.Refusal{Status: http.StatusServiceUnavailable, Word: "redis_away", Text: fmt.Sprintf("the other processes cannot be told, so that the pause goes on: %v", err)}
+		return ui.Refusal{Status: http.StatusServiceUnavailable, Word: "redis_away", Text: fmt.Sprintf("the other processes cannot be told, so that the pause goes on: %v", err)}
 	}
-	return version, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := m.file.State(); now.MirroringOwed && !pauseOf(now).At.Equal(pauseOf(before).At) {
+		return nil // somebody has paused it again meanwhile, which comes after this
+	}
+	return m.end(version)
 }
 
 // followed waits until everybody who can be heard has followed, or should have.

@@ -13,11 +13,16 @@
     if (r && !document.hidden && !atWork(r)) htmx.trigger(r, "refresh");
   }, every);
 
-  // What came is not the page that was asked for: the session is over, or the store away.
+  // Figures are not put in where somebody has begun to do something meanwhile, nor where what
+  // came is another page: the session is over, or Parallax cannot answer.
   document.addEventListener("htmx:beforeSwap", (e) => {
-    if (e.detail.target === region() && !new DOMParser().parseFromString(e.detail.serverResponse, "text/html").getElementById("live")) {
+    const r = region();
+    if (r === null || e.detail.requestConfig.elt !== r) return;
+    if (!new DOMParser().parseFromString(e.detail.serverResponse, "text/html").getElementById("live")) {
       e.detail.shouldSwap = false;
       stale();
+    } else if (atWork(r)) {
+      e.detail.shouldSwap = false;
     }
   });
 

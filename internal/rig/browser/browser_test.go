@@ -172,13 +172,17 @@ func staysCurrent(t *testing.T, tab *Tab, service string) {
 		t.Errorf("after a filter was chosen the page is at %q", at)
 	}
 	checkChart(t, tab, "after a filter was chosen")
+	tab.Follow(Ask[string](tab, `document.querySelectorAll("#live .choices a")[1].innerText.trim()`)) // endpoints that need attention
+	if at := Ask[string](tab, `location.search + " " + document.activeElement.getAttribute("aria-current") + " " + document.activeElement.innerText.startsWith("needing attention")`); at != "?show=attention&window=7d true true" {
+		t.Errorf("after endpoints were chosen the page is at %q", at)
+	}
 	if Ask[float64](tab, page) != opened {
 		t.Error("the page was loaded anew where a part of it would have done")
 	}
 	for _, each := range slices.Concat(tab.Faults(), tab.Barriers()) {
 		t.Errorf("after parts of the page were swapped: %s", each)
 	}
-	Ask[bool](tab, `history.back() || true`)
+	Ask[bool](tab, `history.go(-2) || true`)
 	rig.Eventually(t, "the page before", func() error {
 		if at := tab.Address(); at != service || Ask[float64](tab, page) == opened || Ask[string](tab, `document.readyState`) != "complete" {
 			return errors.New("it is at " + at)
