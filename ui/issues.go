@@ -52,12 +52,16 @@ var formWords = map[string]string{
 
 // takenAway says what takes a difference away, such as: by a rule, as noise.
 func takenAway(by []string) string {
-	said := map[string]string{"rule": "by a rule", "noise": "as noise"}
 	texts := make([]string, len(by))
 	for i, each := range by {
-		texts[i] = cmp.Or(said[each], words(each))
+		texts[i] = takenBy(each)
 	}
 	return strings.Join(texts, ", ")
+}
+
+func takenBy(by string) string {
+	said := map[string]string{"rule": "by a rule", "noise": "as noise"}
+	return cmp.Or(said[by], words(by))
 }
 
 // issuesView is the list of issues of a service.

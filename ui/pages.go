@@ -18,7 +18,7 @@ var pageNames = []string{"overview", "service", "endpoint", "issues", "issue", "
 
 func parsePages() (pages, error) {
 	functions := template.FuncMap{
-		"tryURL": tryURL, "takenAway": takenAway, "count": count, "percent": percent, "seconds": seconds, "size": size, "utc": utc, "words": words, "gap": gapText,
+		"tryURL": tryURL, "takenAway": takenAway, "takenBy": takenBy, "count": count, "percent": percent, "seconds": seconds, "size": size, "utc": utc, "words": words, "gap": gapText,
 		"plural": plural[int], "plural64": plural[int64], "stepShare": stepShare, "cut": cut,
 		"effectCell": func(row *effectRow, leg string) effectCell { return effectCell{row, leg} },
 		"inc":        func(i int) int { return i + 1 },

@@ -174,11 +174,31 @@ func fillStore(t *testing.T, dir string) string {
 			t.Fatalf("%v: %.200s", err, statement)
 		}
 	}
+	newsSpeed(t, store)
 	var id string
 	if err := conn.QueryRow(ctx, "SELECT toString(any(id)) FROM divergences WHERE kept").Scan(&id); err != nil {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// newsSpeed: what each receiver of notifications looks for every few seconds, an hour back.
+func newsSpeed(t *testing.T, store *divergence.Store) {
+	t.Helper()
+	var took []time.Duration
+	for range speedTimes {
+		began := time.Now()
+		if _, err := store.IssueNews(t.Context(), "shop", began.Add(-time.Hour), 500); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > pageTime {
+		t.Errorf("the news of issues take %v in the median, want at most %v", median, pageTime)
+	} else {
+		t.Logf("the news of issues: %v", median.Round(time.Millisecond))
+	}
 }
 
 // speedRows are the statements that fill the tables, beginning at a time in ms since 1970. Exchange

@@ -297,7 +297,7 @@ func childOfAnyThread(parent int) (int, error) {
 }
 
 // TestNoSecretIsStored sends secrets in every place that credentials travel in,
-// and looks for them in the data folder, the log, the metrics and the pages.
+// and looks for them in the data folder, the log, the metrics, the pages and what people are told.
 func TestNoSecretIsStored(t *testing.T) {
 	t.Parallel()
 	const canary = "c4n4ry"
@@ -308,8 +308,27 @@ func TestNoSecretIsStored(t *testing.T) {
 		fmt.Fprintf(w, `{"password":"%s-answer-%s","leg":%q,"sent":%s}`, canary, r.Header.Get("X-Parallax-Leg"), r.Header.Get("X-Parallax-Leg"), body)
 	}))
 	t.Cleanup(echo.Close)
+	var mu sync.Mutex
+	var told string
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		told += string(text)
+	}))
+	t.Cleanup(hook.Close)
 	dir := t.TempDir()
-	p := rig.StartIn(t, dir, shopConfig(echo.URL, echo.URL, "  mirror: { unsafe: allowed }\n  redact: { paths: [\"$..email\"] }\n"))
+	if err := os.WriteFile(filepath.Join(dir, "hook"), []byte(hook.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := rig.StartIn(t, dir, "notify: [{ name: team, url_file: hook, min_interval: 0s }, { name: chat, url_file: hook, format: slack, min_interval: 0s }]\n"+
+		shopConfig(echo.URL, echo.URL, "  mirror: { unsafe: allowed }\n  redact: { paths: [\"$..email\"] }\n"))
+	rig.Eventually(t, "the receivers to be known", func() error {
+		if n := strings.Count(p.Log(), "is told what happens from now on"); n < 2 {
+			return fmt.Errorf("%d of two", n)
+		}
+		return nil
+	})
 	for range 20 {
 		request, err := http.NewRequestWithContext(t.Context(), "POST", p.Services["shop"]+"/orders?access_token="+canary+"-query&page=2",
 			strings.NewReader(`{"token":"`+canary+`-body","email":"`+canary+`@example.org","card":{"number":"4111111111111111"}}`))
@@ -354,7 +373,18 @@ func TestNoSecretIsStored(t *testing.T) {
 	if !kept {
 		t.Error("no page has a redacted value, so none was looked for where it would be")
 	}
+	rig.Eventually(t, "both receivers to be told of the new issue", func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.Contains(told, `"new_issue"`) || !strings.Contains(told, `"blocks"`) {
+			return fmt.Errorf("they took %s", told)
+		}
+		return nil
+	})
 	p.Stop()
+	if strings.Contains(told, canary) {
+		t.Error("a notification has a secret")
+	}
 	if strings.Contains(p.Log(), canary) {
 		t.Error("the log has a secret")
 	}
