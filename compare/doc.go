@@ -10,9 +10,10 @@
 //
 // Status, headers, cookies, bodies and trailers, in this order, always all of
 // them. Headers are compared by name, whatever their case and order; those that
-// say something about the moment or the machine ([Volatile]) are left out unless
-// a rule asks for them. Content codings are taken off before bodies are looked
-// at, so that gzip on one side only is no difference. Then
+// say something about the moment or the machine ([Volatile]), or name a leg's version
+// ([Rules.WithVersionHeaders]), are left out unless a rule asks for them. Content
+// codings are taken off before bodies are looked at, so that gzip on one side only is
+// no difference. Then
 //
 //   - JSON is walked as two trees. Members are found by name, in any order; those
 //     of one name are told apart ($.a, $.a#2). Numbers are equal when their exact

@@ -27,10 +27,11 @@ func compareHeaders(kind placeKind, p, c []parallax.Field, find *finder) {
 			continue
 		}
 		volatile := volatileHeader(name)
-		if volatile != nil && comparesHeader(name, find.rules) {
-			volatile = nil
+		leftOut := volatile != nil && !volatile.Presence || namesVersion(name, find.rules)
+		if (volatile != nil || leftOut) && comparesHeader(name, find.rules) {
+			volatile, leftOut = nil, false
 		}
-		if volatile != nil && !volatile.Presence {
+		if leftOut {
 			continue
 		}
 		a, hasA := joined(primary, name)
@@ -93,7 +94,7 @@ func sameFields(p, c []parallax.Field, rules []*rule) bool {
 		case !strings.EqualFold(a.Name, b.Name):
 			return false
 		case a.Value == b.Value:
-		case !skipped(a.Name) || len(rules) > 0 && comparesHeader(strings.ToLower(a.Name), rules):
+		case !skipped(a.Name) && !namesVersion(strings.ToLower(a.Name), rules) || len(rules) > 0 && comparesHeader(strings.ToLower(a.Name), rules):
 			return false
 		}
 	}
@@ -105,6 +106,11 @@ func skipped(name string) bool {
 	return slices.ContainsFunc(Volatile, func(v VolatileHeader) bool {
 		return len(v.Name) == len(name) && !v.Presence && strings.EqualFold(v.Name, name)
 	})
+}
+
+// namesVersion reports whether a header, in lower case, is one in which a leg names its version.
+func namesVersion(name string, rules []*rule) bool {
+	return slices.ContainsFunc(rules, func(r *rule) bool { return r.leaves && r.name == name })
 }
 
 // comparesHeader reports whether a rule takes a header out of the catalogue: by

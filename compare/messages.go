@@ -130,7 +130,7 @@ func (r *Rules) WithMessages(p *Messages) *Rules {
 func (r *Rules) Replaced(by []Rule) (*Rules, []parallax.Fault) {
 	out, faults := Compile(by)
 	if r != nil {
-		out.catalogue = r.catalogue
+		out.catalogue, out.versions = r.catalogue, r.versions
 		out = out.WithMessages(r.known)
 	}
 	return out, faults

@@ -34,16 +34,16 @@ type Mutant struct {
 
 // Mutants returns copies of a call that answered completely, each with one flaw in its answer
 // or in what it wrote: up to each of every kind that there is a place for. What was redacted is
-// left alone. The same call and seed give the same mutants. A call without a
+// left alone, and so are headers in which legs name their versions by the rules. The same call and seed give the same mutants. A call without a
 // complete answer has none.
 //
 // They stand for a broken candidate: what [Compare] makes of the call as the
 // primary's and a mutant as the candidate's shows what would be found.
-func Mutants(call *parallax.Call, seed uint64, each int) []Mutant {
+func Mutants(call *parallax.Call, rules *Rules, seed uint64, each int) []Mutant {
 	if call == nil || call.Err.Kind != parallax.NoError || call.Response.Body.Cut {
 		return nil
 	}
-	m := &mutator{call: call, each: each, random: (*dice)(&seed)}
+	m := &mutator{call: call, rules: rules, each: each, random: (*dice)(&seed)}
 	m.status()
 	m.header()
 	m.bodies()
@@ -54,6 +54,7 @@ func Mutants(call *parallax.Call, seed uint64, each int) []Mutant {
 // mutator makes the mutants of one call.
 type mutator struct {
 	call   *parallax.Call
+	rules  *Rules
 	each   int
 	random *dice
 	out    []Mutant
@@ -106,7 +107,7 @@ func (m *mutator) header() {
 	var names []string
 	for _, f := range m.call.Response.Headers {
 		name := strings.ToLower(f.Name)
-		if v := volatileHeader(name); v == nil || v.Presence {
+		if v := volatileHeader(name); (v == nil || v.Presence) && (m.rules == nil || !namesVersion(name, m.rules.versions)) {
 			names = append(names, name)
 		}
 	}

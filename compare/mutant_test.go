@@ -37,7 +37,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	kinds := map[Flaw]int{}
 	for seed := range uint64(200) {
 		call := jsonCall(orderText)
-		for _, m := range Mutants(call, seed, 3) {
+		for _, m := range Mutants(call, nil, seed, 3) {
 			kinds[m.Flaw]++
 			if c := against(call, m, Input{}); c.Outcome != Diverged {
 				t.Fatalf("%s passes: %d %s\n%+v", m.Flaw, m.Call.Response.Status, m.Call.Response.Body.Bytes, c)
@@ -58,7 +58,7 @@ func TestMutantsOfAnyDocumentAreCaught(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		call := jsonCall(drawDocument(t, 3))
-		for _, m := range Mutants(call, rapid.Uint64().Draw(t, "seed"), 2) {
+		for _, m := range Mutants(call, nil, rapid.Uint64().Draw(t, "seed"), 2) {
 			if c := against(call, m, Input{}); c.Outcome != Diverged || len(c.Differences) == 0 || c.Differences[0].Kind == Undecoded {
 				t.Fatalf("%s of %s: %s\n%+v", m.Flaw, call.Response.Body.Bytes, m.Call.Response.Body.Bytes, c)
 			}
@@ -100,7 +100,7 @@ func drawDocument(t *rapid.T, depth int) string {
 
 func TestMutantsAreTheSameEachTime(t *testing.T) {
 	t.Parallel()
-	one, two := Mutants(jsonCall(orderText), 7, 2), Mutants(jsonCall(orderText), 7, 2)
+	one, two := Mutants(jsonCall(orderText), nil, 7, 2), Mutants(jsonCall(orderText), nil, 7, 2)
 	if diff := cmp.Diff(one, two); diff != "" {
 		t.Error(diff)
 	}
@@ -113,7 +113,7 @@ func TestMutantsOfOtherAnswers(t *testing.T) {
 	plain := jsonCall("hello 9")
 	plain.Response.Headers[0].Value = "text/plain"
 	values := 0
-	for _, m := range Mutants(plain, 1, 4) {
+	for _, m := range Mutants(plain, nil, 1, 4) {
 		if m.Flaw == ValueChanged {
 			values++
 		}
@@ -124,7 +124,7 @@ func TestMutantsOfOtherAnswers(t *testing.T) {
 	if values != 4 {
 		t.Errorf("%d other texts", values)
 	}
-	for _, m := range Mutants(jsonCall(`["redacted:0123456789abcdef"]`), 1, 4) {
+	for _, m := range Mutants(jsonCall(`["redacted:0123456789abcdef"]`), nil, 1, 4) {
 		if m.Flaw == ValueChanged || m.Flaw == TypeChanged || m.Flaw == WrongReference {
 			t.Errorf("%s of what was redacted: %s", m.Flaw, m.Call.Response.Body.Bytes)
 		}
@@ -134,7 +134,7 @@ func TestMutantsOfOtherAnswers(t *testing.T) {
 	cut := jsonCall("{}")
 	cut.Response.Body.Cut = true
 	for _, call := range []*parallax.Call{nil, failed, cut} {
-		if list := Mutants(call, 1, 1); len(list) > 0 {
+		if list := Mutants(call, nil, 1, 1); len(list) > 0 {
 			t.Errorf("%d mutants of %+v", len(list), call)
 		}
 	}

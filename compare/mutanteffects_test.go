@@ -26,7 +26,7 @@ func TestMutantsOfEffectsAreCaught(t *testing.T) {
 	}
 	flaws, hidden := map[compare.Flaw]int{}, 0
 	for seed := range uint64(100) {
-		for _, m := range compare.Mutants(x.Legs[parallax.Primary], seed, 2) {
+		for _, m := range compare.Mutants(x.Legs[parallax.Primary], nil, seed, 2) {
 			if m.Flaw == compare.StatusChanged {
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,6 +53,7 @@ type Rule struct {
 // the set without rules.
 type Rules struct {
 	rules     []*rule
+	versions  []*rule // of headers that name versions: [Rules.WithVersionHeaders]
 	catalogue []byte
 	version   string
 	known     *Messages
@@ -72,6 +74,7 @@ type rule struct {
 	regex    *regexp.Regexp // matches whole values
 	keys     [][]body.Step  // the way from an element to each part of its key
 	steps    []body.Step    // the way to the path's place if it names one, else nil
+	leaves   bool           // built in: the header of that name is left out of the comparison
 	row      *rule          // for placeRow: the rule as it applies to the document that a row is
 
 	// Where a value has moved to: a place like the rule's, and in documents what
@@ -117,6 +120,28 @@ func (r *Rules) With(what, version string) *Rules {
 	out := *r
 	out.catalogue = fmt.Appendf(slices.Clone(r.catalogue), "%s %s\n", what, version)
 	out.setVersion()
+	return &out
+}
+
+// WithVersionHeaders returns the set for legs that name their versions in headers. Two versions
+// name themselves differently, so these are left out of the comparison like the catalogue's
+// ([Volatile]), by all hashes; a rule with compare: true takes one back.
+func (r *Rules) WithVersionHeaders(names ...string) *Rules {
+	lower := map[string]bool{}
+	for _, name := range names {
+		if name != "" {
+			lower[strings.ToLower(name)] = true
+		}
+	}
+	if len(lower) == 0 {
+		return r
+	}
+	sorted := slices.Sorted(maps.Keys(lower))
+	out := *r.With("versions", strings.Join(sorted, " "))
+	out.versions = nil
+	for _, name := range sorted {
+		out.versions = append(out.versions, &rule{index: -1, place: placeHeader, name: name, leaves: true})
+	}
 	return &out
 }
 
@@ -175,7 +200,7 @@ func (r *Rules) forExchange(endpoint string, at time.Time) []*rule {
 	if r == nil {
 		return nil
 	}
-	var out []*rule
+	out := slices.Clone(r.versions)
 	for _, each := range r.rules {
 		if each.appliesTo(endpoint) && each.inForce(at) {
 			out = append(out, each)

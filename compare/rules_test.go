@@ -231,3 +231,54 @@ func TestExpressionsThatSwallowTheirEnd(t *testing.T) {
 		t.Error(faults)
 	}
 }
+
+// TestVersionHeaders: that two versions call themselves differently is no difference.
+func TestVersionHeaders(t *testing.T) {
+	t.Parallel()
+	answer := func(name, value string) *parallax.Call {
+		call := jsonCall(`{"id":1}`)
+		call.Response.Headers = append(call.Response.Headers, parallax.Field{Name: "X-Other", Value: "same"})
+		if value != "" {
+			call.Response.Headers = append(call.Response.Headers, parallax.Field{Name: name, Value: value})
+		}
+		return call
+	}
+	differing := func(rules *Rules, primary, candidate *parallax.Call) []Difference {
+		x := &parallax.Exchange{Endpoint: "GET /", Received: testTime}
+		x.Legs[parallax.Primary], x.Legs[parallax.Candidate] = primary, candidate
+		return Compare(x, Input{Rules: rules}).Differences
+	}
+	plain := compiled(t)
+	named := plain.WithVersionHeaders("X-Version", "", "x-version", "X-Rev")
+	for _, pair := range [][2]*parallax.Call{
+		{answer("X-Version", "1"), answer("X-Version", "2")}, {answer("X-Rev", "1"), answer("x-version", "2")},
+		{answer("X-Version", ""), answer("X-Version", "2")}, {answer("X-Version", "1"), answer("X-Version", "")},
+	} {
+		if got := differing(named, pair[0], pair[1]); len(got) > 0 {
+			t.Errorf("versions in headers differ: %+v", got)
+		}
+		if got := differing(plain, pair[0], pair[1]); len(got) == 0 {
+			t.Error("headers that nobody declared are left out")
+		}
+	}
+	asked := compiled(t, Rule{Path: "header:x-version", Compare: true}).WithVersionHeaders("X-Version")
+	if got := differing(asked, answer("X-Version", "1"), answer("X-Version", "2")); len(got) != 1 || got[0].Path != "header:x-version" {
+		t.Errorf("a rule that compares the header finds %+v", got)
+	}
+	replaced, _ := named.Replaced([]Rule{{Path: "$.a", Ignore: true}})
+	if got := differing(replaced, answer("X-Version", "1"), answer("X-Version", "2")); len(got) > 0 {
+		t.Errorf("other rules compare it: %+v", got)
+	}
+
+	if named.Version() == plain.Version() || named.Hash("GET /") == plain.Hash("GET /") || named.Version() != plain.WithVersionHeaders("x-rev", "X-VERSION").Version() {
+		t.Error("the hash does not follow from the names")
+	}
+	if plain.WithVersionHeaders("") != plain || len(named.List()) != 0 {
+		t.Error("names that are not there are something")
+	}
+	for _, m := range Mutants(answer("X-Version", "1"), named, 7, 50) {
+		if m.Flaw == HeaderDropped && len(differing(named, answer("X-Version", "1"), m.Call)) == 0 {
+			t.Errorf("a flaw that nobody could find: %v", m.Call.Response.Headers)
+		}
+	}
+}

@@ -117,7 +117,7 @@ func (b *blindness) add(p *StoredPair, x *parallax.Exchange) {
 	if base.Outcome == compare.NotComparable && base.Reason != compare.ReasonRedacted {
 		return
 	}
-	mutants := compare.Mutants(trial.Legs[parallax.Candidate], binary.BigEndian.Uint64(p.ID[8:]), blindFlaws)
+	mutants := compare.Mutants(trial.Legs[parallax.Candidate], b.rules, binary.BigEndian.Uint64(p.ID[8:]), blindFlaws)
 	if len(mutants) == 0 {
 		return
 	}

@@ -54,7 +54,7 @@ type LegConfig struct {
 	State    State         `yaml:"state" enum:"none,dry,shared,follower,own" doc:"what the leg's writes touch; shared when not declared"`
 	Outbound Outbound      `yaml:"outbound" enum:"contained,none" doc:"what becomes of the leg's calls to the outside (mails, payments, messages): contained if nothing gets out, none if it makes none; needed before a leg that is own or dry gets unsafe requests"`
 	Jobs     Jobs          `yaml:"jobs" enum:"off,own" doc:"what becomes of the leg's timers and queue consumers: off if they do not run, own if they run on its own data alone; needed before a leg that is own or dry gets unsafe requests"`
-	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version, of which 128 bytes count; empty: versions are not known"`
+	Version  string        `yaml:"version" doc:"where the leg's answers name its version, such as header:X-Version, of which 128 bytes count and which is not compared; empty: versions are not known"`
 	Timeout  time.Duration `yaml:"timeout" doc:"how long the leg may take as the live leg, to the head of its answer, and how long an unsafe request goes on after its caller left; 1m when empty"`
 
 	Request RequestChanges `yaml:"request" doc:"changes of the headers of the leg's requests, live or shadow, after those of mirror.request"`
@@ -378,6 +378,16 @@ func local(host string) []netip.Addr {
 		return []netip.Addr{ip.Unmap()}
 	}
 	return nil
+}
+
+// VersionHeaders are the answer headers in which legs name their versions.
+func (s Service) VersionHeaders() (names []string) {
+	for _, l := range []LegConfig{s.Primary, s.Candidate, s.Secondary} {
+		if name, err := parseVersion(l.Version); err == nil && name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // parseVersion returns the answer header that names a leg's version, "" when

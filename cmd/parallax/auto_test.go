@@ -65,12 +65,10 @@ admin: { listen: "127.0.0.1:0" }
 services:
 - name: shop
   listen: "127.0.0.1:0"
-  primary: { urls: [%q] }
-  candidate: { urls: [%q], state: shared }
+  primary: { urls: [%q], version: "header:X-Version" }
+  candidate: { urls: [%q], version: "header:X-Version", state: shared }
   endpoints: ["POST /customers", "POST /sessions", "DELETE /sessions", "GET /products", "POST /orders", "GET /orders", "GET /orders/{id}", "PATCH /orders/{id}",
     "POST /orders/{id}/cancel", "POST /orders/{id}/pay"]
-  rules:
-  - { path: "header:x-version", ignore: true, reason: "each says which it is" }
   split: { key: "header:X-User", salt: %q%s }
   promotion:
     auto: true

@@ -82,7 +82,7 @@ func runCheck(ctx context.Context, e env, args []string) int {
 		fmt.Fprintf(e.stdout, "# %s\n", text)
 	}
 	fmt.Fprintf(e.stdout, "# %s is good. With all defaults it comes to:\n%s", *file, text)
-	printCatalogue(e.stdout)
+	printCatalogue(e.stdout, cfg.Services)
 	printIdentifiers(e.stdout)
 	for _, s := range cfg.Services {
 		var plan strings.Builder
@@ -111,7 +111,7 @@ func sameAddresses(s ServiceConfig) (same []string) {
 
 // printCatalogue lists the headers that are left out of the comparison without a
 // rule.
-func printCatalogue(to io.Writer) {
+func printCatalogue(to io.Writer, services []ServiceConfig) {
 	fmt.Fprint(to, "# Not compared, unless a rule names the header (compare: true, or what its values mean):\n")
 	for _, h := range compare.Volatile {
 		presence := ""
@@ -119,6 +119,13 @@ func printCatalogue(to io.Writer) {
 			presence = "; that both answers have it is compared"
 		}
 		fmt.Fprintf(to, "#   header:%s  %s%s\n", h.Name, h.Reason, presence)
+	}
+	for _, s := range services {
+		names := s.VersionHeaders()
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			fmt.Fprintf(to, "#   header:%s  of %s, names the version\n", strings.ToLower(name), s.Name)
+		}
 	}
 }
 

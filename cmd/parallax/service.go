@@ -78,7 +78,7 @@ func newTerms(c ServiceConfig, redaction []byte, board *divergence.Board, before
 		noise, known.Map = before.compares.Noise, before.compares.IDs.Map
 	}
 	judge := &divergence.Judge{
-		Rules: rules.WithMessages(c.messages).With("identifiers", known.Set.Version()).With("effects", did.Version()),
+		Rules: rules.WithMessages(c.messages).WithVersionHeaders(c.VersionHeaders()...).With("identifiers", known.Set.Version()).With("effects", did.Version()),
 		IDs:   known, Effects: did, Noise: noise, Redactor: redactor.WithMessages(c.messages), Policy: c.Promotion.Hash(), Zero: zero, MaxRepeat: c.Promotion.RepeatShare,
 		Accepted: func() *compare.Acceptances { return board.Accepted(c.Name) },
 		Slower:   divergence.Slower{Ratio: c.Promotion.Slower.Ratio, Plus: c.Promotion.Slower.Plus},
