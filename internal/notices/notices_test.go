@@ -238,11 +238,11 @@ func TestTelling(t *testing.T) {
 			Store: store, Services: func() []Service { return []Service{service} }, May: func() bool { return true },
 			Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 		})
-		tellings := map[[2]string]*telling{}
+		tellings := map[string]*telling{}
 		return func(later time.Duration, want int) {
 			t.Helper()
 			now = now.Add(later)
-			teller.look(t.Context(), tellings)
+			teller.look(t.Context(), r, tellings)
 			if got := to.messages(); len(got) != want {
 				t.Fatalf("after %s there are %d messages, want %d: %+v", now.Sub(noon), len(got), want, got)
 			}
@@ -329,4 +329,58 @@ func TestFaultsOfReceivers(t *testing.T) {
 	if _, err := bad.url(); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// TestOneThatHangs: a receiver that takes a message and does not answer holds up no other.
+func TestOneThatHangs(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-release
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(release) })
+	hangs := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(hangs, []byte(server.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to, file := newReceiver(t)
+	receivers := []Receiver{{Name: "pager", URLFile: hangs}, {Name: "team", URLFile: file}}
+	store := &fakeStore{marks: map[string][]byte{}}
+	for i := range receivers {
+		receivers[i].Format = "json"
+		if faults := receivers[i].Validate(); len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		mark, err := json.Marshal(begin(News{At: noon, Verdict: verdict(reports.Hold)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.SetMark(t.Context(), "shop", receivers[i].Name, noon, mark); err != nil {
+			t.Fatal(err)
+		}
+	}
+	services := func() []Service {
+		return []Service{{Name: "shop", Verdict: *verdict(reports.Rollback)}}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	teller := New(receivers, Deps{
+		Store: store, Services: services, May: func() bool { return true },
+		Now: func() time.Time { return noon.Add(time.Minute) }, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	done := make(chan struct{})
+	go func() { teller.Run(ctx); close(done) }()
+	select {
+	case <-asked:
+	case <-time.After(time.Minute):
+		t.Fatal("the one that hangs was not told")
+	}
+	for began := time.Now(); len(to.messages()) == 0; time.Sleep(time.Millisecond) {
+		if time.Since(began) > sendWithin/2 {
+			t.Fatal("the other one waits for the one that hangs")
+		}
+	}
+	stop()
+	<-done
 }

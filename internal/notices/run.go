@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,8 @@ type Service struct {
 	State   reports.State
 }
 
-// Deps is what a [Teller] needs.
+// Deps is what a [Teller] needs. Each receiver is told by a goroutine of its own, so functions are
+// called by several at once.
 type Deps struct {
 	Store      Store
 	Services   func() []Service
@@ -69,38 +71,45 @@ func New(receivers []Receiver, deps Deps) *Teller {
 	return t
 }
 
-// Run tells until ctx ends. It returns nil.
+// Run tells until ctx ends, each receiver by itself, so that one that hangs holds up no other. It
+// returns nil.
 func (t *Teller) Run(ctx context.Context) error {
-	tellings := map[[2]string]*telling{}
+	var all sync.WaitGroup
+	for _, r := range t.receivers {
+		all.Go(func() { t.tell(ctx, r) })
+	}
+	all.Wait()
+	return nil
+}
+
+// tell tells one receiver until ctx ends.
+func (t *Teller) tell(ctx context.Context, r Receiver) {
+	tellings := map[string]*telling{}
 	beat := time.NewTicker(lookEvery)
 	defer beat.Stop()
 	for ctx.Err() == nil {
 		if !t.deps.May() {
 			clear(tellings) // another process tells meanwhile
 		} else {
-			t.look(ctx, tellings)
+			t.look(ctx, r, tellings)
 		}
 		select {
 		case <-ctx.Done():
 		case <-beat.C:
 		}
 	}
-	return nil
 }
 
-// look tells every receiver of every service what is due.
-func (t *Teller) look(ctx context.Context, tellings map[[2]string]*telling) {
+// look tells a receiver of every service what is due. Tellings are by service.
+func (t *Teller) look(ctx context.Context, r Receiver, tellings map[string]*telling) {
 	for _, service := range t.deps.Services() {
-		for _, r := range t.receivers {
-			if !r.wants(service.Name) {
-				continue
-			}
-			key := [2]string{r.Name, service.Name}
-			if tellings[key] == nil {
-				tellings[key] = &telling{teller: t, receiver: r}
-			}
-			tellings[key].step(ctx, service)
+		if !r.wants(service.Name) {
+			continue
 		}
+		if tellings[service.Name] == nil {
+			tellings[service.Name] = &telling{teller: t, receiver: r}
+		}
+		tellings[service.Name].step(ctx, service)
 	}
 }
 
