@@ -144,3 +144,22 @@ func TestNiceStep(t *testing.T) {
 	f(0.6, 1)
 	f(3, 5)
 }
+
+// TestMarksOfRules: rules that came with a reload are a change, the first ones are none.
+func TestMarksOfRules(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	marks, err := r.marks(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var of []time.Time
+	for _, m := range marks {
+		if m.Text == "the configuration brought other rules" {
+			of = append(of, m.At)
+		}
+	}
+	if len(of) != 1 || !of[0].Equal(now) {
+		t.Errorf("rules came at %v; want %v alone", of, now)
+	}
+}

@@ -65,12 +65,25 @@ func known(p divergence.RatePoint, v float64) *float64 {
 	return &v
 }
 
-// marks are the latest changes of a service, for its charts.
+// marks are the latest changes of a service, for its charts: what people and the policy decided,
+// and rules that came with the configuration.
 func (s *Server) marks(ctx context.Context, service string) ([]changeMark, error) {
 	changes, err := s.cfg.Store.Changes(ctx, service, maxChanges)
+	if err != nil {
+		return nil, err
+	}
+	sets, err := s.cfg.Store.RuleSets(ctx, service)
+	if err != nil {
+		return nil, err
+	}
 	var out []changeMark
 	for _, d := range changes {
 		out = append(out, changeMark{d.At, changeText(d)})
 	}
-	return out, err
+	for i, set := range sets { // the latest first; the first one of all is no change
+		if configured := set.By == "start" || set.By == "reload"; configured && i+1 < len(sets) {
+			out = append(out, changeMark{set.At, "the configuration brought other rules"})
+		}
+	}
+	return out, nil
 }
