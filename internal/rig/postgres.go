@@ -84,7 +84,7 @@ func (s *PostgresServer) Bin(program string) string { return filepath.Join(s.bin
 // own, and returns what they print, unaligned and without headers.
 func (s *PostgresServer) SQL(database, statements string) string {
 	s.t.Helper()
-	cmd := exec.Command(filepath.Join(s.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", s.DSN(database))
+	cmd := exec.Command(filepath.Join(s.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", s.SocketDSN(database))
 	cmd.Stdin = strings.NewReader(statements)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -290,4 +290,35 @@ func (s *PostgresServer) Standby() {
 		s.t.Fatal(err)
 	}
 	s.Start()
+}
+
+// Encrypt restarts the server so that over TCP it takes TLS alone, from whoever shows a certificate of
+// the authority for the role. The socket goes on taking everybody.
+func (s *PostgresServer) Encrypt(a *Authority) {
+	s.t.Helper()
+	cert, key := a.Issue("localhost")
+	for name, from := range map[string]string{"server.crt": cert, "server.key": key, "ca.crt": a.File} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.write(name, text)
+	}
+	s.write("pg_hba.conf", []byte("local all all trust\nhostssl all all 127.0.0.1/32 cert\nhostssl replication all 127.0.0.1/32 cert\n"))
+	s.settings = append(s.settings, "ssl=on", "ssl_ca_file=ca.crt")
+	s.Stop()
+	s.Start()
+}
+
+// write writes a file of the server's folder that only it may read.
+func (s *PostgresServer) write(name string, text []byte) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	err := os.WriteFile(path, text, 0o600)
+	if err == nil && s.as != nil {
+		err = os.Chown(path, int(s.as.Uid), int(s.as.Gid))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
