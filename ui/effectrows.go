@@ -80,6 +80,26 @@ type effectCell struct {
 	Leg string
 }
 
+// maxShownEffects bounds the changes of a leg on a page: a transaction has up to 10 000, and each is held against all of
+// the other leg.
+const maxShownEffects = 500
+
+// firstEffects returns the first changes of the primary and of another leg, and how many more there are.
+func firstEffects(lines []divergence.EffectLine, against string) (shown []divergence.EffectLine, more int) {
+	count := map[string]int{}
+	for _, l := range lines {
+		if l.Leg != "primary" && l.Leg != against {
+			continue
+		}
+		if count[l.Leg]++; count[l.Leg] > maxShownEffects {
+			more++
+			continue
+		}
+		shown = append(shown, l)
+	}
+	return shown, more
+}
+
 // effectPairs puts what the primary changed beside what another leg did: rows of a table
 // with the same key, or with keys that stand for one another by the identifiers; then
 // what is left of a table, in the order of the commits. It is presentation: what differs

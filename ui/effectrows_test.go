@@ -93,3 +93,30 @@ func TestEffectPairs(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 }
+
+// TestFirstEffects: a page holds the first changes of each leg that it shows, and counts the others.
+func TestFirstEffects(t *testing.T) {
+	t.Parallel()
+	var lines []divergence.EffectLine
+	for i := range maxShownEffects + 10 {
+		for _, leg := range []string{"primary", "candidate", "secondary"} {
+			if leg != "candidate" || i < 3 {
+				lines = append(lines, divergence.EffectLine{Leg: leg, Table: "t", Op: "insert", Key: columns(fmt.Sprintf("id=%d", i))})
+			}
+		}
+	}
+	shown, more := firstEffects(lines, "candidate")
+	if len(shown) != maxShownEffects+3 || more != 10 {
+		t.Errorf("%d are shown and %d are not", len(shown), more)
+	}
+	if pairs := effectPairs(shown, nil, nil, "candidate"); len(pairs) != maxShownEffects || pairs[2].Right == nil || pairs[3].Right != nil {
+		t.Errorf("%d pairs", len(pairs))
+	}
+	r := newRig(t)
+	detail := r.store.details[firstID]
+	detail.Effects = lines
+	r.store.details[firstID] = detail
+	if page := r.call("GET", "/services/shop/exchanges/"+firstID, "").Body.String(); !strings.Contains(page, "10 further changes are not shown") || !strings.Contains(page, "<h2 id=\"body\">") {
+		t.Errorf("the page does not say what it leaves out: %.300s", page)
+	}
+}

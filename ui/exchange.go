@@ -40,6 +40,7 @@ type exchangeView struct {
 	Headers     []headerRow
 	Request     *requestView
 	Effects     []effectPair
+	MoreEffects int // changes of these two legs that are not shown
 	Kept        bool
 }
 
@@ -136,7 +137,8 @@ func newExchangeView(service *Service, d divergence.ExchangeDetail, decode decod
 	if service.EffectTables != nil {
 		tables = service.EffectTables()
 	}
-	view.Effects = effectPairs(d.Effects, d.Identifiers, tables, view.Against)
+	shown, more := firstEffects(d.Effects, view.Against)
+	view.Effects, view.MoreEffects = effectPairs(shown, d.Identifiers, tables, view.Against), more
 	for _, leg := range d.Legs {
 		view.Legs = append(view.Legs, newLegRow(leg, d))
 	}
