@@ -286,8 +286,9 @@ func TestWaitsInLanesEnd(t *testing.T) {
 	for range n {
 		r.do("PUT", "/a", "x", alice)
 	}
-	places := r.settled(n) // 500 ms each, one after the other; after 1 s the rest is dropped
-	if lost := places[parallax.LostLane]; lost == 0 || lost > n-2 || places[parallax.InQueue] != n-lost {
+	// 500 ms each, one after the other; after 1 s the rest is dropped, on a machine that stalls all but the first.
+	places := r.settled(n)
+	if lost := places[parallax.LostLane]; lost == 0 || lost > n-1 || places[parallax.InQueue] != n-lost {
 		t.Errorf("places %v: want those lost for whom it took too long", places)
 	}
 	if n := secondary.Count(); n != 12 {
